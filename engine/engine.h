@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * engine.h - the host stack as a library: the only header its users include.
+ *
+ * An engine is one TCP/IP stack: its own tables, timers and packet pool, sharing nothing with others.  It is pure: packets, time
+ * and randomness come in as arguments, all state lies in one region given at creation, and it makes no system call, starts
+ * no thread, reads no clock and allocates nothing later.  Two engines and a list of packets in flight are a network.
+ *
+ * Threads: an engine has no lock.  Every function but engine_ready() needs the caller to be the only one inside that engine.
+ * Errors: a count or 0 on success, -errno otherwise; errno itself is never touched.
+ * Time: usec_t, microseconds on any monotonic clock that starts above zero; it must never go backwards between calls.
+ * Byte order: ports and sequence numbers are host order in this interface; addresses are 16 bytes in network order.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+struct rte_mbuf;
+struct rte_mempool;
+struct tcp_info;
+
+typedef uint64_t usec_t;
+#define USEC_NEVER UINT64_MAX
+
+/* An IPv6 address; IPv4 is held as v4-mapped (::ffff:a.b.c.d).  All zero is "any" for both families. */
+struct ip_addr {
+	union {
+		uint8_t b[16];
+		uint32_t w[4];
+		uint64_t d[2];
+	};
+};
+
+struct endpoint {
+	struct ip_addr addr;
+	uint16_t port; /* host order; 0 is "none yet" */
+};
+
+struct ip_prefix {
+	struct ip_addr addr; /* the host's own address */
+	uint8_t len;         /* of 128: a /24 of IPv4 is 120 */
+};
+
+struct ip_addr ip_from_v4(uint32_t network_order);
+uint32_t ip_to_v4(const struct ip_addr *a); /* network order; valid if ip_is_v4() */
+bool ip_is_v4(const struct ip_addr *a);
+bool ip_is_any(const struct ip_addr *a);
+bool ip_equal(const struct ip_addr *a, const struct ip_addr *b);
+
+/* ---- settings: Linux's sysctls -------------------------------------------------------------------------------------------- */
+
+#define CC_NAME_MAX 16
+
+struct tcp_settings {
+#define SYSCTL_INT(field, path, dflt, min, max, text) int64_t field;
+#define SYSCTL_VEC(field, path, n, dflt, text) int64_t field[n];
+#define SYSCTL_STR(field, path, dflt, text) char field[CC_NAME_MAX];
+#include "sysctl.def"
+};
+
+/* Fill with the built-in defaults (those of Linux). */
+void tcp_settings_init(struct tcp_settings *s);
+/* Set one by its Linux name ("net.ipv4.tcp_sack"); values as sysctl prints them.  -ENOENT: no such setting here; -EINVAL: bad value. */
+int tcp_settings_set(struct tcp_settings *s, const char *name, const char *value);
+/* The i-th setting's name, NULL past the last: to read /proc/sys with. */
+const char *tcp_settings_name(unsigned i);
+/* Print the value as sysctl would; -ENOENT as above. */
+int tcp_settings_get(const struct tcp_settings *s, const char *name, char *buf, size_t size);
+
+/* ---- life of an engine ---------------------------------------------------------------------------------------------------- */
+
+#define ENGINE_ADDRS_MAX 8
+#define ENGINE_RSS_KEY_MAX 52
+/* Private area each mbuf of the pool must have (rte_pktmbuf_pool_create's priv_size). */
+#define ENGINE_MBUF_PRIV 64
+/* Room for headers in front of payload that send() fills in (RTE_PKTMBUF_HEADROOM must be at least this). */
+#define ENGINE_HEADROOM 96
+
+/* What the port vouches for and can do (engine_config.caps). */
+enum {
+	ENGINE_RX_CSUM = 1 << 0,  /* received mbufs carry RTE_MBUF_F_RX_{IP,L4}_CKSUM_{GOOD,BAD} */
+	ENGINE_TX_IP_CSUM = 1 << 1,
+	ENGINE_TX_TCP_CSUM = 1 << 2,
+	ENGINE_TX_TSO = 1 << 3,
+	ENGINE_TX_MULTI_SEG = 1 << 4,
+	ENGINE_RX_RSS = 1 << 5,   /* received mbufs carry a Toeplitz hash made with rss_key over the 4-tuple */
+};
+
+struct engine_config {
+	struct rte_mempool *pool; /* packets: for sending, and where received ones are expected to come from; outlives the engine */
+	uint64_t secret[2];       /* random: keys initial sequence numbers, port choice, hashing and timestamp offsets */
+	uint8_t mac[6];
+	uint16_t mtu;             /* largest IP packet, 576..65535 */
+	unsigned caps;            /* ENGINE_* */
+	unsigned tso_max;         /* largest TSO packet, bytes; 0: 65535 */
+	struct ip_prefix addrs[ENGINE_ADDRS_MAX];
+	unsigned naddrs;
+	struct ip_addr gateway;   /* any: none */
+	uint8_t rss_key[ENGINE_RSS_KEY_MAX];
+	unsigned stack, nstacks;  /* which of how many engines share the addresses; nstacks 0 counts as 1 */
+	unsigned max_conns;       /* control blocks, listeners and half-open included */
+	unsigned max_timewait;    /* small TIME-WAIT entries */
+	struct tcp_settings tcp;
+};
+
+struct engine;
+struct conn; /* one TCP socket: listening, connecting, connected or closed */
+
+/* Bytes of region that engine_create() needs for this configuration; 0 if the configuration is not valid. */
+size_t engine_size(const struct engine_config *cfg);
+/* Build an engine inside region (64-byte aligned, engine_size() bytes, zeroed, mapped at the same address in every process). NULL: bad config. */
+struct engine *engine_create(void *region, size_t size, const struct engine_config *cfg, usec_t now);
+/* Free every mbuf that the engine holds, send nothing.  The region may then be unmapped. */
+void engine_destroy(struct engine *e);
+
+/* ---- driving ---------------------------------------------------------------------------------------------------------------- */
+
+/* Take in n received Ethernet frames; owns them from here on.  Never transmits: output follows with engine_output(). */
+void engine_input(struct engine *e, struct rte_mbuf **pkts, unsigned n, usec_t now);
+/* Run the timers that are due. */
+void engine_run(struct engine *e, usec_t now);
+/*
+ * Write up to max frames that are to be sent into out, complete with headers, checksums or offload flags.  They are the
+ * caller's: each must be transmitted or freed.  Fewer than max: nothing is left to send now.
+ */
+unsigned engine_output(struct engine *e, struct rte_mbuf **out, unsigned max, usec_t now);
+/* True if engine_output() would have work. */
+bool engine_has_output(const struct engine *e);
+/* When engine_run() must be called next; USEC_NEVER if no timer is armed. */
+usec_t engine_next_deadline(const struct engine *e);
+/*
+ * Received frames that belong to another stack (nstacks > 1): up to max of them with their stack's number.  The caller hands each
+ * to that stack's engine_input().
+ */
+unsigned engine_foreign(struct engine *e, struct rte_mbuf **out, uint8_t *stack, unsigned max);
+/* Which stack a connection with these ends belongs to. */
+unsigned engine_owner(const struct engine *e, const struct endpoint *local, const struct endpoint *remote);
+/* Announce the addresses by gratuitous ARP at the next output (link came up, peer restarted). */
+void engine_announce(struct engine *e, usec_t now);
+
+/* ---- readiness -------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Readiness of a socket as EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLPRI, EPOLLRDNORM, EPOLLWRNORM: exactly what Linux's tcp_poll() would
+ * say.  Any thread may call it at any time without the stack lock (one atomic load).
+ */
+uint32_t engine_ready(const struct conn *c);
+/*
+ * The next socket for which something happened since it was last returned; *edges are the events that fired (as an edge-triggered
+ * waiter must see them, also when the level did not change: new data behind unread data).  NULL: no more.
+ */
+struct conn *engine_next_event(struct engine *e, uint32_t *edges);
+/* A value of the caller's, kept with the socket; 0 at first. */
+void engine_set_user(struct conn *c, uint64_t user);
+uint64_t engine_user(const struct conn *c);
+
+/* ---- sockets: the verbs of RFC 9293 section 3.9.1 with POSIX's results ---------------------------------------------------------- */
+
+/* A new closed socket, or NULL when all max_conns are in use.  Ends with engine_close(). */
+struct conn *engine_socket(struct engine *e);
+/*
+ * Bind to a local address (any, or one of the engine's) and port (0: the port is chosen now).
+ * -EINVAL: bound already; -EADDRINUSE; -EADDRNOTAVAIL.  SO_REUSEADDR and SO_REUSEPORT count as on Linux.
+ */
+int engine_bind(struct engine *e, struct conn *c, const struct endpoint *local);
+/* Listen; an unbound socket gets a port.  A backlog of any int is accepted and clamped to somaxconn.  On a listener: changes the backlog. */
+int engine_listen(struct engine *e, struct conn *c, int backlog, usec_t now);
+/* Next connection from the accept queue, or NULL with *err = -EAGAIN, -EINVAL (not listening). */
+struct conn *engine_accept(struct engine *e, struct conn *c, int *err);
+/*
+ * Start a connection: -EINPROGRESS when the SYN is on its way, then EPOLLOUT tells the end of it and engine_error() the result.
+ * -EALREADY, -EISCONN, -EADDRNOTAVAIL (no port left), -ENETUNREACH, -EINVAL, -EADDRINUSE (4-tuple taken).
+ */
+int engine_connect(struct engine *e, struct conn *c, const struct endpoint *remote, usec_t now);
+/*
+ * Queue bytes: how many were taken (may be fewer), -EAGAIN (buffer full), -EPIPE (shut down for writing), -ENOTCONN, or the pending error.
+ * flags: MSG_MORE, MSG_OOB (queued in line with the urgent pointer set), MSG_EOR ignored; others are the caller's business.
+ */
+ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+/*
+ * Take bytes: how many, 0 at end of stream, -EAGAIN, -ENOTCONN, or the pending error.  flags: MSG_PEEK, MSG_TRUNC (discard
+ * instead of copying, as TCP does on Linux), MSG_OOB (-EINVAL unless urgent data waits).
+ */
+ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+/* SHUT_RD, SHUT_WR, SHUT_RDWR; -ENOTCONN, -EINVAL.  On a listener SHUT_RD ends listening as on Linux. */
+int engine_shutdown(struct engine *e, struct conn *c, int how, usec_t now);
+/*
+ * The user lets go of the socket: c must not be used again.  Queued data is still delivered; unread data or SO_LINGER with time 0
+ * makes it a reset (RFC 9293 3.10.4, RFC 2525 2.17).  Waiting for SO_LINGER with a time is the caller's business.
+ */
+void engine_close(struct engine *e, struct conn *c, usec_t now);
+/* As engine_close(), but reset the connection. */
+void engine_abort(struct engine *e, struct conn *c, usec_t now);
+
+/* Take and clear the pending error: positive errno or 0 (SO_ERROR). */
+int engine_error(struct conn *c);
+/* State as in linux/tcp.h: TCP_ESTABLISHED = 1 ... TCP_CLOSING = 11. */
+int engine_state(const struct conn *c);
+int engine_sockname(const struct conn *c, struct endpoint *local);
+int engine_peername(const struct conn *c, struct endpoint *remote); /* -ENOTCONN */
+/* Bytes that can be read (SIOCINQ), bytes not yet acknowledged (SIOCOUTQ), bytes not yet sent (SIOCOUTQNSD). */
+unsigned engine_inq(const struct conn *c);
+unsigned engine_outq(const struct conn *c);
+unsigned engine_outq_unsent(const struct conn *c);
+/* SIOCATMARK. */
+bool engine_at_mark(const struct conn *c);
+
+/*
+ * Options of SOL_SOCKET, IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6 that belong to a TCP connection, with Linux's lengths, clamping, doubling and
+ * errnos.  -ENOPROTOOPT: not known here.  Blocking-call options (SO_RCVTIMEO, SO_SNDTIMEO) and those of the
+ * descriptor (SO_TYPE, SO_DOMAIN, SO_PROTOCOL) are the caller's.
+ */
+int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, const void *val, socklen_t len, usec_t now);
+int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, void *val, socklen_t *len, usec_t now);
+
+/* ---- counters --------------------------------------------------------------------------------------------------------------- */
+
+struct engine_stats {
+#define STAT(field, mib, text) uint64_t field;
+#include "stats.def"
+};
+
+const struct engine_stats *engine_stats(const struct engine *e);
+/* MIB name and sentence of the i-th counter, NULL past the last; its value in *s is ((uint64_t *)s)[i]. */
+const char *engine_stat_name(unsigned i);
+const char *engine_stat_text(unsigned i);
+
+/* Sockets and TIME-WAIT entries in use, for leak checks and listings. */
+struct engine_usage {
+	unsigned conns, timewaits, half_open, neighbours;
+	unsigned mbufs; /* held in socket queues, in neighbour queues and for output */
+	unsigned timers;
+};
+void engine_usage(const struct engine *e, struct engine_usage *u);
+/* Call visit(c, arg) for every control block in use. */
+void engine_each(struct engine *e, void (*visit)(struct conn *c, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core.h - the seam between the thin preloaded library (wrappers, descriptor table, configuration) and the core that it loads
+ * with dlopen() when a socket is first to be served by the engine.
+ *
+ * libmtcpshim.so (thin):  preload.c calls.c fdtab.c config.c route.c log.c       needs libc and libdl only
+ * libmtcpshim-core.so:    core.c runtime.c sock.c sockopt.c epoll.c poll.c ...   needs engine/, io/, DPDK
+ *
+ * Errors: every int/ssize_t function below returns >= 0 or -errno; the wrappers in calls.c alone set errno.
+ * Objects: struct sock and struct epset live in memory shared across fork, of fixed type for ever: a stale pointer is never a wild one,
+ * and the generation that travels with it tells that it is stale (-EBADF).
+ */
+#ifndef SHIM_CORE_H
+#define SHIM_CORE_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define CORE_ABI 1
+
+struct config; /* config.h */
+struct sock;   /* sock.h: one open file description served by the engine */
+struct epset;  /* epoll.h: an epoll instance with engine members */
+
+/* What a descriptor is, as fdtab knows it. */
+enum fd_kind {
+	FD_KERNEL = 0, /* the kernel's, or not open: libc decides; the default of every number */
+	FD_FRESH,      /* TCP socket that nobody owns yet: bind, listen or connect will decide */
+	FD_SOCK,       /* served by the engine: obj is a struct sock */
+	FD_EPOLL,      /* an epoll instance: obj is a struct epset, or NULL while it has no engine member */
+	FD_SPARE,      /* a placeholder in the pool: closed as far as the application can tell (EBADF) */
+	FD_PRIVATE,    /* the shim's own: out of reach of the application (EBADF; close loops pass over it) */
+};
+
+/* A descriptor looked up: valid as long as the generation is. */
+struct fdref {
+	int fd;
+	enum fd_kind kind;
+	uint32_t gen; /* generation of the object (sock or epset) */
+	void *obj;
+};
+
+/* An option set on a FRESH socket, to be given to whoever gets it. */
+struct early_opt {
+	int level, name;
+	socklen_t len;
+	unsigned char val[32];
+};
+
+/* What is known of a FRESH socket when it is taken. */
+struct fresh_info {
+	int family;    /* AF_INET or AF_INET6 */
+	bool nonblock; /* O_NONBLOCK */
+	bool v6only;
+	unsigned nopts;
+	const struct early_opt *opts;
+};
+
+/* libc's own functions, as the thin library found them: the core never calls an interposed one. */
+struct real_calls {
+#define INTERCEPT(ret, name, args) ret(*name) args;
+#include "intercept.def"
+};
+
+/* What the thin library does for the core. */
+struct thin_ops {
+	const struct config *cfg;
+	const struct real_calls *real;
+	/* Log one line "mtcpshim: ..." if level is on (levels of config.h). */
+	void (*log)(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+	/* Look a descriptor up. */
+	struct fdref (*fd_get)(int fd);
+	/* Attach an object to a descriptor, replacing what it was (FRESH -> SOCK, KERNEL -> EPOLL). */
+	void (*fd_set)(int fd, enum fd_kind kind, void *obj, uint32_t gen);
+	/* A placeholder from the pool or a new one, of this family, with these SOCK_CLOEXEC flags; FD_KERNEL still.  -EMFILE, -ENFILE, ... */
+	int (*placeholder_get)(int family, int flags);
+	/* Give one back that never was used (pristine) or close it. */
+	void (*placeholder_put)(int fd, bool pristine);
+	/* Make a descriptor the shim's own: moved to a high number, close-on-exec, FD_PRIVATE.  Returns the new number or -errno. */
+	int (*fd_private)(int fd);
+	void (*fd_private_close)(int fd);
+};
+
+/* Who serves a destination or local address, and why (route.c's answer). */
+enum route { ROUTE_KERNEL, ROUTE_ENGINE, ROUTE_BOTH /* wildcard listener */ };
+
+struct core_ops {
+	unsigned abi;
+	/*
+	 * Start the engine if it does not run: EAL, ports, stacks, helper thread.  0, or -errno after one line of log that says why; then it
+	 * is not tried again.  Safe to call from any thread.
+	 */
+	int (*engine_up)(void);
+
+	/*
+	 * Sockets.  take() makes an engine socket of a FRESH descriptor, with the recorded options applied, its placeholder's number is fd; the caller
+	 * attaches the result with fd_set.  *gen is its generation.  NULL: *err.
+	 */
+	struct sock *(*take)(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err);
+	int (*bind)(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
+	/* kernel_too: the placeholder is bound and listens as well (dual-homed listener): accept() and readiness serve both. */
+	int (*listen)(const struct fdref *r, int backlog, bool kernel_too);
+	int (*connect)(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
+	/* The new descriptor (engine or kernel), installed in fdtab; flags as accept4(). */
+	int (*accept)(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags);
+	int (*shutdown)(const struct fdref *r, int how);
+	/* One more, one less descriptor refers to the socket; the last release closes the connection (SO_LINGER waits here). */
+	void (*retain)(const struct fdref *r);
+	/* *pristine: the placeholder was never used and may be recycled. Returns what close() is to return. */
+	int (*release)(const struct fdref *r, bool *pristine);
+	ssize_t (*recv)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+	ssize_t (*send)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+	int (*getsockopt)(const struct fdref *r, int level, int name, void *val, socklen_t *len);
+	int (*setsockopt)(const struct fdref *r, int level, int name, const void *val, socklen_t len);
+	int (*getsockname)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
+	int (*getpeername)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
+	/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO; -ENOTTY others as the kernel says for a TCP socket. */
+	int (*ioctl)(const struct fdref *r, unsigned long request, void *arg);
+	/* File status flags (F_GETFL, F_SETFL): O_RDWR | O_NONBLOCK | O_ASYNC. */
+	int (*getfl)(const struct fdref *r);
+	int (*setfl)(const struct fdref *r, int flags);
+
+	/* Waiting.  timeout NULL: for ever; sigmask NULL: unchanged.  Serve engine and kernel descriptors together. */
+	int (*poll)(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask);
+	/* epoll_ctl on an epoll descriptor when the target is FRESH or SOCK, or the instance has engine members. */
+	int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *ev);
+	int (*epoll_wait)(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask);
+	void (*epoll_retain)(const struct fdref *r);
+	void (*epoll_release)(const struct fdref *r);
+	/* A kernel or FRESH descriptor number is about to be closed or replaced: drop it from the sets' books. */
+	void (*fd_closing)(int fd);
+
+	/* Who serves this descriptor and why, in words (for logs and listings). */
+	void (*describe)(const struct fdref *r, char *buf, size_t size);
+	/* fork(): before, in the parent after, in the child after. */
+	void (*fork_prepare)(void);
+	void (*fork_parent)(void);
+	void (*fork_child)(void);
+};
+
+/* The core's only exported symbol; NULL if it cannot serve (ABI mismatch). */
+const struct core_ops *mtcpshim_core(const struct thin_ops *thin);
+typedef const struct core_ops *mtcpshim_core_fn(const struct thin_ops *thin);
+
+#endif
