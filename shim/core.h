@@ -138,7 +138,15 @@ struct core_ops {
 
 	/* Who serves this descriptor and why, in words (for logs and listings). */
 	void (*describe)(const struct fdref *r, char *buf, size_t size);
-	/* fork(): before, in the parent after, in the child after. */
+	/*
+	 * The process is about to end (destructor, _exit): close every connection as the kernel would and send what is queued, for a bounded
+	 * time.  Idempotent.
+	 */
+	void (*exiting)(void);
+	/*
+	 * fork(): before, in the parent after, in the child after.  In the child the engine is off: inherited sockets stay the parent's (closing
+	 * them there does nothing to the connection), new ones go to the kernel.
+	 */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(void);
 	void (*fork_child)(void);
