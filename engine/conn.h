@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conn.h - the transmission control block, in the order of RFC 9293 section 3.3.1, hot fields first, and the small TIME-WAIT entry.
+ * One writer: whoever is inside the engine.  No pointer here leads out of the engine's region but those to mbufs.
+ */
+#ifndef ENGINE_CONN_H
+#define ENGINE_CONN_H
+
+#include "engine/cc.h"
+#include "engine/list.h"
+#include "engine/pkt.h"
+#include "engine/seq.h"
+#include "engine/wheel.h"
+#include "engine/wire.h"
+
+/* RFC 9293 3.3.2, numbered as Linux numbers them in tcp_info. */
+enum tcp_state {
+	ESTABLISHED = 1,
+	SYN_SENT,
+	SYN_RECEIVED,
+	FIN_WAIT_1,
+	FIN_WAIT_2,
+	TIME_WAIT,
+	CLOSED,
+	CLOSE_WAIT,
+	LAST_ACK,
+	LISTEN,
+	CLOSING,
+};
+#define STATE_BIT(s) (1u << (s))
+/* States in which a peer is known and both sequence spaces are. */
+#define SYNCHRONIZED                                                                                                               \
+	(STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(CLOSING) |      \
+	 STATE_BIT(LAST_ACK) | STATE_BIT(TIME_WAIT))
+
+/* The states of recovery, as tcp_info's tcpi_ca_state. */
+enum ca_state { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS };
+
+enum flow_kind { FLOW_CONN, FLOW_TIMEWAIT };
+
+/* What the tables know: the flow table by tuple, the port table by local port. */
+struct flow {
+	struct flow *hash_next;
+	struct list port_link; /* on the chain of t.lport */
+	struct tuple t;
+	uint32_t hash;
+	uint8_t kind; /* enum flow_kind */
+	bool hashed;  /* in the flow table */
+	bool reuse_addr, reuse_port;
+};
+
+/* TIME-WAIT (RFC 9293 3.6.1): all that is needed to answer old segments and to let a new incarnation in (RFC 6191). */
+struct timewait {
+	struct flow f;
+	struct list fifo; /* all wait equally long, so the oldest is first */
+	usec_t expires;
+	seq_t snd_nxt, rcv_nxt;
+	uint32_t rcv_wnd;
+	uint32_t ts_recent;
+	usec_t ts_recent_at; /* when it was taken, for RFC 6191 and PAWS's 24 days */
+	uint32_t ts_offset;
+	uint8_t snd_wscale, rcv_wscale;
+	bool ts_ok;
+	uint16_t neigh;
+};
+
+enum conn_timer { TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMERS };
+/*
+ * TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE: end of SYN-RECEIVED,
+ * FIN-WAIT-2 of an orphan, deferred accept, whichever the state has.
+ */
+
+struct conn {
+	struct flow f;
+
+	/* Send sequence variables. */
+	seq_t snd_una, snd_nxt;
+	seq_t snd_end; /* one past the last byte queued; the FIN, once queued, has this number */
+	uint32_t snd_wnd; /* scaled */
+	seq_t snd_wl1, snd_wl2;
+	seq_t iss;
+	seq_t snd_up;
+	/* Receive sequence variables. */
+	seq_t rcv_nxt;
+	seq_t rcv_adv; /* right edge last advertised: never moves left (RFC 9293 3.8.6) */
+	seq_t rcv_wup; /* rcv_nxt when the last ACK was sent */
+	seq_t copied_seq; /* next byte for the user */
+	seq_t irs;
+	seq_t rcv_up; /* number of the urgent byte */
+
+	uint8_t state; /* enum tcp_state; written by set_state() alone */
+	uint8_t ca_state;
+	uint8_t snd_wscale, rcv_wscale;
+	uint8_t dupacks;
+	uint8_t backoff; /* doublings of rto; also counts persist probes */
+	uint8_t retransmits; /* timeouts in a row */
+	uint8_t probes;  /* unanswered keep-alive or window probes */
+	uint8_t quickacks; /* ACKs still to be sent at once */
+	uint8_t rcv_shutdown; /* SHUT_RD seen */
+
+	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
+	bool fin_queued : 1; /* the user closed the sending side */
+	bool fin_sent : 1, fin_acked : 1;
+	bool fin_received : 1;
+	bool ack_now : 1, ack_pending : 1; /* pending: the delayed-ACK timer may take it */
+	bool pingpong : 1; /* an interactive flow: delay ACKs in the hope of data to ride on */
+	bool orphan : 1; /* the user has let go: freed when CLOSED */
+	bool urg_valid : 1, urg_seen : 1; /* an urgent byte is announced; has arrived */
+	bool snd_urgent : 1; /* snd_up is ahead of snd_una */
+	bool cwnd_limited : 1;
+	bool rtt_measured : 1;
+	bool rcvbuf_locked : 1, sndbuf_locked : 1; /* set by the user: no auto-tuning */
+	bool bound : 1, bound_addr : 1, bound_port : 1; /* by the user */
+	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1;
+	bool reset_received : 1, connect_done : 1; /* the result of connect() was reported */
+	bool in_accept_queue : 1, starved : 1;
+	bool force_probe : 1; /* send one segment whatever the window says */
+	bool dsack_pending : 1;
+	bool more : 1; /* MSG_MORE on the last write */
+	bool syn_data_seen : 1;
+	bool defer_expired : 1;
+
+	/* Segment sizes. */
+	uint16_t mss;      /* what we may send: payload bytes with the usual options taken off */
+	uint16_t peer_mss; /* from the peer's SYN */
+	uint16_t rcv_mss;  /* estimate of what the peer sends, for delayed ACKs */
+	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
+	uint16_t pmtu;
+	uint16_t neigh; /* index of the neighbour in use */
+
+	/* Timestamps (RFC 7323). */
+	uint32_t ts_recent, ts_offset;
+	usec_t ts_recent_at;
+
+	/* Queues. */
+	struct pktq sndq;         /* from snd_una on */
+	struct rte_mbuf *snd_new; /* first packet not yet transmitted, NULL: none */
+	struct rte_mbuf *rtx_hint;/* no packet before this one is LOST and waiting; NULL: start at the head */
+	struct pktq rcvq;         /* in order, from copied_seq on */
+	struct pktq ofoq;         /* out of order, sorted, not overlapping */
+	uint32_t sndbuf, rcvbuf;  /* bytes as SO_SNDBUF, SO_RCVBUF say them */
+	uint32_t snd_queued, rcv_queued; /* charged: truesize */
+	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
+	struct sack_block dsack;
+	uint8_t nofo_recent;
+
+	/* Loss detection and repair (RFC 5681, 6675). Bytes. */
+	uint32_t sacked_out, lost_out, retrans_out;
+	seq_t recovery_point; /* snd_nxt when recovery or loss began */
+	seq_t high_sacked;    /* one past the highest byte SACKed */
+	uint32_t prior_cwnd, prior_ssthresh;
+	seq_t cwnd_limited_seq; /* snd_nxt when the window last was the limit */
+	struct cc cc;
+
+	/* Round-trip time (RFC 6298), microseconds. */
+	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us, rcv_rtt_us;
+
+	/* Timers: deadlines, 0 is off; one wheel entry at or before the earliest. */
+	usec_t deadline[TIMERS];
+	struct wheel_timer wheel;
+	usec_t last_rcv_at, last_snd_at; /* last data or ACK in, last data out */
+	usec_t rtx_started_at;   /* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
+	usec_t last_oow_ack_at;  /* rate limit of answers to invalid segments */
+	usec_t rcv_tune_at;      /* receive buffer tuning: start of this round */
+	uint32_t rcv_tune_copied;/* bytes the user took in it */
+	uint32_t rcv_space;      /* ... in the best round so far */
+
+	/* Listener: its queues. Child: its listener until accept(). */
+	struct list accept_link; /* child: on accept_queue or syn_queue of parent */
+	union {
+		struct {
+			struct list accept_queue, syn_queue;
+			uint32_t backlog, naccept, nsyn;
+		};
+		struct {
+			struct conn *parent;
+		};
+	};
+
+	/* Lists of the engine. */
+	struct list out_link, event_link, starved_link;
+
+	/* To the user. */
+	uint64_t user;
+	uint32_t ready;   /* EPOLL* now; atomic, read by any thread */
+	uint32_t edges;   /* EPOLL* that fired since the last engine_next_event() */
+	int error;        /* pending, positive errno */
+	int soft_error;   /* ICMP: the reason if it times out */
+	uint8_t urg_byte;
+
+	/* Options of the user. */
+	uint32_t keepidle_s, keepintvl_s, keepcnt, user_timeout_ms, linger_s, rcvlowat, notsent_lowat;
+	int defer_accept_s, linger2_s, syn_retries, window_clamp;
+	uint8_t tos, ttl;
+	bool linger_on, quickack_off;
+	int priority, mark;
+
+	/* For TCP_INFO. */
+	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, total_retrans, dsack_dups, rcv_ooopack;
+};
+
+static inline uint32_t conn_flight(const struct conn *c)
+{
+	return c->snd_nxt - c->snd_una;
+}
+
+#endif

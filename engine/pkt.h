@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pkt.h - what the engine keeps with each mbuf, in the mbuf's private area: its place in a socket's queue, the sequence numbers it carries and
+ * its row of the scoreboard.  The payload is one contiguous run at [off, off + len) of the mbuf's buffer; queues hold single-segment mbufs only.
+ */
+#ifndef ENGINE_PKT_H
+#define ENGINE_PKT_H
+
+#include <rte_mbuf.h>
+#include "engine/engine.h"
+#include "engine/seq.h"
+
+enum pkt_flag {
+	PKT_SACKED = 1 << 0,  /* the peer holds it (RFC 2018) */
+	PKT_LOST = 1 << 1,    /* judged lost, not yet retransmitted since */
+	PKT_RETRANS = 1 << 2, /* a retransmission of it is in flight */
+	PKT_EVER_RETRANS = 1 << 3, /* no RTT sample from it (Karn, RFC 6298 3) */
+	PKT_PUSH = 1 << 4,    /* the end of a write: PSH goes with it */
+	PKT_SENT = 1 << 5,    /* transmitted at least once: nothing is appended any more */
+};
+
+struct pkt {
+	struct rte_mbuf *next; /* in the socket's queue */
+	usec_t sent_at;        /* last transmission */
+	seq_t seq;             /* of the first payload byte */
+	uint32_t len;          /* payload bytes */
+	uint32_t off;          /* of the payload from buf_addr */
+	uint16_t csum;         /* partial sum of the payload, folded */
+	uint8_t flags;         /* PKT_* */
+	uint8_t transmits;
+};
+_Static_assert(sizeof(struct pkt) <= ENGINE_MBUF_PRIV, "struct pkt must fit the private area");
+
+static inline struct pkt *pkt(struct rte_mbuf *m)
+{
+	return (struct pkt *)rte_mbuf_to_priv(m);
+}
+static inline seq_t pkt_end(struct rte_mbuf *m)
+{
+	return pkt(m)->seq + pkt(m)->len;
+}
+static inline uint8_t *pkt_data(struct rte_mbuf *m)
+{
+	return (uint8_t *)m->buf_addr + pkt(m)->off;
+}
+/* Room behind the payload. */
+static inline uint32_t pkt_tailroom(struct rte_mbuf *m)
+{
+	return m->buf_len - pkt(m)->off - pkt(m)->len;
+}
+/* What a packet really occupies: buffers are charged by this. */
+static inline uint32_t pkt_truesize(const struct rte_mbuf *m)
+{
+	return m->buf_len + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
+}
+
+/* A queue of packets in sequence order. */
+struct pktq {
+	struct rte_mbuf *head, *tail;
+};
+
+static inline void pktq_push(struct pktq *q, struct rte_mbuf *m)
+{
+	pkt(m)->next = NULL;
+	if (q->tail)
+		pkt(q->tail)->next = m;
+	else
+		q->head = m;
+	q->tail = m;
+}
+static inline struct rte_mbuf *pktq_pop(struct pktq *q)
+{
+	struct rte_mbuf *m = q->head;
+
+	q->head = pkt(m)->next;
+	if (!q->head)
+		q->tail = NULL;
+	return m;
+}
+
+#endif

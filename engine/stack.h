@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * stack.h - inside an engine: what its files share.  struct engine lies at the start of the region, its tables behind it.
+ */
+#ifndef ENGINE_STACK_H
+#define ENGINE_STACK_H
+
+#include "engine/conn.h"
+
+#define PORT_CHAINS 1024
+#define NEIGH_MAX 512
+#define NEIGH_QUEUE 16
+#define FRAME_RING 1024 /* a power of two */
+#define NEIGH_NONE UINT16_MAX
+
+/* First in, first out of whole frames. */
+struct frame_ring {
+	uint32_t head, tail; /* free-running */
+	struct rte_mbuf *frames[FRAME_RING];
+};
+
+static inline uint32_t ring_count(const struct frame_ring *r)
+{
+	return r->tail - r->head;
+}
+static inline uint32_t ring_room(const struct frame_ring *r)
+{
+	return FRAME_RING - ring_count(r);
+}
+/* False: full, the frame stays the caller's. */
+static inline bool ring_push(struct frame_ring *r, struct rte_mbuf *m)
+{
+	if (!ring_room(r))
+		return false;
+	r->frames[r->tail++ & (FRAME_RING - 1)] = m;
+	return true;
+}
+static inline struct rte_mbuf *ring_pop(struct frame_ring *r)
+{
+	return ring_count(r) ? r->frames[r->head++ & (FRAME_RING - 1)] : NULL;
+}
+
+/* RFC 826 with the states of RFC 4861 section 7.3.2. */
+enum neigh_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STALE, NEIGH_PROBE, NEIGH_FAILED };
+
+struct neigh {
+	struct ip_addr addr;
+	uint8_t mac[6];
+	uint8_t state; /* enum neigh_state */
+	uint8_t probes;
+	uint8_t nqueue;
+	usec_t confirmed_at, used_at;
+	struct wheel_timer timer;
+	struct rte_mbuf *queue[NEIGH_QUEUE]; /* IP packets that wait, without Ethernet header */
+};
+
+/* Fixed-size objects from one array: a free list threaded through them. */
+struct slab {
+	char *base;
+	size_t size;
+	uint32_t capacity, used;
+	uint32_t virgin; /* objects never handed out start here, so that untouched memory stays untouched */
+	void *free;
+};
+
+/* What a wheel_timer is embedded in (wheel_timer.kind). */
+enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT };
+
+struct engine {
+	struct engine_config cfg;
+	usec_t now;
+	struct engine_stats stats;
+	struct wheel wheel;
+
+	struct frame_ring tx;      /* complete frames, to be sent */
+	struct frame_ring loop;    /* frames to ourselves */
+	struct frame_ring foreign; /* received for another stack; owner in foreign_stack */
+	uint8_t foreign_stack[FRAME_RING];
+
+	struct slab conns, timewaits;
+	struct flow **buckets;
+	uint32_t bucket_mask;
+	struct list ports[PORT_CHAINS]; /* by local port: bound and connected sockets, TIME-WAIT too */
+	struct list out;     /* conns with something to send */
+	struct list events;  /* conns with news for the user */
+	struct list starved; /* conns that wait for packet memory */
+	struct list tw_fifo;
+	struct wheel_timer tw_timer;
+
+	struct neigh neighs[NEIGH_MAX];
+	uint32_t nneighs;
+	bool announce;
+
+	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
+	uint32_t nhalf_open;
+	uint16_t ip_id;
+	uint32_t port_counter; /* RFC 6056 */
+	usec_t challenge_second;
+	uint32_t challenge_count;
+	uint64_t rng;
+};
+
+/* ---- stack.c ---- */
+void *slab_get(struct slab *s);
+void slab_put(struct slab *s, void *obj);
+uint64_t engine_random(struct engine *e); /* for spreading only, not for secrets */
+/* SipHash-2-4 of len bytes under the engine's secret. */
+uint64_t engine_hash(const struct engine *e, const void *data, size_t len);
+bool engine_is_local(const struct engine *e, const struct ip_addr *a);
+
+/* ---- ip.c: IPv4 in and out ---- */
+/* An IP packet (after the Ethernet header); owns m. */
+void ip_input(struct engine *e, struct rte_mbuf *m);
+/* What TCP and ICMP give to ip_output(): m starts at the transport header. */
+struct ip_send {
+	const struct ip_addr *src, *dst;
+	uint8_t proto, ttl, tos;
+	uint16_t *neigh; /* the caller's cached neighbour index, NEIGH_NONE at first; NULL: none kept */
+};
+/*
+ * Prepend IP and Ethernet headers (m has headroom) and queue the frame for sending, or with its neighbour, or to ourselves; owns m.  Offload flags that the caller
+ * set in m->ol_flags stay, l2_len and l3_len are filled in.  0, or -ENETUNREACH (m is freed all the same).
+ */
+int ip_output(struct engine *e, struct rte_mbuf *m, const struct ip_send *s);
+/* Is there a way to dst: on link or by the gateway? */
+bool ip_reachable(const struct engine *e, const struct ip_addr *dst);
+/* The address we use towards dst. */
+const struct ip_addr *ip_source_for(const struct engine *e, const struct ip_addr *dst);
+/* A new mbuf with ENGINE_HEADROOM and more in front; NULL is counted. */
+struct rte_mbuf *engine_mbuf(struct engine *e);
+
+/* ---- arp.c ---- */
+void arp_input(struct engine *e, struct rte_mbuf *m); /* m at the ARP header; owns m */
+/* Send an IP packet to next_hop on the link: prepend Ethernet now or wait for the answer; owns m. */
+void neigh_output(struct engine *e, struct rte_mbuf *m, const struct ip_addr *next_hop, uint16_t *hint);
+void neigh_timer(struct engine *e, struct neigh *n);
+/* The transport made progress with this neighbour, or has doubts about it. */
+void neigh_confirm(struct engine *e, uint16_t hint);
+void neigh_doubt(struct engine *e, uint16_t hint);
+void arp_announce(struct engine *e); /* gratuitous ARP for each address */
+void neigh_flush(struct engine *e);  /* free all that waits, for engine_destroy() */
+
+/* ---- icmp.c ---- */
+void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip); /* m at the ICMP header; owns m */
+
+/* ---- flow.c: tables and ports ---- */
+uint32_t flow_hash(const struct engine *e, const struct tuple *t);
+unsigned flow_owner(const struct engine *e, uint32_t hash);
+struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash);
+void flow_insert(struct engine *e, struct flow *f); /* f->t set; computes f->hash */
+void flow_remove(struct engine *e, struct flow *f);
+void port_add(struct engine *e, struct flow *f);
+void port_remove(struct flow *f);
+struct conn *listener_find(struct engine *e, const struct tuple *t, uint32_t hash);
+/* Is binding c to this address and port allowed now? Linux's rules for SO_REUSEADDR and SO_REUSEPORT. */
+bool port_bindable(struct engine *e, const struct conn *c, const struct ip_addr *addr, uint16_t port);
+/* A free port for bind(0), or 0. */
+uint16_t port_pick_bind(struct engine *e, const struct conn *c, const struct ip_addr *addr);
+/* A port for connecting t (lport is filled in) whose tuple is free and belongs to this stack; 0 or -EADDRNOTAVAIL. */
+int port_pick_connect(struct engine *e, struct tuple *t);
+
+/* ---- tcp_input.c ---- */
+/* A TCP segment, m at the TCP header with pkt_len its length; owns m. */
+void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip);
+/* ---- tcp_icmp.c ---- */
+enum icmp_kind { ICMP_KIND_UNREACH_HARD, ICMP_KIND_UNREACH_SOFT, ICMP_KIND_FRAG_NEEDED, ICMP_KIND_TIME_EXCEEDED };
+/* An ICMP error about a segment that we sent: t as ours, seq of the quoted header, errno for the user, mtu for FRAG_NEEDED. False: no such connection. */
+bool tcp_icmp(struct engine *e, const struct tuple *t, seq_t seq, enum icmp_kind kind, int err, unsigned mtu);
+
+/* ---- tcp_output.c ---- */
+void tcp_want_output(struct engine *e, struct conn *c); /* put on the out list */
+void tcp_output(struct engine *e, struct conn *c);      /* send what may be sent, as far as e->tx has room */
+void tcp_send_rst_for(struct engine *e, const struct seg *s); /* RFC 9293 3.10.7.1: for a segment without a connection */
+void tcp_send_rst(struct engine *e, struct conn *c);
+void tcp_send_ack(struct engine *e, struct conn *c);
+void tcp_send_timewait_ack(struct engine *e, struct timewait *tw);
+void tcp_send_probe(struct engine *e, struct conn *c, bool keepalive); /* a segment that must be answered: window or keep-alive probe */
+uint32_t tcp_window(struct engine *e, struct conn *c); /* what to advertise, unscaled bytes; moves rcv_adv */
+uint32_t tcp_window_offer(const struct conn *c);       /* what could be advertised now */
+void tcp_sync_mss(struct engine *e, struct conn *c);
+uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
+
+/* ---- tcp_timer.c: events in, deadlines out ---- */
+void timer_data_sent(struct engine *e, struct conn *c);      /* data, SYN or FIN went out */
+void timer_acked(struct engine *e, struct conn *c);          /* snd_una moved, or the window changed */
+void timer_ack_delayed(struct engine *e, struct conn *c);    /* an ACK is owed */
+void timer_ack_sent(struct engine *e, struct conn *c);
+void timer_established(struct engine *e, struct conn *c);
+void timer_received(struct engine *e, struct conn *c);       /* a valid segment came in */
+void timer_keepalive_changed(struct engine *e, struct conn *c);
+void timer_life(struct engine *e, struct conn *c, usec_t at); /* 0: off */
+void timer_expired(struct engine *e, struct conn *c);
+void timer_stop_all(struct engine *e, struct conn *c);
+void timer_window_closed(struct engine *e, struct conn *c);  /* nothing in flight, data waits, the window is closed */
+
+/* ---- tcp_conn.c: life of a control block ---- */
+struct conn *conn_new(struct engine *e);
+void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s);
+void conn_fail(struct engine *e, struct conn *c, int err);  /* to CLOSED with a pending error */
+void conn_closed(struct engine *e, struct conn *c);         /* to CLOSED, quietly; frees an orphan */
+void conn_to_timewait(struct engine *e, struct conn *c);
+void conn_purge_queues(struct engine *e, struct conn *c);
+void timewait_expire(struct engine *e);
+void timewait_free(struct engine *e, struct timewait *tw);
+void timewait_restart(struct engine *e, struct timewait *tw);
+seq_t conn_choose_iss(const struct engine *e, const struct tuple *t); /* RFC 6528 */
+uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t);
+void conn_init_transfer(struct engine *e, struct conn *c);  /* on entering ESTABLISHED */
+
+/* ---- recovery.c ---- */
+void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);
+void recovery_on_timeout(struct engine *e, struct conn *c);
+uint32_t recovery_sack(struct engine *e, struct conn *c, const struct seg *s, struct ack *a);
+struct rte_mbuf *recovery_next_lost(struct conn *c);
+uint32_t recovery_pipe(const struct conn *c);
+
+/* ---- rtt.c ---- */
+void rtt_sample(struct engine *e, struct conn *c, usec_t rtt);
+void rtt_init(struct conn *c);
+usec_t rtt_rto(const struct conn *c); /* with backoff */
+
+/* ---- reasm.c ---- */
+void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m);
+bool reasm_merge(struct engine *e, struct conn *c); /* move what is now in order to rcvq */
+void reasm_purge(struct engine *e, struct conn *c);
+void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m);
+
+/* ---- ready.c ---- */
+void ready_update(struct engine *e, struct conn *c, uint32_t edges); /* recompute the level; edges: what fired */
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wheel.h - timers: a hierarchical wheel of 64-slot levels, exact to the microsecond.  Arm, disarm and "what is next" cost O(1) whatever the number of timers:
+ * a bitmap per level says which slots are in use, and a timer sits at the level of the highest digit in which its time differs
+ * from the wheel's.  Not thread-safe; owned by one engine.
+ */
+#ifndef ENGINE_WHEEL_H
+#define ENGINE_WHEEL_H
+
+#include "engine/engine.h"
+#include "engine/list.h"
+
+#define WHEEL_BITS 6
+#define WHEEL_SLOTS (1u << WHEEL_BITS)
+#define WHEEL_LEVELS 8 /* 2^48 us: nine years; later deadlines are clamped to that and armed again */
+
+struct wheel_timer {
+	struct list link; /* in a slot; unlinked: not armed */
+	usec_t at;        /* deadline, absolute */
+	uint8_t kind;     /* the owner's: says what the timer is embedded in */
+	uint8_t level, slot;
+};
+
+struct wheel {
+	usec_t now; /* everything before this has been handed out */
+	unsigned armed;
+	uint64_t used[WHEEL_LEVELS];
+	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
+};
+
+void wheel_init(struct wheel *w, usec_t now);
+/* Arm, or move, a timer to fire at `at`; a time in the past fires at the next wheel_pop(). */
+void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at);
+void wheel_disarm(struct wheel *w, struct wheel_timer *t);
+static inline bool wheel_armed(const struct wheel_timer *t)
+{
+	return list_linked(&t->link);
+}
+/* The next timer with at <= now, disarmed, earliest slot first; NULL when no more are due. Advances the wheel to now. */
+struct wheel_timer *wheel_pop(struct wheel *w, usec_t now);
+/* When wheel_pop() should be called next: never later than the earliest deadline, and exact within the lowest level; USEC_NEVER when none is armed. */
+usec_t wheel_next(const struct wheel *w);
+
+#endif
