@@ -17,13 +17,16 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 
 #define CORE_ABI 1
 
+struct mmsghdr;
 struct config; /* config.h */
 struct sock;   /* sock.h: one open file description served by the engine */
 struct epset;  /* epoll.h: an epoll instance with engine members */
