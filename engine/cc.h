@@ -26,17 +26,16 @@ struct cc {
 	uint32_t cwnd, ssthresh; /* bytes; ssthresh starts at UINT32_MAX */
 	uint32_t mss;            /* SMSS; kept up to date by the connection */
 	uint8_t algo;            /* index into the table */
-	uint32_t acked;          /* bytes counted towards the next growth (RFC 3465) */
+	uint32_t acked;          /* what was acknowledged and has not made cwnd grow yet (RFC 3465 2.1) */
 	union {
 		struct {
-			usec_t epoch_at;       /* start of this congestion avoidance stage; 0: not begun */
-			uint32_t w_max;        /* bytes */
-			uint32_t w_est;        /* bytes (RFC 9438 4.3) */
-			uint32_t cwnd_epoch;
-			uint32_t prior_cwnd;
-			uint32_t k_us;         /* time to W_max, us */
-			uint32_t min_rtt_us, srtt_us;
-			uint32_t est_acked;
+			usec_t epoch_at;     /* start of this congestion avoidance stage; 0: not begun */
+			uint32_t w_max;      /* bytes; 0: none known */
+			uint32_t w_est;      /* bytes (RFC 9438 4.3) */
+			uint32_t est_acked;  /* bytes counted towards the next growth of w_est */
+			uint32_t cwnd_prior; /* bytes: cwnd when it was last reduced */
+			uint32_t k_us;       /* time to w_max, us */
+			uint32_t srtt_us;    /* smoothed from the samples in struct ack; 0: none yet */
 		} cubic;
 	};
 };
@@ -46,7 +45,7 @@ struct cc_ops {
 	void (*init)(struct cc *cc);
 	/* Grow: called for each ACK that is not part of recovery. */
 	void (*on_ack)(struct cc *cc, const struct ack *a);
-	/* A loss event: the new ssthresh (multiplicative decrease); remembers what it needs of the old window. */
+	/* A loss event: returns the new ssthresh (multiplicative decrease), changes neither window; remembers what it needs of the old one. */
 	uint32_t (*on_loss)(struct cc *cc, usec_t now);
 	/* A timeout: on_loss() was called before; forget the epoch. */
 	void (*on_timeout)(struct cc *cc, usec_t now);
@@ -55,6 +54,9 @@ struct cc_ops {
 };
 
 #define CC_INIT_CWND_SEGS 10 /* RFC 6928 */
+#define CC_CWND_MAX (1u << 30) /* the largest window that window scaling can express (RFC 7323 2.3) */
+
+extern const struct cc_ops cc_cubic, cc_newreno;
 
 /* The i-th algorithm, NULL past the last: 0 cubic, 1 reno. */
 const struct cc_ops *cc_ops(unsigned i);
@@ -62,8 +64,18 @@ const struct cc_ops *cc_ops(unsigned i);
 int cc_find(const char *name);
 /* Choose an algorithm for a new or a running connection; cwnd and ssthresh stay what they are (set first by the caller). */
 void cc_set(struct cc *cc, unsigned algo);
-/* Slow start by RFC 5681 3.1 with appropriate byte counting (RFC 3465, L = 2): returns bytes of ack left over beyond ssthresh. */
+/* Slow start by RFC 5681 3.1, counting bytes (RFC 3465): returns the bytes of acked left over beyond ssthresh. */
 uint32_t cc_slow_start(struct cc *cc, uint32_t acked);
+/* The least ssthresh after a loss (RFC 5681 equation 4, RFC 9438 4.6): at least two segments. */
+static inline uint32_t cc_floor(const struct cc *cc, uint32_t window)
+{
+	return window > 2 * cc->mss ? window : 2 * cc->mss;
+}
+/* Add to cwnd, within CC_CWND_MAX. */
+static inline void cc_grow(struct cc *cc, uint64_t bytes)
+{
+	cc->cwnd = cc->cwnd + bytes < CC_CWND_MAX ? cc->cwnd + bytes : CC_CWND_MAX;
+}
 static inline bool cc_in_slow_start(const struct cc *cc)
 {
 	return cc->cwnd < cc->ssthresh;

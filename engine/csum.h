@@ -8,10 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct rte_mbuf;
+
 /* Partial sum of len bytes, folded to 16 bits. */
 uint16_t csum_partial(const void *buf, size_t len);
 /* Copy len bytes and return their partial sum, folded. */
 uint16_t csum_copy(void *dst, const void *src, size_t len);
+/* Partial sum of a packet's bytes from `off` to its end, over all segments, folded. */
+uint16_t csum_mbuf(const struct rte_mbuf *m, uint32_t off);
 /* Add the partial sum of bytes that start at this offset of the whole: at an odd offset its bytes change places. */
 static inline uint32_t csum_add(uint32_t sum, uint16_t part, size_t offset)
 {

@@ -69,7 +69,7 @@ void tcp_settings_init(struct tcp_settings *s);
 int tcp_settings_set(struct tcp_settings *s, const char *name, const char *value);
 /* The i-th setting's name, NULL past the last: to read /proc/sys with. */
 const char *tcp_settings_name(unsigned i);
-/* Print the value as sysctl would; -ENOENT as above. */
+/* Print the value as sysctl would; -ENOENT as above, -ENOSPC: cut short. */
 int tcp_settings_get(const struct tcp_settings *s, const char *name, char *buf, size_t size);
 
 /* ---- life of an engine ---------------------------------------------------------------------------------------------------- */

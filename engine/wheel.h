@@ -12,7 +12,7 @@
 
 #define WHEEL_BITS 6
 #define WHEEL_SLOTS (1u << WHEEL_BITS)
-#define WHEEL_LEVELS 8 /* 2^48 us: nine years; later deadlines are clamped to that and armed again */
+#define WHEEL_LEVELS 11 /* 66 bits: any usec_t */
 
 struct wheel_timer {
 	struct list link; /* in a slot; unlinked: not armed */
@@ -38,7 +38,10 @@ static inline bool wheel_armed(const struct wheel_timer *t)
 }
 /* The next timer with at <= now, disarmed, earliest slot first; NULL when no more are due. Advances the wheel to now. */
 struct wheel_timer *wheel_pop(struct wheel *w, usec_t now);
-/* When wheel_pop() should be called next: never later than the earliest deadline, and exact within the lowest level; USEC_NEVER when none is armed. */
+/*
+ * When wheel_pop() should be called next: never later than the earliest deadline, and exact unless more than a handful of timers
+ * share its slot; USEC_NEVER when none is armed.
+ */
 usec_t wheel_next(const struct wheel *w);
 
 #endif

@@ -11,6 +11,9 @@
 
 #define ETH_HDR 14
 #define IPV4_HDR 20
+#define IPV4_HDR_MAX 60
+#define ICMP_HDR 8
+#define ARP_LEN 28
 #define TCP_HDR 20
 #define TCP_OPT_MAX 40
 #define SACK_BLOCKS_MAX 4
@@ -66,11 +69,28 @@ struct ipv4_fields {
 	bool dont_fragment;
 };
 
+struct arp_fields {
+	uint16_t op; /* ARP_* */
+	uint8_t sha[6], tha[6];
+	struct ip_addr spa, tpa;
+};
+enum arp_op { ARP_REQUEST = 1, ARP_REPLY = 2 };
+/* The start of a packet of ours that an ICMP error quotes: t as this host sees the flow. */
+struct quote {
+	struct tuple t;
+	seq_t seq;
+	uint16_t total_len; /* by its IP header */
+};
+struct icmp_fields {
+	uint8_t type, code;
+	uint16_t mtu; /* RFC 1191 section 4; of "fragmentation needed" only */
+};
+
 /* Parse len contiguous bytes at p. */
 enum wire_error wire_parse_eth(const uint8_t *p, size_t len, struct eth_fields *f);
 /*
  * Version, header length, total length <= len, header checksum (unless csum_ok), source and destination that may stand there (no broadcast or multicast or class E
- * source, no zero).  Fragments: WIRE_FRAGMENT.
+ * source, no zero).  Fragments: WIRE_FRAGMENT.  Of a packet in several segments len may count them all if the first holds IPV4_HDR_MAX bytes.
  */
 enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, struct ipv4_fields *f);
 /*
@@ -80,6 +100,14 @@ enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, stru
  */
 enum wire_error wire_parse_tcp(const uint8_t *p, size_t len, size_t tot_len, const struct ip_addr *saddr, const struct ip_addr *daddr,
 			       struct seg *seg);
+/* RFC 826 for Ethernet and IPv4: types, lengths, operation, and a sender that may be one (no group address). */
+enum wire_error wire_parse_arp(const uint8_t *p, size_t len, struct arp_fields *f);
+enum wire_error wire_parse_icmp(const uint8_t *p, size_t len, struct icmp_fields *f);
+/*
+ * An IPv4 header and at least 8 bytes of TCP, as an ICMP error quotes them: cut short, so lengths and checksums are not judged. WIRE_BAD_HEADER:
+ * not the start of a TCP segment.
+ */
+enum wire_error wire_parse_quote(const uint8_t *p, size_t len, struct quote *q);
 /* Pseudo-header's partial sum for either family (RFC 9293 3.1). */
 uint32_t wire_pseudo_sum(const struct ip_addr *saddr, const struct ip_addr *daddr, uint8_t proto, uint32_t len);
 
@@ -102,6 +130,10 @@ void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr);
 void wire_opt_sack(struct tcp_fields *f, const struct sack_block *b, unsigned n);
 /* A 20-byte IPv4 header with DF set; checksum filled in unless offloaded. */
 void wire_write_ipv4(uint8_t *p, const struct ipv4_fields *f, bool csum_offload);
+/* ARP_LEN bytes. */
+void wire_write_arp(uint8_t *p, const struct arp_fields *f);
+/* Make an echo reply of the echo request at p: type and checksum (RFC 1624). */
+void wire_echo_reply(uint8_t *p);
 void wire_write_eth(uint8_t *p, const uint8_t dst[6], const uint8_t src[6], uint16_t type);
 
 #endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * csum.c - the Internet checksum (RFC 1071).  64-bit words are split into halves and added to two 64-bit sums, which the compiler
+ * turns into vector code; carries are folded once at the end (RFC 1071 section 2, parallel summation and deferred carries).
+ */
+#include "engine/csum.h"
+
+#include <rte_mbuf.h>
+#include <string.h>
+
+/* Pieces of csum_copy(): small enough that the copy is still in the first-level cache when it is summed. */
+#define COPY_PIECE 4096
+/* Below this the plain loop is faster. */
+#define VECTOR_MIN 64
+
+/* Resolved once by the dynamic linker.  A sanitizer's instrumentation may not run that early. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#define VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define VECTOR_CLONES
+#endif
+
+/* Sum of n 64-bit words at any address, as 32-bit words: no overflow below 2^32 words. */
+VECTOR_CLONES
+static uint64_t sum_words(const uint8_t *p, size_t n)
+{
+	uint64_t low = 0, high = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t w;
+
+		memcpy(&w, p + 8 * i, 8);
+		low += w & 0xffffffff;
+		high += w >> 32;
+	}
+	return low + high;
+}
+
+/* The same in a few instructions, for headers and ends: len bytes, as if a zero followed an odd one (RFC 1071 section 1). */
+static inline uint64_t sum_short(const uint8_t *p, size_t len)
+{
+	uint64_t sum = 0;
+	uint32_t w;
+	uint16_t h;
+
+	for (; len >= 4; len -= 4, p += 4) {
+		memcpy(&w, p, 4);
+		sum += w;
+	}
+	if (len & 2) {
+		memcpy(&h, p, 2);
+		sum += h;
+		p += 2;
+	}
+	if (len & 1) {
+		h = 0;
+		memcpy(&h, p, 1);
+		sum += h;
+	}
+	return sum;
+}
+
+uint16_t csum_partial(const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+	size_t words = len < VECTOR_MIN ? 0 : len / 32 * 4;
+
+	return csum_fold((words ? sum_words(p, words) : 0) + sum_short(p + 8 * words, len - 8 * words));
+}
+
+uint16_t csum_copy(void *dst, const void *src, size_t len)
+{
+	uint8_t *to = dst;
+	const uint8_t *from = src;
+	uint32_t sum = 0;
+
+	while (len > COPY_PIECE) {
+		memcpy(to, from, COPY_PIECE);
+		sum += csum_partial(to, COPY_PIECE);
+		to += COPY_PIECE;
+		from += COPY_PIECE;
+		len -= COPY_PIECE;
+	}
+	memcpy(to, from, len);
+	return csum_fold((uint64_t)sum + csum_partial(to, len));
+}
+
+uint16_t csum_mbuf(const struct rte_mbuf *m, uint32_t off)
+{
+	uint64_t sum = 0;
+	size_t done = 0;
+
+	for (; m; m = m->next) {
+		uint32_t len = m->data_len, skip = off < len ? off : len;
+
+		off -= skip;
+		sum += csum_add(0, csum_partial(rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), len - skip), done);
+		done += len - skip;
+	}
+	return csum_fold(sum);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wheel.c - the hierarchical timer wheel (Varghese and Lauck's scheme 6).  A time is a number of base-64 digits.  A timer sits at
+ * the level of the highest digit in which its time differs from the wheel's, in the slot of its own digit there.  So a level in
+ * use holds nothing but slots ahead of the wheel's digit, everything on it comes before anything on the level above, and the
+ * earliest timers are in the first used slot of the lowest level in use.  When time reaches a slot above level 0, its timers
+ * move down.
+ */
+#include "engine/wheel.h"
+
+/* wheel_next() looks at so many timers for the exact deadline, and takes the start of their slot if there are more. */
+#define NEXT_SCAN 8
+
+static unsigned digit(usec_t t, unsigned level)
+{
+	return (t >> (level * WHEEL_BITS)) & (WHEEL_SLOTS - 1);
+}
+
+/* When the slot begins: the wheel's digits above it, its own, zeros below. */
+static usec_t slot_start(const struct wheel *w, unsigned level, unsigned slot)
+{
+	unsigned shift = level * WHEEL_BITS;
+	usec_t below = ((usec_t)WHEEL_SLOTS << shift) - 1; /* wraps to all ones at the top level */
+
+	return (w->now & ~below) | ((usec_t)slot << shift);
+}
+
+static void place(struct wheel *w, struct wheel_timer *t)
+{
+	usec_t at = t->at > w->now ? t->at : w->now;
+	usec_t differs = at ^ w->now;
+
+	t->level = differs ? (63 - __builtin_clzll(differs)) / WHEEL_BITS : 0;
+	t->slot = digit(at, t->level);
+	list_add_tail(&w->slots[t->level][t->slot], &t->link);
+	w->used[t->level] |= 1ull << t->slot;
+}
+
+static void unplace(struct wheel *w, struct wheel_timer *t)
+{
+	list_del(&t->link);
+	if (list_empty(&w->slots[t->level][t->slot]))
+		w->used[t->level] &= ~(1ull << t->slot);
+}
+
+/* The lowest level in use; there must be one. */
+static unsigned first_level(const struct wheel *w)
+{
+	unsigned level = 0;
+
+	while (!w->used[level])
+		level++;
+	return level;
+}
+
+void wheel_init(struct wheel *w, usec_t now)
+{
+	w->now = now;
+	w->armed = 0;
+	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
+		w->used[level] = 0;
+		for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++)
+			list_init(&w->slots[level][slot]);
+	}
+}
+
+void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at)
+{
+	wheel_disarm(w, t);
+	t->at = at;
+	place(w, t);
+	w->armed++;
+}
+
+void wheel_disarm(struct wheel *w, struct wheel_timer *t)
+{
+	if (!wheel_armed(t))
+		return;
+	unplace(w, t);
+	w->armed--;
+}
+
+/* Time reaches a slot: its timers go to lower levels. */
+static void cascade(struct wheel *w, unsigned level, unsigned slot)
+{
+	struct list *head = &w->slots[level][slot];
+
+	w->used[level] &= ~(1ull << slot);
+	while (!list_empty(head))
+		place(w, container_of(list_pop(head), struct wheel_timer, link));
+}
+
+struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
+{
+	while (w->armed) {
+		unsigned level = first_level(w);
+		unsigned slot = __builtin_ctzll(w->used[level]);
+		usec_t start = slot_start(w, level, slot);
+		struct wheel_timer *t;
+
+		if (start > now)
+			break;
+		w->now = start;
+		if (level) {
+			cascade(w, level, slot);
+			continue;
+		}
+		t = container_of(w->slots[0][slot].next, struct wheel_timer, link);
+		wheel_disarm(w, t);
+		return t;
+	}
+	if (now > w->now)
+		w->now = now;
+	return NULL;
+}
+
+usec_t wheel_next(const struct wheel *w)
+{
+	usec_t earliest = USEC_NEVER;
+	unsigned level, slot, seen = 0;
+
+	if (!w->armed)
+		return USEC_NEVER;
+	level = first_level(w);
+	slot = __builtin_ctzll(w->used[level]);
+	if (!level)
+		return slot_start(w, 0, slot);
+	list_each (pos, &w->slots[level][slot]) {
+		const struct wheel_timer *t = container_of(pos, struct wheel_timer, link);
+
+		if (++seen > NEXT_SCAN)
+			return slot_start(w, level, slot);
+		if (t->at < earliest)
+			earliest = t->at;
+	}
+	return earliest;
+}
