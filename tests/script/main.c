@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * main.c - the packet-script runner: every *.pkt below a directory as a test of its own, once with a plain port and once with one
+ * that offloads checksums and segmentation.  With -v: one file, with each packet as it passes.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <ftw.h>
+#include <unistd.h>
+
+#include "tests/common/testpool.h"
+#include "tests/script/run.h"
+
+#define SCRIPTS_MAX 2048
+#define REPORT_MAX 65536
+#define POOL_MBUFS 4096
+#define JUMBO_MBUFS 1024
+#define JUMBO_MTU 9000
+#define EAL_MB 128
+
+struct job {
+	char path[256];
+	char name[288];
+	struct run_options opt;
+};
+
+static struct job jobs[2 * SCRIPTS_MAX];
+static unsigned njobs;
+static struct run_pools pools;
+static char report[REPORT_MAX];
+
+static void add_job(const char *path, const char *name, struct run_options opt)
+{
+	struct job *j = &jobs[njobs++];
+
+	snprintf(j->path, sizeof(j->path), "%s", path);
+	snprintf(j->name, sizeof(j->name), "%s%s", name, opt.offload ? " (offload)" : "");
+	j->opt = opt;
+}
+
+static size_t root_len;
+
+static int visit(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	size_t len = strlen(path);
+
+	(void)st;
+	(void)ftw;
+	if (type != FTW_F || len < 4 || strcmp(path + len - 4, ".pkt"))
+		return 0;
+	if (njobs + 2 > 2 * SCRIPTS_MAX)
+		return -1;
+	add_job(path, path + root_len, (struct run_options){.offload = false});
+	add_job(path, path + root_len, (struct run_options){.offload = true});
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct job *)a)->name, ((const struct job *)b)->name);
+}
+
+static void test_job(void **state)
+{
+	const struct job *j = *state;
+
+	if (!run_script(j->path, &j->opt, &pools, report, sizeof(report)))
+		fail_msg("%s", report);
+}
+
+static int run_tree(const char *root)
+{
+	struct CMUnitTest *tests;
+	int failed;
+
+	root_len = strlen(root) + 1;
+	if (nftw(root, visit, 16, FTW_PHYS) || !njobs) {
+		fprintf(stderr, "%s: no scripts, or too many\n", root);
+		return 2;
+	}
+	qsort(jobs, njobs, sizeof(jobs[0]), by_name);
+	tests = calloc(njobs, sizeof(*tests));
+	if (!tests)
+		return 2;
+	for (unsigned i = 0; i < njobs; i++)
+		tests[i] = (struct CMUnitTest){.name = jobs[i].name, .test_func = test_job, .initial_state = &jobs[i]};
+	failed = _cmocka_run_group_tests("packet scripts", tests, njobs, NULL, NULL);
+	free(tests);
+	return failed != 0;
+}
+
+static int run_one(const char *path, bool offload)
+{
+	struct run_options opt = {.offload = offload, .verbose = true};
+	bool passed = run_script(path, &opt, &pools, report, sizeof(report));
+
+	printf("%s%s\n", passed ? "" : report, passed ? "passed" : "FAILED");
+	return !passed;
+}
+
+static bool make_pools(void)
+{
+	pools.usual = testpool_create("usual", POOL_MBUFS, 1500);
+	pools.jumbo = testpool_create("jumbo", JUMBO_MBUFS, JUMBO_MTU);
+	return pools.usual && pools.jumbo;
+}
+
+int main(int argc, char **argv)
+{
+	bool one = false, offload = false;
+	int c;
+
+	while ((c = getopt(argc, argv, "vo")) != -1) {
+		one |= c == 'v';
+		offload |= c == 'o';
+		if (c == '?')
+			return 2;
+	}
+	if (optind + 1 != argc) {
+		fprintf(stderr,
+			"usage: %s DIRECTORY     run all scripts below it\n       %s -v [-o] FILE   one script with a trace, -o: "
+			"with offloads\n",
+			argv[0], argv[0]);
+		return 2;
+	}
+	if (testpool_start(EAL_MB) || !make_pools()) {
+		fprintf(stderr, "DPDK's EAL or the packet pools cannot start in %d MB of memory\n", EAL_MB);
+		return 2;
+	}
+	return one ? run_one(argv[optind], offload) : run_tree(argv[optind]);
+}
