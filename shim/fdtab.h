@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fdtab.h - what each descriptor number is: the kernel's (almost all), a socket or epoll instance of the engine's, or one of
+ * ours.
+ *
+ * A flat array indexed by number, mapped when the first entry is made: a process without engine sockets has none, and every
+ * look-up is one compare.  Look-ups and changes take no lock and may come from a signal handler: a slot is two words that are
+ * replaced together (cmpxchg16b); a reader takes the first, the second, and the first again, whose sequence number tells whether
+ * they belong together.
+ */
+#ifndef SHIM_FDTAB_H
+#define SHIM_FDTAB_H
+
+#include "core.h"
+
+/* What is known of the kernel socket under a number, so that it can be recycled (placeholder.h). */
+enum fd_trait {
+	FD_POOLABLE = 1 << 3, /* never used: no option, address or second process sees it */
+	FD_CLOEXEC_ON = 1 << 4,
+	FD_IS_V6 = 1 << 5,
+	FD_TRAITS = FD_POOLABLE | FD_CLOEXEC_ON | FD_IS_V6,
+};
+#define FDTAB_KIND 7u
+
+/* word: kind 3 bits | traits 3 | 2 spare | sequence 24 | generation of obj 32. */
+struct fdtab_slot {
+	uint64_t word;
+	void *obj;
+} __attribute__((aligned(16)));
+
+/* Published in this order: slots, then size. */
+extern struct fdtab_slot *fdtab_slots;
+extern unsigned fdtab_size;
+
+/* Is this number none of ours? The whole cost of a read() or write() on a kernel descriptor. */
+static inline bool fdtab_is_kernel(int fd)
+{
+	unsigned size = __atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE);
+
+	return (unsigned)fd >= size || !(__atomic_load_n(&fdtab_slots[fd].word, __ATOMIC_RELAXED) & FDTAB_KIND);
+}
+
+/* Look a number up; kind FD_KERNEL for every one that is not in the table. */
+struct fdref fdtab_get(int fd);
+/* Replace whatever the number was.  Traits stay, except that FD_KERNEL clears them.  -ENOMEM: no table, or number beyond it. */
+int fdtab_set(int fd, enum fd_kind kind, void *obj, uint32_t gen);
+/* Replace it if it still is what `was` says; false: another thread changed it first. */
+bool fdtab_swap(const struct fdref *was, enum fd_kind kind, void *obj, uint32_t gen);
+/* The number is a new kernel socket with these traits; kind FD_KERNEL.  -ENOMEM as above. */
+int fdtab_place(int fd, unsigned traits);
+unsigned fdtab_traits(int fd);
+/* Set and clear traits of a number that is in the table. */
+void fdtab_change_traits(int fd, unsigned set, unsigned clear);
+/* The first number at or above fd that is not FD_KERNEL; -1: no more. */
+int fdtab_next(int fd);
+/* The kernel just handed this number out: whatever the table says of it is stale. */
+void fdtab_forget(int fd);
+
+#endif

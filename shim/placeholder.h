@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * placeholder.h - the kernel sockets under engine sockets, and the pool of those that were never used.
+ *
+ * Every engine socket keeps a real kernel TCP socket so that its number, its inode and a way back to the kernel exist.  One that
+ * carries no state of its own is kept when the application closes it (FD_SPARE: closed as far as the application can tell), and
+ * serves the next socket() or accept() without a system call.  Kept are at most POOL_MAX and a quarter of RLIMIT_NOFILE; lowest
+ * number first.
+ *
+ * Threads: all of it is lock-free and may run in a signal handler.  Errors: -errno.
+ */
+#ifndef SHIM_PLACEHOLDER_H
+#define SHIM_PLACEHOLDER_H
+
+#include <stdbool.h>
+
+#define POOL_MAX 1024
+
+/* A TCP socket of this family (AF_INET, AF_INET6), with flags 0 or SOCK_CLOEXEC; FD_KERNEL still.  -EMFILE, -ENFILE, -ENOMEM, ...
+ */
+int placeholder_get(int family, int flags);
+/* The opposite.  pristine, and FD_POOLABLE in its traits: may be kept; else it is closed. */
+void placeholder_put(int fd, bool pristine);
+/* Close all that are kept, as room for new descriptors is needed.  True if any was closed. */
+bool placeholder_drain(void);
+/* The application wants this very number (dup2): true if it was in the pool, and is the caller's now. */
+bool placeholder_claim(int fd);
+/* How many are kept. */
+unsigned placeholder_count(void);
+/*
+ * Another process is about to share all descriptors (fork): no placeholder in use may be recycled later, as what the one process
+ * does to it the other would see.
+ */
+void placeholder_fork_prepare(void);
+
+/* Make a descriptor the shim's own: moved to a high number, close-on-exec, FD_PRIVATE.  The new number, or -errno and fd as it
+ * was. */
+int private_fd(int fd);
+void private_fd_close(int fd);
+
+#endif
