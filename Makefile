@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# libmtcpshim: `make demo` and `make test` install what they need; `make` builds.
+# libmtcpshim: `make demo` and `make test` install what they need; `make` builds.  All targets: make help.
 BUILD ?= build
+PREFIX ?= /usr/local
+export BUILD
 CC ?= gcc
 OPT ?= -O3
 # The baseline instruction set that runs anywhere; ARCH=native for this machine only.
@@ -11,7 +13,9 @@ CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC
 	-DALLOW_EXPERIMENTAL_API $(filter-out -march=%,$(DPDK_CFLAGS)) -march=$(ARCH) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 
-THIN := preload calls fdtab config route log loader placeholder
+# The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
+CALLS := preload calls_io calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall
+THIN := $(CALLS) config fdtab fresh loader log netif own placeholder real route rules
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))
@@ -28,24 +32,69 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 # A unit test links the engine, io and the thin library's plain parts; each names in comments what it tests.
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(ENGINE_OBJ) $(IO_OBJ) $(filter-out %/preload.o %/calls.o,$(THIN_OBJ))
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lpthread
 unit: $(UNIT)
 	@set -e; for t in $^; do $$t; done
 
-# Packet scripts and the two-engine simulation: in process, no root, no devices.  With SAN=address,undefined under the sanitizers.
-TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/common/*.c))
-$(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka
-script: $(BUILD)/run-scripts
-	$< tests/script/scripts
-$(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lm
-sim: $(BUILD)/run-sim
-	$<
+# Programs of the tests and benchmarks: plain sockets, no DPDK.
+TOOLS := $(BUILD)/tests/apps/leash $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+$(TOOLS): $(BUILD)/%: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
+tools: $(TOOLS)
 
+# What needs packages starts a second make when they are there: the first one has already asked pkg-config.
+check: unit script sim
+test:
+	@tests/install-deps test
+	@$(MAKE) --no-print-directory all tools
+	@MAKE="$(MAKE)" tests/all
+demo:
+	@tests/install-deps demo
+	@$(MAKE) --no-print-directory all tools
+	@bench/demo
+bench:
+	@tests/install-deps test
+	@$(MAKE) --no-print-directory all tools
+	@bench/ab $(W)
+posix apps: all tools
+	@tests/$@/run
+deps:
+	@tests/install-deps build
+
+# README's tables of settings, symbols and counters are made from the lists in the code.
+readme: $(BUILD)/tests/tables
+	@tests/readme $<
+$(BUILD)/tests/tables: tests/tables.c engine/sysctl.def engine/stats.def shim/intercept.def
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -o $@ $<
+
+SOURCES := $(shell git ls-files -co --exclude-standard '*.[ch]' 2>/dev/null)
+lint:
+	@tests/lint
+	@! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(SOURCES)
+format:
+	clang-format -i $(SOURCES)
+install: all
+	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so $(DESTDIR)$(PREFIX)/lib
+	install -m 755 shim/mtcpshim $(DESTDIR)$(PREFIX)/bin
 clean:
 	rm -rf build build-*
+help:
+	@echo 'make            build the two libraries into $(BUILD)/'
+	@echo 'make demo       iperf3 over Linux and over the shim, one table'
+	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
+	@echo 'make bench      A/B benchmarks with medians; W="pingpong conns" selects, bench/ab -h lists'
+	@echo 'make posix|apps|unit|script|sim   one kind of test'
+	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='
+	@echo 'make lint|format|readme|deps|clean'
+	@echo 'SAN=address,undefined and BUILD=dir: a sanitizer build; OPT=-O0, ARCH=native, CC=clang'
+
+ifeq ($(DPDK_LIBS)$(filter test demo bench deps clean lint format help readme tools,$(MAKECMDGOALS)),)
+$(error libdpdk is not installed: `make deps` as root installs it)
+endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit script sim clean
+.PHONY: all unit script sim check test demo bench posix apps deps tools readme lint format install clean help
 .SECONDARY:
