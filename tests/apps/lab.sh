@@ -82,7 +82,7 @@ lab_hold() {
 lab_end_up() {
 	ip -n "$LAB_ID-$1" link set lo up
 	# Neighbour and router discovery of IPv6 on the link would only be noise in captures and counters.
-	ip netns exec "$LAB_ID-$1" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	ip netns exec "$LAB_ID-$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
 }
 
 # Repeat a condition until it holds; 1 when SECONDS have passed.  Polling with a deadline: nothing depends on how long it takes.

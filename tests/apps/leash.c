@@ -47,8 +47,8 @@ static void usage_write(const char *path, const struct rusage *ru, int status)
 		fprintf(stderr, "leash: %s: %s\n", path, strerror(errno));
 		return;
 	}
-	fprintf(f, "%ld.%06ld %ld.%06ld %ld %d\n", (long)ru->ru_utime.tv_sec, (long)ru->ru_utime.tv_usec, (long)ru->ru_stime.tv_sec,
-	        (long)ru->ru_stime.tv_usec, ru->ru_maxrss, status);
+	fprintf(f, "%ld.%06ld %ld.%06ld %ld %d\n", (long)ru->ru_utime.tv_sec, (long)ru->ru_utime.tv_usec,
+		(long)ru->ru_stime.tv_sec, (long)ru->ru_stime.tv_usec, ru->ru_maxrss, status);
 	fclose(f);
 }
 
