@@ -37,6 +37,17 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(ENGINE_OBJ) $(IO_OBJ) $(filter-
 unit: $(UNIT)
 	@set -e; for t in $^; do $$t; done
 
+# Packet scripts and the two-engine simulation: in process, no root, no devices.  With SAN=address,undefined under the sanitizers.
+TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/common/*.c))
+$(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka
+script: $(BUILD)/run-scripts
+	$< tests/script/scripts
+$(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lm
+sim: $(BUILD)/run-sim
+	$<
+
 # Programs of the tests and benchmarks: plain sockets, no DPDK.
 TOOLS := $(BUILD)/tests/apps/leash $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
