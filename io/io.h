@@ -35,7 +35,8 @@ struct io_config {
 /*
  * Start EAL with the drivers that device needs and no others.  To be called once per process, from a thread of its own choosing: that
  * thread's affinity and lcore id are left as they were.  No signal handler is left installed.
- * -ENODEV, -ENOMEM (no huge pages and IO_HUGE_YES), -EPERM, -EINVAL; *err says it in words.
+ * -ENODEV, -ENOMEM (no huge pages and IO_HUGE_YES), -EPERM, -EINVAL, -EALREADY; *err says it in words, and on success holds a note
+ * for the log ("no huge pages: ...") or nothing.
  */
 int io_start(const struct io_config *cfg, struct io_error *err);
 
@@ -73,7 +74,7 @@ struct port;
 struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, unsigned priv, struct io_error *err);
 /* Bytes of memory that one packet of such a pool takes. */
 unsigned port_pool_elt_size(uint16_t mtu, unsigned priv);
-/* Memory shared across fork at the same address (memzone), 64-byte aligned and zeroed; NULL when there is no more. */
+/* Memory shared across fork at the same address (memzone), 64-byte aligned and zeroed; NULL when there is no more.  The name: up to 31 bytes. */
 void *io_alloc(const char *name, size_t size);
 
 /*
@@ -85,10 +86,15 @@ struct port *port_open(const struct port_config *cfg, struct io_error *err);
 const struct port_info *port_info(const struct port *p);
 /* Up to n frames received on queue q; never blocks. */
 unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
-/* Give up to n frames to queue q: how many it took; the others stay the caller's. */
+/*
+ * Give up to n frames to queue q: how many it took; the others stay the caller's (ring full).  Without a peer (memif not connected) it
+ * takes all, drops them as a cable without carrier would, and counts them as tx_errors.
+ */
 unsigned port_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 /* Is the other end there (memif connected, carrier)? Cheap enough for once a millisecond, not for every burst. */
 bool port_link_up(struct port *p);
+/* Why there is no link, in words ("no memif server answers on /run/x.sock yet"); "" while there is one. */
+const char *port_link_text(struct port *p);
 /*
  * A descriptor that poll(2) reports readable when packets wait on queue q, or -1 (no interrupt: nap instead).
  * port_wait_arm() before sleeping: true if the interrupt is on; after it port_rx() must be tried once more before sleeping.

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * internal.h - what the files of io/ share: the parsed device string, log capture, the parts of a port, call redirection.
+ *
+ * Life of a port: device.c reads the device string, eal.c starts EAL with the drivers that it names, port.c probes, configures
+ * and drives the device; memif.c, kernel_if.c, wait.c and pcap.c each know one kind of device or one service.
+ */
+#ifndef IO_INTERNAL_H
+#define IO_INTERNAL_H
+
+#include <net/if.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "io.h"
+
+/* Bytes around an IP packet on the wire that a buffer must hold: Ethernet header, one VLAN tag, checksum. */
+#define FRAME_OVERHEAD 22
+/* What AF_XDP leaves free in front of a received frame (XDP_PACKET_HEADROOM of linux/bpf.h). */
+#define FRAME_HEADROOM_XDP 256
+
+/* ---- errors and log ------------------------------------------------------------------------------------------------------- */
+
+/* Fill *err (if not NULL) and return code, for "return io_fail(err, -EINVAL, ...)". */
+int io_fail(struct io_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Route EAL's and the drivers' log into this library.  0 or -errno. */
+int log_open(bool verbose);
+/* Forget the lines so far: log_reason() speaks of what comes now. */
+void log_mark(void);
+/* The first error since log_mark(), without prefix and newline; "" if there was none. */
+const char *log_reason(char *buf, size_t size);
+/* Between these two what this thread prints on stderr is taken as log (EAL prints its fatal errors there). */
+void log_stderr_take(void);
+void log_stderr_give(void);
+
+/* ---- devices -------------------------------------------------------------------------------------------------------------- */
+
+enum device_kind { DEVICE_VIRTUAL, DEVICE_PCI, DEVICE_KERNEL_IF };
+
+#define DEVICE_STRING_MAX 512    /* with what is added to it */
+#define DEVICE_STRING_GIVEN 400  /* as the user may give it */
+
+struct device {
+	enum device_kind kind;
+	char string[DEVICE_STRING_GIVEN]; /* as given */
+	char name[64];                    /* "net_memif0", "0000:03:00.0", "veth0": the string up to the first comma */
+	char driver[32];                  /* "net_memif"; for a kernel interface and for PCI empty */
+};
+
+/* How packets of a driver can be waited for. */
+enum wait_kind {
+	WAIT_NONE,      /* not at all */
+	WAIT_SOCKET,    /* the driver's own packet socket, found after it was opened */
+	WAIT_FD,        /* ethdev gives a descriptor that is readable while packets wait */
+	WAIT_INTERRUPT, /* ethdev gives an eventfd that must be armed */
+};
+
+/* What a driver does not say about itself. */
+struct traits {
+	const char *driver;
+	enum io_doorbell doorbell;
+	enum wait_kind wait;
+	bool any_mtu;      /* carries frames of any size that fits its buffers, whatever max_rx_pktlen says */
+	bool any_mac;      /* has no address filter: a MAC needs no telling */
+	bool no_offload;   /* offloads would be done in software by the driver: the engine does that better */
+	bool tx_refusals;  /* counts frames that it left with the caller as errors */
+};
+
+/* Read a device string.  -EINVAL, -ENODEV with *err. */
+int device_parse(struct device *d, const char *string, struct io_error *err);
+/* Does the device string have this argument ("bsize")?  Its value goes into buf, cut to size. */
+bool device_arg(const char *string, const char *key, char *buf, size_t size);
+const struct traits *device_traits(const char *driver);
+
+#define DRIVERS_MAX 4
+#define DRIVER_PATH_MAX 256
+
+/* Driver libraries that a device needs, for dlopen. */
+struct drivers {
+	unsigned n;
+	char path[DRIVERS_MAX][DRIVER_PATH_MAX];
+};
+
+/* Find them.  -ENODEV with the package to install in *err. */
+int device_drivers(const struct device *d, struct drivers *out, struct io_error *err);
+/* Is this driver ("net_af_xdp") installed?  Its path goes into path. */
+bool driver_find(const char *driver, char path[DRIVER_PATH_MAX]);
+
+/* ---- redirected calls ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Let the loaded library whose file name begins with object call "with" where it would call symbol; returns what it called before,
+ * NULL if no such call was found.  Only that library's own calls change.
+ */
+void *redirect_call(const char *object, const char *symbol, void *with);
+
+/* ---- ports ---------------------------------------------------------------------------------------------------------------- */
+
+struct gate_queue {
+	_Atomic uint32_t busy;   /* a burst is under way */
+	uint64_t tx_no_carrier;  /* frames dropped because nobody is connected */
+} __attribute__((aligned(64)));
+
+/*
+ * Keeps bursts out while the device is being reconnected: the driver's control thread closes the gate and waits for the bursts
+ * under way.  Only for drivers that change under the feet of a burst (memif).
+ */
+struct gate {
+	bool used;
+	bool fence;              /* no membarrier(2): bursts fence for themselves */
+	_Atomic bool open;
+	struct gate_queue q[IO_QUEUES_MAX];
+};
+
+struct memif {
+	bool used, client, started;
+	uint64_t started_us;     /* when the last connection attempt began */
+	_Atomic bool hung_up;    /* the control channel ended since then */
+	unsigned rings;          /* offered by the client so far (server) */
+	char trouble[128];       /* why there is no link */
+	struct port *next;       /* list of memif ports */
+};
+
+struct waiting {
+	enum wait_kind kind;
+	int fd[IO_QUEUES_MAX];
+	void (*poke)(int);       /* TAP: tells the driver that packets may wait, instead of its signal */
+};
+
+struct capture;
+
+struct port {
+	uint16_t id;             /* ethdev's */
+	struct gate gate;
+	struct waiting wait;
+	struct capture *capture;
+	const struct traits *traits;
+	struct memif memif;
+	struct port_info info;
+	char device[DEVICE_STRING_MAX]; /* as handed to the driver */
+};
+
+/* Gate, called by the control side. */
+void gate_init(struct port *p);
+void gate_open(struct port *p);
+/* No burst is under way when this returns, and none starts until gate_open(). */
+void gate_close(struct port *p);
+/* Every burst that was under way has ended when this returns. */
+void gate_settle(struct port *p);
+
+/* memif: complete the device string (sizes, socket kind), remove a stale socket.  0 or -errno with *err. */
+int memif_prepare(const struct device *d, const struct port_config *cfg, char *string, uint16_t *mtu, struct io_error *err);
+/* Start a configured memif port and keep it connected from then on. */
+int memif_start(struct port *p, const struct device *d, struct io_error *err);
+void memif_stop(struct port *p);
+
+/* Kernel interfaces: device strings for the two drivers. 0 or -errno with *err. */
+struct kernel_if {
+	int index;
+	uint16_t mtu;
+	unsigned rx_queues;
+	uint8_t mac[6];
+	bool virtual; /* no hardware behind it */
+};
+int kernel_if_read(const char *name, struct kernel_if *k, struct io_error *err);
+void kernel_if_af_xdp(const char *name, const struct kernel_if *k, unsigned queues, char *string);
+void kernel_if_af_packet(const char *name, uint16_t mtu, unsigned queues, char *string);
+
+/* Descriptors: a snapshot of the sockets of one kind (AF_PACKET, AF_XDP) that this process has open. */
+struct fd_set_of {
+	unsigned n;
+	int fd[64];
+};
+void sockets_of(int domain, struct fd_set_of *out);
+/* Find the ways to wait, before (around the opening of the device) and after it started. */
+void wait_before(struct port *p, struct fd_set_of *before);
+void wait_setup(struct port *p, const struct fd_set_of *before);
+
+struct capture *capture_open(struct port *p, const char *path, struct io_error *err);
+void capture_close(struct capture *c);
+/* Copy n frames that were received. */
+void capture_rx(struct capture *c, unsigned q, struct rte_mbuf **pkts, unsigned n);
+/* Transmit n frames through the driver with those it took copied: the driver frees them, so they are copied before. */
+unsigned capture_tx(struct capture *c, struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
+
+/* Measure the TSC; called by io_start(), begin before and end after EAL's start. */
+void clock_begin(void);
+void clock_end(void);
+
+#endif

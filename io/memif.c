@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memif.c - what net_memif needs from outside: defaults for its device string, recovery of stale sockets, reconnection, and safety of
+ * bursts against its control thread.
+ *
+ * The driver (DPDK 22.11) connects as a client only in dev_start, never again; and when its control channel ends it unmaps the
+ * rings in EAL's interrupt thread, whoever may be reading them.  So all control happens on that thread: a tick restarts a client
+ * that lost its server, and the driver's munmap() is redirected to wait for the bursts under way (it has taken its "connected" flag
+ * back before, so none can start).  Its messages are watched on the way, to say why there is no link.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rte_alarm.h>
+#include <rte_common.h>
+#include <rte_ethdev.h>
+
+#include "internal.h"
+
+#define DEFAULT_SOCKET "/run/memif.sock" /* the driver's */
+#define MTU_MIN 576
+#define BUFFER_MAX UINT16_MAX
+/* Bytes of buffers in one ring: small enough to stay in cache, large enough to ride out a descheduled reader. */
+#define RING_BYTES (1024 * 1024)
+#define RING_LOG2_MIN 5
+#define RING_LOG2_MAX 10
+
+#define TICK_DOWN_US 20000
+#define TICK_UP_US 100000
+#define HANDSHAKE_US 500000
+#define FIRST_LINK_US 200000
+
+/* Messages of the control channel (memif protocol version 2.0), of 128 bytes each: type, then what matters here. */
+enum { MSG_HELLO = 2, MSG_INIT = 3, MSG_ADD_RING = 5, MSG_CONNECT = 6, MSG_DISCONNECT = 8 };
+#define MSG_SIZE 128
+#define MEMIF_VERSION 0x200
+struct message {
+	uint16_t type;
+	union {
+		struct {
+			char name[32];
+			uint16_t min_version, max_version;
+		} __attribute__((packed)) hello;
+		struct {
+			uint16_t version;
+		} __attribute__((packed)) init;
+		struct {
+			uint32_t code;
+			char reason[96];
+		} __attribute__((packed)) disconnect;
+	};
+} __attribute__((packed));
+
+static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct port *ports;
+
+/* ---- the device string -------------------------------------------------------------------------------------------------------- */
+
+static bool is_client(const char *string)
+{
+	char role[16] = "client";
+
+	device_arg(string, "role", role, sizeof(role));
+	return strcmp(role, "server") && strcmp(role, "master");
+}
+
+/* The driver takes its defaults for all arguments if it does not know one of them. */
+static int check_keys(const struct device *d, struct io_error *err)
+{
+	static const char keys[] = ",role,id,socket,socket-abstract,bsize,rsize,mac,zero-copy,secret,";
+	char probe[40];
+
+	for (const char *p = strchr(d->string, ','); p; p = strchr(p, ',')) {
+		int n = strcspn(++p, "=,");
+
+		snprintf(probe, sizeof(probe), ",%.*s,", n, p);
+		if (p[n] != '=' || !strstr(keys, probe))
+			return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s has no argument \"%.*s\": it takes role=server|client, socket=PATH, id=N, "
+						     "bsize=N, rsize=N, socket-abstract=yes|no, mac=, secret=, zero-copy=yes|no",
+				       d->name, n, p);
+	}
+	return 0;
+}
+
+static int check_role(const struct device *d, struct io_error *err)
+{
+	char role[16];
+
+	if (!device_arg(d->string, "role", role, sizeof(role)) || !strcmp(role, "server") || !strcmp(role, "client") ||
+	    !strcmp(role, "master") || !strcmp(role, "slave"))
+		return 0;
+	return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s,role=%s: the role is server or client", d->name, role);
+}
+
+/* A buffer holds a whole frame: frames that span buffers would leave marks in descriptors that the driver never takes back. */
+static int choose_sizes(const struct device *d, char *string, uint16_t *mtu, struct io_error *err)
+{
+	unsigned bsize = RTE_ALIGN(*mtu + FRAME_OVERHEAD, 64u), rsize = RING_LOG2_MAX;
+	char text[16];
+
+	if (device_arg(d->string, "bsize", text, sizeof(text))) {
+		bsize = strtoul(text, NULL, 10);
+		if (bsize < MTU_MIN + FRAME_OVERHEAD || bsize > BUFFER_MAX)
+			return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s,bsize=%s: a buffer takes one frame: %u to %u bytes, or leave bsize out",
+				       d->name, text, MTU_MIN + FRAME_OVERHEAD, BUFFER_MAX);
+		*mtu = RTE_MIN(*mtu, bsize - FRAME_OVERHEAD);
+	} else {
+		bsize = RTE_MIN(bsize, (unsigned)BUFFER_MAX);
+		*mtu = RTE_MIN(*mtu, bsize - FRAME_OVERHEAD);
+		sprintf(string + strlen(string), ",bsize=%u", bsize);
+	}
+	while (rsize > RING_LOG2_MIN && ((size_t)bsize << rsize) > RING_BYTES)
+		rsize--;
+	if (!device_arg(d->string, "rsize", text, sizeof(text)))
+		sprintf(string + strlen(string), ",rsize=%u", rsize);
+	return 0;
+}
+
+/* ---- the socket --------------------------------------------------------------------------------------------------------------- */
+
+/* 0: somebody listens there; else the errno of connect(2). */
+static int try_connect(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd < 0)
+		return errno;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	rc = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) ? errno : 0;
+	close(fd);
+	return rc;
+}
+
+/* A socket file without a process behind it refuses: unix(7).  One that is served, or no socket at all, is left alone. */
+static int remove_stale(const char *path, struct io_error *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return io_fail(err, -ENOTSOCK, "MTCPSHIM_DEV: socket=%s is there and no socket: give another path", path);
+	if (try_connect(path) != ECONNREFUSED)
+		return io_fail(err, -EADDRINUSE, "MTCPSHIM_DEV: socket=%s is served by another process: stop it, or give another path", path);
+	if (unlink(path) && errno != ENOENT)
+		return io_fail(err, -errno, "MTCPSHIM_DEV: socket=%s is stale and cannot be removed (%s)", path, strerror(errno));
+	return 0;
+}
+
+static int check_directory(const char *path, struct io_error *err)
+{
+	char dir[DEVICE_STRING_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return io_fail(err, -EINVAL, "MTCPSHIM_DEV: socket=%.100s: give an absolute path of at most %zu bytes", path,
+			       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	if (access(dir, R_OK | W_OK))
+		return io_fail(err, -errno, "MTCPSHIM_DEV: socket=%s: the directory %s: %s: give a path that both ends can write to", path, dir,
+			       strerror(errno));
+	return 0;
+}
+
+/*
+ * The driver's own default is an abstract socket, which is seen in one network namespace only; a file is seen by everybody who
+ * sees the directory, which is what a path looks like.
+ */
+static int choose_socket(const struct device *d, char *string, struct io_error *err)
+{
+	char path[DEVICE_STRING_MAX] = DEFAULT_SOCKET, abstract[8] = "no";
+	int rc;
+
+	device_arg(d->string, "socket", path, sizeof(path));
+	if (!device_arg(d->string, "socket-abstract", abstract, sizeof(abstract)))
+		strcat(string, ",socket-abstract=no");
+	if (!strcmp(abstract, "yes"))
+		return 0;
+	rc = check_directory(path, err);
+	if (!rc && !is_client(d->string))
+		rc = remove_stale(path, err);
+	return rc;
+}
+
+/* ---- what the driver's control thread does ------------------------------------------------------------------------------------- */
+
+static void trouble(struct port *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void trouble(struct port *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->memif.trouble, sizeof(p->memif.trouble), fmt, ap);
+	va_end(ap);
+}
+
+static int settled_munmap(void *addr, size_t size)
+{
+	pthread_mutex_lock(&ports_lock);
+	for (struct port *p = ports; p; p = p->memif.next)
+		gate_settle(p);
+	pthread_mutex_unlock(&ports_lock);
+	return munmap(addr, size);
+}
+
+/* A client with fewer queues than the server's would leave the server's last queues pointing at the first ring. */
+static bool rings_match(struct port *p)
+{
+	if (p->memif.rings == 2 * p->info.queues)
+		return true;
+	trouble(p, "the peer has %u queues and this end %u: give both the same MTCPSHIM_CORES", p->memif.rings / 2, p->info.queues);
+	return false;
+}
+
+static bool watch_received(struct port *p, const struct message *m)
+{
+	switch (m->type) {
+	case MSG_HELLO:
+		if (m->hello.min_version > MEMIF_VERSION || m->hello.max_version < MEMIF_VERSION)
+			trouble(p, "the memif server speaks protocol versions %x to %x, DPDK %x", m->hello.min_version, m->hello.max_version,
+				MEMIF_VERSION);
+		break;
+	case MSG_INIT:
+		p->memif.rings = 0;
+		if (m->init.version != MEMIF_VERSION)
+			trouble(p, "the memif client speaks protocol version %x, DPDK %x", m->init.version, MEMIF_VERSION);
+		break;
+	case MSG_ADD_RING:
+		p->memif.rings++;
+		break;
+	case MSG_CONNECT:
+		return rings_match(p);
+	case MSG_DISCONNECT:
+		trouble(p, "the memif peer ended the connection: %.80s", m->disconnect.reason);
+		p->memif.hung_up = true;
+		break;
+	}
+	return true;
+}
+
+/* The control channel belongs to the only memif port; with several it cannot be told whose it is. */
+static struct port *only_port(void)
+{
+	return ports && !ports->memif.next ? ports : NULL;
+}
+
+static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
+{
+	ssize_t n = recvmsg(fd, mh, flags);
+	bool ok = true;
+
+	pthread_mutex_lock(&ports_lock);
+	if (n == MSG_SIZE && only_port())
+		ok = watch_received(only_port(), mh->msg_iov[0].iov_base);
+	for (struct port *p = ports; p && n != MSG_SIZE; p = p->memif.next)
+		p->memif.hung_up = true;
+	pthread_mutex_unlock(&ports_lock);
+	if (ok)
+		return n;
+	errno = EPROTO; /* the driver hangs up */
+	return -1;
+}
+
+static ssize_t watched_sendmsg(int fd, const struct msghdr *mh, int flags)
+{
+	const struct message *m = mh->msg_iov[0].iov_base;
+
+	pthread_mutex_lock(&ports_lock);
+	if (m->type == MSG_DISCONNECT && only_port())
+		trouble(only_port(), "the memif peer was refused: %.80s", m->disconnect.reason);
+	pthread_mutex_unlock(&ports_lock);
+	return sendmsg(fd, mh, flags);
+}
+
+int memif_prepare(const struct device *d, const struct port_config *cfg, char *string, uint16_t *mtu, struct io_error *err)
+{
+	int rc = check_keys(d, err);
+
+	*mtu = cfg->mtu;
+	strcpy(string, d->string);
+	rc = rc ? rc : check_role(d, err);
+	rc = rc ? rc : choose_sizes(d, string, mtu, err);
+	rc = rc ? rc : choose_socket(d, string, err);
+	if (rc)
+		return rc;
+	redirect_call("librte_net_memif.so", "munmap", settled_munmap);
+	redirect_call("librte_net_memif.so", "recvmsg", watched_recvmsg);
+	redirect_call("librte_net_memif.so", "sendmsg", watched_sendmsg);
+	return 0;
+}
+
+/* ---- connecting ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_up(struct port *p)
+{
+	struct rte_eth_link link;
+
+	return rte_eth_link_get_nowait(p->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+static void restart(struct port *p)
+{
+	char path[DEVICE_STRING_MAX] = DEFAULT_SOCKET;
+
+	gate_close(p);
+	if (p->memif.started)
+		rte_eth_dev_stop(p->id);
+	p->memif.hung_up = false;
+	p->memif.started_us = io_now();
+	p->memif.started = rte_eth_dev_start(p->id) == 0;
+	if (p->memif.started) {
+		gate_open(p);
+		return;
+	}
+	device_arg(p->device, "socket", path, sizeof(path));
+	trouble(p, "no memif server answers on %.80s yet", path);
+}
+
+/* A client that has no link tries again as soon as its channel is gone, or when a handshake leads nowhere. */
+static bool restart_due(const struct port *p)
+{
+	return !p->memif.started || p->memif.hung_up || io_now() - p->memif.started_us > HANDSHAKE_US;
+}
+
+static void tick(void *arg)
+{
+	struct port *p = arg;
+	bool up = is_up(p);
+
+	if (!up && restart_due(p))
+		restart(p);
+	rte_eal_alarm_set(up ? TICK_UP_US : TICK_DOWN_US, tick, p);
+}
+
+struct job {
+	void (*run)(struct port *);
+	struct port *port;
+	sem_t done;
+};
+
+static void run_job(void *arg)
+{
+	struct job *job = arg;
+
+	job->run(job->port);
+	sem_post(&job->done);
+}
+
+/* Run on EAL's interrupt thread, where the driver's control channel is served, and wait for the end. */
+static int on_control_thread(void (*run)(struct port *), struct port *p)
+{
+	struct job job = {.run = run, .port = p};
+	int rc;
+
+	sem_init(&job.done, 0, 0);
+	rc = rte_eal_alarm_set(1, run_job, &job);
+	while (!rc && sem_wait(&job.done) && errno == EINTR)
+		;
+	sem_destroy(&job.done);
+	return rc;
+}
+
+static void first_start(struct port *p)
+{
+	restart(p);
+	if (p->memif.client)
+		rte_eal_alarm_set(TICK_DOWN_US, tick, p);
+	else if (p->memif.started)
+		trouble(p, "no memif client has connected yet");
+}
+
+/* If a server answered, the link is a matter of milliseconds: wait, so that the first packets do not get lost. */
+static void await_link(struct port *p)
+{
+	uint64_t until = io_now() + FIRST_LINK_US;
+
+	while (p->memif.started && !p->memif.hung_up && !is_up(p) && io_now() < until)
+		usleep(200);
+}
+
+int memif_start(struct port *p, const struct device *d, struct io_error *err)
+{
+	int rc;
+
+	p->memif.client = is_client(d->string);
+	gate_init(p);
+	pthread_mutex_lock(&ports_lock);
+	p->memif.next = ports;
+	ports = p;
+	pthread_mutex_unlock(&ports_lock);
+	rc = on_control_thread(first_start, p);
+	if (rc || (!p->memif.client && !p->memif.started)) {
+		memif_stop(p);
+		return io_fail(err, rc ? rc : -EIO, "MTCPSHIM_DEV: %s: the memif server cannot start", d->name);
+	}
+	if (p->memif.client)
+		await_link(p);
+	return 0;
+}
+
+static void last_stop(struct port *p)
+{
+	gate_close(p);
+	if (p->memif.started)
+		rte_eth_dev_stop(p->id);
+	p->memif.started = false;
+}
+
+void memif_stop(struct port *p)
+{
+	rte_eal_alarm_cancel(tick, p);
+	on_control_thread(last_stop, p);
+	pthread_mutex_lock(&ports_lock);
+	for (struct port **at = &ports; *at; at = &(*at)->memif.next)
+		if (*at == p) {
+			*at = p->memif.next;
+			break;
+		}
+	pthread_mutex_unlock(&ports_lock);
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * port.c - opens a device, configures as many queue pairs and offloads as it vouches for, and moves bursts.
+ *
+ * What can be said of all drivers goes through ethdev; what ethdev does not tell stands in device.c's table.  Devices are probed
+ * here and not by EAL's start, because a probe that fails here leaves the process as it was and can be tried with another driver.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+
+#include "engine/engine.h"
+#include "internal.h"
+
+#define POOL_CACHE 512
+#define DESCRIPTORS 1024
+
+_Static_assert(RTE_PKTMBUF_HEADROOM >= ENGINE_HEADROOM, "an mbuf's headroom must take the engine's headers");
+_Static_assert(sizeof(((struct port_info *)0)->rss_key) == ENGINE_RSS_KEY_MAX, "one size of RSS key");
+
+/* ---- pools -------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Data room of an mbuf: a whole frame in one segment, whatever AF_XDP leaves in front of it included; headroom for the engine's
+ * headers; ordinary frames get DPDK's usual 2 KiB, which drivers divide their rings by.
+ */
+static unsigned data_room(uint16_t mtu)
+{
+	unsigned room = RTE_ALIGN(mtu + FRAME_OVERHEAD + FRAME_HEADROOM_XDP, 64u);
+
+	room = RTE_MAX(room, 2048u) + RTE_PKTMBUF_HEADROOM;
+	return RTE_MIN(room, (unsigned)UINT16_MAX);
+}
+
+unsigned port_pool_elt_size(uint16_t mtu, unsigned priv)
+{
+	unsigned elt = sizeof(struct rte_mbuf) + RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN) + data_room(mtu);
+	struct rte_mempool_objsz sz;
+
+	return rte_mempool_calc_obj_size(elt, 0, &sz);
+}
+
+/*
+ * The pool is a stack, not a ring: the buffers freed last are handed out first, so that what is in use stays in cache however
+ * large the pool is.
+ */
+struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, unsigned priv, struct io_error *err)
+{
+	struct rte_mempool *mp;
+	char name[RTE_MEMPOOL_NAMESIZE];
+	unsigned cache = RTE_MIN((unsigned)POOL_CACHE, n / 4) & ~1u;
+
+	snprintf(name, sizeof(name), "mtcpshim_pool_%u", queue);
+	mp = rte_pktmbuf_pool_create_by_ops(name, n, cache, RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN), data_room(mtu), SOCKET_ID_ANY, "stack");
+	if (!mp)
+		io_fail(err, -rte_errno, "MTCPSHIM_MEM: no room for %u packets of %u bytes (%s): give more memory", n,
+			port_pool_elt_size(mtu, priv), rte_strerror(rte_errno));
+	return mp;
+}
+
+/* ---- gate --------------------------------------------------------------------------------------------------------------------- */
+
+/* In: false while the device is being reconnected. The store must be seen before the flag is read: see gate_settle(). */
+static inline bool gate_enter(struct port *p, unsigned q)
+{
+	atomic_store_explicit(&p->gate.q[q].busy, 1, memory_order_relaxed);
+	if (p->gate.fence)
+		atomic_thread_fence(memory_order_seq_cst);
+	else
+		atomic_signal_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&p->gate.open, memory_order_acquire))
+		return true;
+	atomic_store_explicit(&p->gate.q[q].busy, 0, memory_order_release);
+	return false;
+}
+
+static inline void gate_leave(struct port *p, unsigned q)
+{
+	atomic_store_explicit(&p->gate.q[q].busy, 0, memory_order_release);
+}
+
+/* ---- bursts ------------------------------------------------------------------------------------------------------------------- */
+
+unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned got;
+
+	if (p->gate.used && !gate_enter(p, q))
+		return 0;
+	if (p->wait.poke)
+		p->wait.poke(0);
+	got = rte_eth_rx_burst(p->id, q, pkts, n);
+	if (p->gate.used)
+		gate_leave(p, q);
+	if (p->capture && got)
+		capture_rx(p->capture, q, pkts, got);
+	return got;
+}
+
+static bool has_carrier(struct port *p)
+{
+	struct rte_eth_link link;
+
+	return rte_eth_link_get_nowait(p->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* A cable without carrier loses what is put on it (IF_OPER_DOWN, RFC 2863); holding it would only send stale packets later. */
+static unsigned drop_no_carrier(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
+{
+	rte_pktmbuf_free_bulk(pkts, n);
+	p->gate.q[q].tx_no_carrier += n;
+	return n;
+}
+
+static unsigned transmit(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
+{
+	if (p->capture)
+		return capture_tx(p->capture, p, q, pkts, n);
+	return rte_eth_tx_burst(p->id, q, pkts, n);
+}
+
+unsigned port_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned sent;
+
+	if (!p->gate.used)
+		return transmit(p, q, pkts, n);
+	if (!gate_enter(p, q))
+		return drop_no_carrier(p, q, pkts, n);
+	sent = transmit(p, q, pkts, n);
+	gate_leave(p, q);
+	if (sent == 0 && n && !has_carrier(p))
+		return drop_no_carrier(p, q, pkts, n);
+	return sent;
+}
+
+bool port_link_up(struct port *p)
+{
+	if (p->gate.used && !atomic_load_explicit(&p->gate.open, memory_order_acquire))
+		return false;
+	return has_carrier(p);
+}
+
+const char *port_link_text(struct port *p)
+{
+	if (port_link_up(p))
+		return "";
+	return p->memif.used && p->memif.trouble[0] ? p->memif.trouble : "no carrier";
+}
+
+const struct port_info *port_info(const struct port *p)
+{
+	return &p->info;
+}
+
+void port_drops(struct port *p, struct port_drops *d)
+{
+	struct rte_eth_stats s;
+
+	memset(d, 0, sizeof(*d));
+	if (rte_eth_stats_get(p->id, &s) == 0) {
+		d->rx_missed = s.imissed;
+		d->rx_nombuf = s.rx_nombuf;
+		d->rx_errors = s.ierrors;
+		d->tx_errors = p->traits->tx_refusals ? 0 : s.oerrors;
+	}
+	for (unsigned q = 0; q < p->info.queues; q++)
+		d->tx_errors += p->gate.q[q].tx_no_carrier;
+}
+
+/* ---- configuration ------------------------------------------------------------------------------------------------------------ */
+
+struct setup {
+	const struct port_config *cfg;
+	struct device dev;
+	struct rte_eth_dev_info info;
+	struct rte_eth_conf conf;
+	struct io_error *err;
+};
+
+static int device_failed(struct setup *s, int rc, const char *what)
+{
+	char reason[160];
+
+	log_reason(reason, sizeof(reason));
+	if (rc == -EPERM || rc == -EACCES)
+		return io_fail(s->err, rc, "MTCPSHIM_DEV: %s: %s: no permission (%s): run as root or give CAP_NET_RAW and CAP_NET_ADMIN",
+			       s->dev.name, what, reason);
+	return io_fail(s->err, rc, "MTCPSHIM_DEV: %s: %s: %s", s->dev.name, what, reason[0] ? reason : rte_strerror(-rc));
+}
+
+/* Offloads that the device vouches for and the engine knows how to use. */
+static void choose_offloads(struct port *p, struct setup *s)
+{
+	uint64_t tx = s->info.tx_offload_capa, rx = s->info.rx_offload_capa;
+	const uint64_t rx_csum = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+
+	tx &= RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	if (p->traits->no_offload)
+		tx &= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (!(tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
+		tx &= ~RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	rx = (rx & rx_csum) == rx_csum && !p->traits->no_offload ? rx_csum : 0;
+	s->conf.txmode.offloads = tx;
+	s->conf.rxmode.offloads = rx;
+	p->info.caps = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS ? ENGINE_TX_MULTI_SEG : 0) |
+		       (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM ? ENGINE_TX_IP_CSUM : 0) |
+		       (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM ? ENGINE_TX_TCP_CSUM : 0) |
+		       (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO ? ENGINE_TX_TSO : 0) | (rx ? ENGINE_RX_CSUM : 0);
+	if (p->info.caps & ENGINE_TX_TSO)
+		p->info.tso_max = UINT16_MAX;
+}
+
+/*
+ * Receive side scaling with the key 6d5a repeated: it makes the Toeplitz hash the same for both directions of a connection (Woo
+ * and Park, "Scalable TCP Session Monitoring with Symmetric Receive-side Scaling").
+ */
+static void choose_rss(struct port *p, struct setup *s)
+{
+	const uint64_t want = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+	unsigned size = s->info.hash_key_size ? s->info.hash_key_size : 40;
+	uint64_t hf = s->info.flow_type_rss_offloads & want;
+
+	if (!(hf & RTE_ETH_RSS_NONFRAG_IPV4_TCP) || size > sizeof(p->info.rss_key) || p->traits->no_offload)
+		return;
+	for (unsigned i = 0; i < size; i++)
+		p->info.rss_key[i] = i & 1 ? 0x5a : 0x6d;
+	s->conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	s->conf.rx_adv_conf.rss_conf.rss_key = p->info.rss_key;
+	s->conf.rx_adv_conf.rss_conf.rss_key_len = size;
+	s->conf.rx_adv_conf.rss_conf.rss_hf = hf;
+	if (s->info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH) {
+		s->conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
+		p->info.caps |= ENGINE_RX_RSS;
+	}
+}
+
+/* Entry i of the redirection table leads to queue i modulo their number. */
+static void identity_reta(struct port *p, const struct setup *s)
+{
+	struct rte_eth_rss_reta_entry64 reta[RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE] = {0};
+	unsigned size = s->info.reta_size;
+
+	if (!(s->conf.rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) || !size || size > RTE_ETH_RSS_RETA_SIZE_512)
+		return;
+	for (unsigned i = 0; i < size; i++) {
+		reta[i / RTE_ETH_RETA_GROUP_SIZE].mask = UINT64_MAX;
+		reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] = i % p->info.queues;
+	}
+	rte_eth_dev_rss_reta_update(p->id, reta, size);
+}
+
+static uint16_t choose_mtu(const struct port *p, const struct setup *s)
+{
+	unsigned mtu = RTE_MIN(s->cfg->mtu, p->info.mtu);
+	unsigned room = rte_pktmbuf_data_room_size(s->cfg->pools[0]) - RTE_PKTMBUF_HEADROOM - FRAME_OVERHEAD;
+
+	if (s->info.max_mtu >= RTE_ETHER_MIN_MTU && s->info.max_mtu != UINT16_MAX)
+		mtu = RTE_MIN(mtu, s->info.max_mtu);
+	return RTE_MIN(mtu, room);
+}
+
+static int configure_queues(struct port *p, struct setup *s)
+{
+	uint16_t nrx = s->info.default_rxportconf.ring_size, ntx = s->info.default_txportconf.ring_size;
+	int rc = rte_eth_dev_configure(p->id, p->info.queues, p->info.queues, &s->conf);
+
+	if (rc)
+		return rc;
+	nrx = nrx ? nrx : DESCRIPTORS;
+	ntx = ntx ? ntx : DESCRIPTORS;
+	rc = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &nrx, &ntx);
+	for (unsigned q = 0; q < p->info.queues && !rc; q++) {
+		rc = rte_eth_rx_queue_setup(p->id, q, nrx, rte_eth_dev_socket_id(p->id), NULL, s->cfg->pools[q]);
+		rc = rc ? rc : rte_eth_tx_queue_setup(p->id, q, ntx, rte_eth_dev_socket_id(p->id), NULL);
+	}
+	return rc;
+}
+
+static int configure_mac(struct port *p, const struct setup *s)
+{
+	struct rte_ether_addr mac;
+	int rc = rte_eth_macaddr_get(p->id, &mac);
+
+	if (rc)
+		return rc;
+	if (s->cfg->mac) {
+		memcpy(mac.addr_bytes, s->cfg->mac, sizeof(mac.addr_bytes));
+		rc = p->traits->any_mac ? 0 : rte_eth_dev_default_mac_addr_set(p->id, &mac);
+	}
+	memcpy(p->info.mac, mac.addr_bytes, sizeof(p->info.mac));
+	return rc;
+}
+
+/* Configured with receive interrupts if the driver may have them; some cannot start with them (UIO without MSI-X). */
+static int configure(struct port *p, struct setup *s)
+{
+	int rc;
+
+	p->info.mtu = choose_mtu(p, s);
+	p->info.queues = RTE_MIN(s->cfg->queues, (unsigned)RTE_MIN(s->info.max_rx_queues, s->info.max_tx_queues));
+	p->info.doorbell = p->traits->doorbell;
+	p->info.driver = s->info.driver_name;
+	choose_offloads(p, s);
+	choose_rss(p, s);
+	s->conf.rxmode.mtu = p->traits->any_mtu ? RTE_ETHER_MTU : p->info.mtu;
+	s->conf.intr_conf.rxq = p->traits->wait == WAIT_INTERRUPT || p->traits->wait == WAIT_FD;
+	rc = configure_queues(p, s);
+	if (rc && s->conf.intr_conf.rxq) {
+		s->conf.intr_conf.rxq = 0;
+		rc = configure_queues(p, s);
+	}
+	if (rc)
+		return device_failed(s, rc, "cannot be configured");
+	rc = configure_mac(p, s);
+	return rc ? device_failed(s, rc, "does not take the address of MTCPSHIM_MAC") : 0;
+}
+
+static int start(struct port *p, struct setup *s)
+{
+	int rc;
+
+	if (p->memif.used)
+		return memif_start(p, &s->dev, s->err);
+	rc = rte_eth_dev_start(p->id);
+	if (rc && s->conf.intr_conf.rxq) {
+		s->conf.intr_conf.rxq = 0;
+		rc = configure_queues(p, s);
+		rc = rc ? rc : rte_eth_dev_start(p->id);
+	}
+	if (rc)
+		return device_failed(s, rc, "does not start");
+	if (!p->traits->any_mtu)
+		rte_eth_dev_set_mtu(p->id, p->info.mtu);
+	identity_reta(p, s);
+	return 0;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------------------------------------ */
+
+static void unplug(uint16_t id)
+{
+	struct rte_eth_dev_info info;
+
+	if (rte_eth_dev_info_get(id, &info) == 0 && info.device)
+		rte_dev_remove(info.device);
+}
+
+/* Make the device known to ethdev: its port id, or -errno. */
+static int probe(const char *string)
+{
+	struct rte_dev_iterator it;
+	char name[64];
+	uint16_t id;
+	int rc = 0;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(string, ","), string);
+	if (rte_eth_dev_get_port_by_name(name, &id) == 0)
+		return id; /* a PCI device, probed when EAL started */
+	rc = rte_dev_probe(string);
+	if (rc)
+		return rc < 0 ? rc : -EIO;
+	if (rte_eth_dev_get_port_by_name(name, &id) == 0)
+		return id;
+	RTE_ETH_FOREACH_MATCHING_DEV(id, string, &it)
+	{
+		rte_eth_iterator_cleanup(&it);
+		return id;
+	}
+	return -ENODEV;
+}
+
+/* Open with one driver: string is the complete device string. */
+static int open_with(struct port *p, struct setup *s, const char *string)
+{
+	struct fd_set_of before;
+	int rc;
+
+	log_mark();
+	snprintf(p->device, sizeof(p->device), "%s", string);
+	wait_before(p, &before);
+	rc = probe(string);
+	if (rc < 0)
+		return device_failed(s, rc, "cannot be opened");
+	p->id = rc;
+	rc = rte_eth_dev_info_get(p->id, &s->info);
+	memset(&s->conf, 0, sizeof(s->conf));
+	p->traits = device_traits(s->info.driver_name);
+	rc = rc ? device_failed(s, rc, "cannot be read") : configure(p, s);
+	if (!rc)
+		rc = start(p, s);
+	if (rc) {
+		unplug(p->id);
+		return rc;
+	}
+	wait_setup(p, &before);
+	return 0;
+}
+
+static int open_kernel_if(struct port *p, struct setup *s)
+{
+	char string[DEVICE_STRING_MAX], path[DRIVER_PATH_MAX], why[96] = "its driver is not installed";
+	unsigned queues = RTE_MIN(s->cfg->queues, (unsigned)IO_QUEUES_MAX);
+	struct kernel_if k;
+	int rc = kernel_if_read(s->dev.name, &k, s->err);
+
+	if (rc)
+		return rc;
+	p->info.mtu = RTE_MIN(k.mtu, s->cfg->mtu);
+	if (driver_find("net_af_xdp", path)) {
+		kernel_if_af_xdp(s->dev.name, &k, queues, string);
+		rc = open_with(p, s, string);
+		if (!rc && p->info.mtu >= RTE_MIN(k.mtu, s->cfg->mtu))
+			goto opened;
+		if (!rc)
+			unplug(p->id);
+		log_reason(why, sizeof(why));
+		if (!why[0])
+			snprintf(why, sizeof(why), "frames of MTU %u are too large for it", RTE_MIN(k.mtu, s->cfg->mtu));
+	}
+	memset(&p->wait, 0, sizeof(p->wait));
+	memset(&p->info, 0, sizeof(p->info));
+	p->info.mtu = RTE_MIN(k.mtu, s->cfg->mtu);
+	kernel_if_af_packet(s->dev.name, p->info.mtu, queues, string);
+	rc = open_with(p, s, string);
+	if (rc)
+		return rc;
+	snprintf(p->info.note, sizeof(p->info.note), "AF_XDP not available (%s): AF_PACKET", why);
+opened:
+	if (!s->cfg->mac)
+		memcpy(p->info.mac, k.mac, sizeof(p->info.mac));
+	return 0;
+}
+
+static int open_device(struct port *p, struct setup *s)
+{
+	char string[DEVICE_STRING_MAX];
+	int rc;
+
+	p->info.mtu = s->cfg->mtu;
+	if (s->dev.kind == DEVICE_KERNEL_IF)
+		return open_kernel_if(p, s);
+	if (strcmp(s->dev.driver, "net_memif"))
+		return open_with(p, s, s->dev.string);
+	rc = memif_prepare(&s->dev, s->cfg, string, &p->info.mtu, s->err);
+	if (rc)
+		return rc;
+	p->memif.used = true;
+	return open_with(p, s, string);
+}
+
+struct port *port_open(const struct port_config *cfg, struct io_error *err)
+{
+	struct setup s = {.cfg = cfg, .err = err};
+	struct port *p;
+
+	err->text[0] = 0;
+	if (device_parse(&s.dev, cfg->device, err))
+		return NULL;
+	p = rte_zmalloc("mtcpshim_port", sizeof(*p), 64);
+	if (!p) {
+		io_fail(err, -ENOMEM, "MTCPSHIM_MEM: no memory left for the port");
+		return NULL;
+	}
+	if (open_device(p, &s))
+		goto failed;
+	if (cfg->pcap && !(p->capture = capture_open(p, cfg->pcap, err))) {
+		port_close(p);
+		return NULL;
+	}
+	return p;
+failed:
+	rte_free(p);
+	return NULL;
+}
+
+void port_close(struct port *p)
+{
+	if (p->capture)
+		capture_close(p->capture);
+	if (p->memif.used)
+		memif_stop(p);
+	else
+		rte_eth_dev_stop(p->id);
+	unplug(p->id);
+	rte_free(p);
+}

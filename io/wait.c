@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wait.c - descriptors that poll(2) reports readable when packets wait.
+ *
+ * Three ways: drivers with receive interrupts give an eventfd that is armed before sleeping; net_tap gives its tun descriptor;
+ * AF_PACKET and AF_XDP sockets could be polled but the drivers hide them: they are the sockets of that family that appeared in
+ * this process while the device was opened, in the order of its queues.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_ethdev.h>
+
+#include "internal.h"
+
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+
+static int compare(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+void sockets_of(int domain, struct fd_set_of *out)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	out->n = 0;
+	while (dir && (e = readdir(dir)) && out->n < sizeof(out->fd) / sizeof(out->fd[0])) {
+		int fd = atoi(e->d_name), is = 0;
+		socklen_t len = sizeof(is);
+
+		if (e->d_name[0] != '.' && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &is, &len) && is == domain)
+			out->fd[out->n++] = fd;
+	}
+	if (dir)
+		closedir(dir);
+	qsort(out->fd, out->n, sizeof(out->fd[0]), compare);
+}
+
+static int socket_domain(const char *device)
+{
+	return !strncmp(device, "net_af_xdp", 10) ? AF_XDP : !strncmp(device, "net_af_packet", 13) ? AF_PACKET : -1;
+}
+
+static void no_fds(struct waiting *w)
+{
+	for (unsigned q = 0; q < IO_QUEUES_MAX; q++)
+		w->fd[q] = -1;
+}
+
+/* ---- TAP ------------------------------------------------------------------------------------------------------------------------ */
+
+/*
+ * net_tap has the kernel send a real-time signal when packets arrive; its handler sets a mark without which it does not read.  A
+ * library must not interrupt the application's system calls: the handler is called before every burst instead, and the signal
+ * goes back to what it was.
+ */
+static void (*handler_of(int signo))(int)
+{
+	struct sigaction sa;
+
+	if (sigaction(signo, NULL, &sa) || sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN)
+		return NULL;
+	return sa.sa_handler;
+}
+
+static void (*handlers_before[NSIG])(int);
+
+static void tap_before(void)
+{
+	for (int s = SIGRTMIN; s <= SIGRTMAX && s < NSIG; s++)
+		handlers_before[s] = handler_of(s);
+}
+
+/* The signal must never come again before its handler goes: its default is to end the process. */
+static void tap_take_signal(struct port *p)
+{
+	for (int s = SIGRTMIN; s <= SIGRTMAX && s < NSIG; s++) {
+		void (*now)(int) = handler_of(s);
+
+		if (!now || now == handlers_before[s])
+			continue;
+		p->wait.poke = now;
+		for (unsigned q = 0; q < p->info.queues; q++) {
+			int fd = p->wait.fd[q];
+
+			if (fd >= 0)
+				fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
+		}
+		signal(s, SIG_IGN);
+	}
+}
+
+/* ---- finding the descriptors ------------------------------------------------------------------------------------------------------ */
+
+void wait_before(struct port *p, struct fd_set_of *before)
+{
+	int domain = socket_domain(p->device);
+
+	no_fds(&p->wait);
+	before->n = 0;
+	if (domain >= 0)
+		sockets_of(domain, before);
+	if (!strncmp(p->device, "net_tap", 7))
+		tap_before();
+}
+
+static void find_sockets(struct port *p, const struct fd_set_of *before)
+{
+	int domain = socket_domain(p->device), on = 1;
+	struct fd_set_of now;
+	unsigned q = 0;
+
+	sockets_of(domain, &now);
+	for (unsigned i = 0; i < now.n && q < p->info.queues; i++) {
+		if (bsearch(&now.fd[i], before->fd, before->n, sizeof(int), compare))
+			continue;
+		p->wait.fd[q++] = now.fd[i];
+		/* What the kernel itself sends on the interface is not for the engine (packet(7), Linux 4.20). */
+		if (domain == AF_PACKET)
+			setsockopt(now.fd[i], SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
+	}
+	if (q < p->info.queues)
+		no_fds(&p->wait);
+}
+
+static void find_interrupts(struct port *p)
+{
+	for (unsigned q = 0; q < p->info.queues; q++)
+		p->wait.fd[q] = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, q);
+	if (p->wait.kind != WAIT_INTERRUPT)
+		return;
+	for (unsigned q = 0; q < p->info.queues; q++) {
+		if (p->wait.fd[q] >= 0 && rte_eth_dev_rx_intr_enable(p->id, q) == 0)
+			rte_eth_dev_rx_intr_disable(p->id, q);
+		else
+			p->wait.fd[q] = -1;
+	}
+}
+
+void wait_setup(struct port *p, const struct fd_set_of *before)
+{
+	p->wait.kind = p->traits->wait;
+	if (p->wait.kind == WAIT_SOCKET)
+		find_sockets(p, before);
+	else if (p->wait.kind != WAIT_NONE)
+		find_interrupts(p);
+	if (!strcmp(p->info.driver, "net_tap"))
+		tap_take_signal(p);
+	p->info.has_interrupt = true;
+	for (unsigned q = 0; q < p->info.queues; q++)
+		p->info.has_interrupt &= p->wait.fd[q] >= 0;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------------------------------- */
+
+int port_wait_fd(struct port *p, unsigned q)
+{
+	return p->info.has_interrupt ? p->wait.fd[q] : -1;
+}
+
+bool port_wait_arm(struct port *p, unsigned q)
+{
+	if (!p->info.has_interrupt)
+		return false;
+	return p->wait.kind != WAIT_INTERRUPT || rte_eth_dev_rx_intr_enable(p->id, q) == 0;
+}
+
+void port_wait_disarm(struct port *p, unsigned q)
+{
+	struct pollfd pfd = {.fd = p->wait.fd[q], .events = POLLIN};
+	uint64_t count;
+	ssize_t n;
+
+	if (!p->info.has_interrupt || p->wait.kind != WAIT_INTERRUPT)
+		return;
+	rte_eth_dev_rx_intr_disable(p->id, q);
+	if (poll(&pfd, 1, 0) != 1)
+		return;
+	n = read(pfd.fd, &count, sizeof(count)); /* take the event, or the next sleep ends at once */
+	(void)n;
+}
