@@ -4,6 +4,7 @@
 # Two ends, a (10.9.0.1) and b (10.9.0.2), each a network namespace of its own; lab_link joins them:
 #   linux         a veth pair, Linux on both ends
 #   linux-raw     the same without tso, gso, gro and checksum offload, so that frames no larger than the MTU cross it
+#   lo            Linux over 127.0.0.1, both programs on end a: the baseline without root
 #   memif         the shim on both ends over a memif; the namespaces hold nothing but lo and know no route to the other end
 #   shim-a        the shim on end a, Linux on end b, over veth;  shim-b: the other way round
 # Programs run on an end with lab_start (background) and lab_run (foreground), both on a leash (leash.c): nothing outlives the script, and
@@ -108,12 +109,13 @@ lab_link() {
 	LAB_SOCK=$LAB_TMP/memif.$RANDOM$RANDOM
 	case $kind in
 	linux | linux-raw) [ "$kind" = linux ] || raw=raw ;;
+	lo) return 0 ;;
 	memif) LAB_USES_SHIM=([a]=yes [b]=yes) ;;
 	shim-a) LAB_USES_SHIM[a]=yes ;;
 	shim-b) LAB_USES_SHIM[b]=yes ;;
 	*) lab_die "no link of kind $kind" ;;
 	esac
-	[ "$kind" = memif ] && return
+	[ "$kind" != memif ] || return 0
 	[ "$LAB_MODE" = netns ] || lab_die "link $kind needs root"
 	lab_veth "$raw"
 }
@@ -161,14 +163,17 @@ LAB_EXTRA=()
 lab_address() {
 	local -n address=LAB_ADDR_$1
 
-	[ "$LAB_LINK" = none ] && echo 127.0.0.1 || echo "$address"
+	[ "$LAB_LINK" = lo ] && echo 127.0.0.1 || echo "$address"
 }
 
 # lab_enter END: in LAB_ENTER, the words that run a command inside that end.
 lab_enter() {
+	local namespace=$1
+
+	[ "$LAB_LINK" != lo ] || namespace=a
 	case $LAB_MODE in
-	netns) LAB_ENTER=(ip netns exec "$LAB_ID-$1") ;;
-	userns) LAB_ENTER=(nsenter -t "$(<"$LAB_TMP/holder.$1")" -U -n --preserve-credentials) ;;
+	netns) LAB_ENTER=(ip netns exec "$LAB_ID-$namespace") ;;
+	userns) LAB_ENTER=(nsenter -t "$(<"$LAB_TMP/holder.$namespace")" -U -n --preserve-credentials) ;;
 	none) LAB_ENTER=() ;;
 	esac
 	[ -z "${LAB_CPU[$1]:-}" ] || LAB_ENTER+=(taskset -c "${LAB_CPU[$1]}")
