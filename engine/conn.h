@@ -80,6 +80,8 @@ struct conn {
 	seq_t snd_wl1, snd_wl2;
 	seq_t iss;
 	seq_t snd_up;
+	seq_t snd_sml; /* end of the last small segment sent (Minshall's Nagle) */
+	uint32_t snd_wnd_max; /* largest window the peer ever offered */
 	/* Receive sequence variables. */
 	seq_t rcv_nxt;
 	seq_t rcv_adv; /* right edge last advertised: never moves left (RFC 9293 3.8.6) */
@@ -87,6 +89,7 @@ struct conn {
 	seq_t copied_seq; /* next byte for the user */
 	seq_t irs;
 	seq_t rcv_up; /* number of the urgent byte */
+	seq_t peer_fin; /* number of the FIN, when peer_fin_known */
 
 	uint8_t state; /* enum tcp_state; written by set_state() alone */
 	uint8_t ca_state;
@@ -96,16 +99,20 @@ struct conn {
 	uint8_t retransmits; /* timeouts in a row */
 	uint8_t probes;  /* unanswered keep-alive or window probes */
 	uint8_t quickacks; /* ACKs still to be sent at once */
-	uint8_t rcv_shutdown; /* SHUT_RD seen */
 
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
+	bool rcv_shutdown : 1, snd_shutdown : 1; /* as Linux's sk_shutdown: by the user, by FIN, by the end of the connection */
 	bool fin_queued : 1; /* the user closed the sending side */
+	bool syn_due : 1; /* a SYN or SYN,ACK is to be sent */
 	bool fin_sent : 1, fin_acked : 1;
+	bool fin_due : 1; /* the FIN was lost: again */
 	bool fin_received : 1;
-	bool ack_now : 1, ack_pending : 1; /* pending: the delayed-ACK timer may take it */
+	bool peer_fin_known : 1; /* a FIN came ahead of data that is missing */
+	bool fast_retransmit : 1; /* the first lost packet goes out whatever the window says (RFC 6675 5 (4.3)) */
+	bool ack_now : 1, ack_pending : 1; /* pending: waits for the delayed-ACK timer */
 	bool pingpong : 1; /* an interactive flow: delay ACKs in the hope of data to ride on */
 	bool orphan : 1; /* the user has let go: freed when CLOSED */
-	bool urg_valid : 1, urg_seen : 1; /* an urgent byte is announced; has arrived */
+	bool urg_valid : 1, urg_seen : 1, urg_taken : 1; /* an urgent byte is announced; has arrived; was read with MSG_OOB */
 	bool snd_urgent : 1; /* snd_up is ahead of snd_una */
 	bool cwnd_limited : 1;
 	bool rtt_measured : 1;
@@ -113,12 +120,14 @@ struct conn {
 	bool bound : 1, bound_addr : 1, bound_port : 1; /* by the user */
 	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1;
 	bool reset_received : 1, connect_done : 1; /* the result of connect() was reported */
+	bool in_use : 1; /* the control block is handed out */
 	bool in_accept_queue : 1, starved : 1;
 	bool force_probe : 1; /* send one segment whatever the window says */
 	bool dsack_pending : 1;
+	bool zero_window : 1; /* the last window we advertised was closed */
 	bool more : 1; /* MSG_MORE on the last write */
-	bool syn_data_seen : 1;
-	bool defer_expired : 1;
+	bool defer_expired : 1; /* TCP_DEFER_ACCEPT waited long enough */
+	bool retrans_seen : 1;  /* something was retransmitted since the last RTO-free ACK */
 
 	/* Segment sizes. */
 	uint16_t mss;      /* what we may send: payload bytes with the usual options taken off */
@@ -158,7 +167,9 @@ struct conn {
 	/* Timers: deadlines, 0 is off; one wheel entry at or before the earliest. */
 	usec_t deadline[TIMERS];
 	struct wheel_timer wheel;
-	usec_t last_rcv_at, last_snd_at; /* last data or ACK in, last data out */
+	usec_t last_rcv_at;  /* last valid segment in (keep-alive) */
+	usec_t last_data_at; /* last data in (interactive flow?) */
+	usec_t last_snd_at;  /* last data out */
 	usec_t rtx_started_at;   /* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
 	usec_t last_oow_ack_at;  /* rate limit of answers to invalid segments */
 	usec_t rcv_tune_at;      /* receive buffer tuning: start of this round */

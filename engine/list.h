@@ -10,6 +10,7 @@ struct list {
 	struct list *next, *prev;
 };
 
+#undef container_of /* DPDK has one of its own, with the same meaning */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 #define list_each_safe(pos, head)                                                                                                  \

@@ -27,7 +27,7 @@ struct pkt {
 	uint32_t off;          /* of the payload from buf_addr */
 	uint16_t csum;         /* partial sum of the payload, folded */
 	uint8_t flags;         /* PKT_* */
-	uint8_t transmits;
+	bool csum_valid;       /* csum is that of the payload as it is */
 };
 _Static_assert(sizeof(struct pkt) <= ENGINE_MBUF_PRIV, "struct pkt must fit the private area");
 

@@ -91,6 +91,7 @@ struct engine {
 	uint32_t nneighs;
 	bool announce;
 
+	uint32_t mbuf_truesize, payload_room; /* of the pool's packets */
 	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
 	uint32_t nhalf_open;
 	uint16_t ip_id;
@@ -145,7 +146,8 @@ void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *
 
 /* ---- flow.c: tables and ports ---- */
 uint32_t flow_hash(const struct engine *e, const struct tuple *t);
-unsigned flow_owner(const struct engine *e, uint32_t hash);
+/* The stack that this tuple belongs to; hash: the port's, where it gives one. */
+unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash);
 struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash);
 void flow_insert(struct engine *e, struct flow *f); /* f->t set; computes f->hash */
 void flow_remove(struct engine *e, struct flow *f);
@@ -156,8 +158,13 @@ struct conn *listener_find(struct engine *e, const struct tuple *t, uint32_t has
 bool port_bindable(struct engine *e, const struct conn *c, const struct ip_addr *addr, uint16_t port);
 /* A free port for bind(0), or 0. */
 uint16_t port_pick_bind(struct engine *e, const struct conn *c, const struct ip_addr *addr);
-/* A port for connecting t (lport is filled in) whose tuple is free and belongs to this stack; 0 or -EADDRNOTAVAIL. */
-int port_pick_connect(struct engine *e, struct tuple *t);
+/*
+ * A port for connecting t (lport is filled in) whose tuple is free and belongs to this stack; 0 or -EADDRNOTAVAIL.  *tw: a TIME-WAIT entry of that tuple
+ * that must be recycled (tcp_tw_reuse), else NULL.
+ */
+int port_pick_connect(struct engine *e, struct tuple *t, struct timewait **tw);
+/* May connect() take the tuple over from this TIME-WAIT entry? (tcp_tw_reuse, RFC 6191) */
+bool timewait_reusable(const struct engine *e, const struct timewait *tw);
 
 /* ---- tcp_input.c ---- */
 /* A TCP segment, m at the TCP header with pkt_len its length; owns m. */
@@ -169,25 +176,37 @@ bool tcp_icmp(struct engine *e, const struct tuple *t, seq_t seq, enum icmp_kind
 
 /* ---- tcp_output.c ---- */
 void tcp_want_output(struct engine *e, struct conn *c); /* put on the out list */
-void tcp_output(struct engine *e, struct conn *c);      /* send what may be sent, as far as e->tx has room */
+/* Send what may be sent, at most turn segments and as far as e->tx has room; what is left stays on the out list. */
+void tcp_output(struct engine *e, struct conn *c, unsigned turn);
 void tcp_send_rst_for(struct engine *e, const struct seg *s); /* RFC 9293 3.10.7.1: for a segment without a connection */
 void tcp_send_rst(struct engine *e, struct conn *c);
 void tcp_send_ack(struct engine *e, struct conn *c);
 void tcp_send_timewait_ack(struct engine *e, struct timewait *tw);
 void tcp_send_probe(struct engine *e, struct conn *c, bool keepalive); /* a segment that must be answered: window or keep-alive probe */
+
+/* ---- tcp_window.c ---- */
 uint32_t tcp_window(struct engine *e, struct conn *c); /* what to advertise, unscaled bytes; moves rcv_adv */
-uint32_t tcp_window_offer(const struct conn *c);       /* what could be advertised now */
+uint32_t tcp_window_offer(const struct engine *e, const struct conn *c); /* what could be advertised now */
+uint32_t tcp_syn_window(const struct engine *e, const struct conn *c);   /* unscaled, for SYN segments */
+void tcp_choose_wscale(const struct engine *e, struct conn *c);
 void tcp_sync_mss(struct engine *e, struct conn *c);
+uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
+/* The send buffer holds twice the window, within tcp_wmem. */
+void tcp_grow_sndbuf(const struct engine *e, struct conn *c);
+/* The user took so many bytes: the receive buffer follows, within tcp_rmem. */
+void tcp_grow_rcvbuf(const struct engine *e, struct conn *c, uint32_t taken);
 uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
+/* Could we have sent this timestamp? */
+bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
 void timer_data_sent(struct engine *e, struct conn *c);      /* data, SYN or FIN went out */
-void timer_acked(struct engine *e, struct conn *c);          /* snd_una moved, or the window changed */
+void timer_acked(struct engine *e, struct conn *c, bool advanced); /* the window changed; advanced: snd_una moved */
 void timer_ack_delayed(struct engine *e, struct conn *c);    /* an ACK is owed */
 void timer_ack_sent(struct engine *e, struct conn *c);
 void timer_established(struct engine *e, struct conn *c);
-void timer_received(struct engine *e, struct conn *c);       /* a valid segment came in */
 void timer_keepalive_changed(struct engine *e, struct conn *c);
+usec_t fin_wait_2_time(const struct engine *e, const struct conn *c); /* how long an orphan stays there; tcp_fin_timeout, TCP_LINGER2 */
 void timer_life(struct engine *e, struct conn *c, usec_t at); /* 0: off */
 void timer_expired(struct engine *e, struct conn *c);
 void timer_stop_all(struct engine *e, struct conn *c);
@@ -199,6 +218,7 @@ void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s);
 void conn_fail(struct engine *e, struct conn *c, int err);  /* to CLOSED with a pending error */
 void conn_closed(struct engine *e, struct conn *c);         /* to CLOSED, quietly; frees an orphan */
 void conn_to_timewait(struct engine *e, struct conn *c);
+void conn_free_pkt(struct engine *e, struct rte_mbuf *m); /* out of a queue: uncharge the engine and drop our reference */
 void conn_purge_queues(struct engine *e, struct conn *c);
 void timewait_expire(struct engine *e);
 void timewait_free(struct engine *e, struct timewait *tw);
@@ -210,8 +230,11 @@ void conn_init_transfer(struct engine *e, struct conn *c);  /* on entering ESTAB
 /* ---- recovery.c ---- */
 void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);
 void recovery_on_timeout(struct engine *e, struct conn *c);
-uint32_t recovery_sack(struct engine *e, struct conn *c, const struct seg *s, struct ack *a);
+void recovery_mtu_lowered(struct engine *e, struct conn *c);
+void recovery_sack(struct engine *e, struct conn *c, const struct seg *s, struct ack *a);
+void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes); /* bytes of m leave the scoreboard */
 struct rte_mbuf *recovery_next_lost(struct conn *c);
+void recovery_retransmitted(struct conn *c, struct rte_mbuf *m);
 uint32_t recovery_pipe(const struct conn *c);
 
 /* ---- rtt.c ---- */
@@ -220,8 +243,9 @@ void rtt_init(struct conn *c);
 usec_t rtt_rto(const struct conn *c); /* with backoff */
 
 /* ---- reasm.c ---- */
+/* m: a packet with pkt fields set; owned. */
 void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m);
-bool reasm_merge(struct engine *e, struct conn *c); /* move what is now in order to rcvq */
+void reasm_merge(struct engine *e, struct conn *c); /* move what is now in order to rcvq */
 void reasm_purge(struct engine *e, struct conn *c);
 void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m);
 

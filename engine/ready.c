@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ready.c - readiness: what poll() would say of a socket, by the rules of Linux's tcp_poll(), and the events that edge-triggered
+ * waiters need.  The level is one atomic word that any thread may read; events queue up until engine_next_event() takes them.
+ */
+#include <sys/epoll.h>
+
+#include "engine/stack.h"
+
+#define READABLE (EPOLLIN | EPOLLRDNORM)
+#define WRITABLE (EPOLLOUT | EPOLLWRNORM)
+
+/* Bytes that make a socket readable: SO_RCVLOWAT, and one more while the next byte is an urgent one that recv() leaves out. */
+static bool stream_readable(const struct conn *c)
+{
+	uint32_t want = c->rcvlowat ? c->rcvlowat : 1;
+
+	if (want > c->rcvbuf / 2)
+		want = c->rcvbuf / 2;
+	if (c->urg_valid && c->rcv_up == c->copied_seq && !c->oob_inline)
+		want++;
+	return c->rcv_nxt - c->fin_received - c->copied_seq >= want;
+}
+
+/* Linux's sk_stream_is_writeable(): a third of the buffer must be free, so that a writer is not woken for every packet. */
+static bool stream_writable(const struct conn *c)
+{
+	if (c->starved || c->snd_queued + (c->snd_queued >> 1) > c->sndbuf)
+		return false;
+	return !c->notsent_lowat || c->snd_end - seq_max(c->snd_nxt, c->snd_una) < c->notsent_lowat;
+}
+
+static uint32_t level_of(const struct conn *c)
+{
+	uint32_t ev = 0;
+
+	if (c->state == LISTEN)
+		return c->naccept ? READABLE : 0;
+	if (c->state == CLOSED || (c->rcv_shutdown && c->snd_shutdown))
+		ev |= EPOLLHUP;
+	if (c->rcv_shutdown)
+		ev |= READABLE | EPOLLRDHUP;
+	if (c->state != SYN_SENT && c->state != SYN_RECEIVED) {
+		if (stream_readable(c))
+			ev |= READABLE;
+		if (c->snd_shutdown || stream_writable(c))
+			ev |= WRITABLE;
+		if (c->urg_valid)
+			ev |= EPOLLPRI;
+	}
+	return ev | (c->error ? EPOLLERR : 0);
+}
+
+void ready_update(struct engine *e, struct conn *c, uint32_t edges)
+{
+	uint32_t level = level_of(c);
+
+	edges |= level & ~c->ready;
+	__atomic_store_n(&c->ready, level, __ATOMIC_RELEASE);
+	if (!edges || c->orphan)
+		return;
+	c->edges |= edges;
+	if (!list_linked(&c->event_link))
+		list_add_tail(&e->events, &c->event_link);
+}
+
+uint32_t engine_ready(const struct conn *c)
+{
+	return __atomic_load_n(&c->ready, __ATOMIC_ACQUIRE);
+}
+
+struct conn *engine_next_event(struct engine *e, uint32_t *edges)
+{
+	struct list *l = list_pop(&e->events);
+	struct conn *c;
+
+	if (!l)
+		return NULL;
+	c = container_of(l, struct conn, event_link);
+	*edges = c->edges;
+	c->edges = 0;
+	return c;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_ack.c - what an ACK means (RFC 9293 3.10.7.4, fifth; RFC 5681; RFC 6298): gather the facts once into a struct ack, move snd_una and the window,
+ * and let recovery, congestion control and timers know.
+ */
+#include "engine/tcp_input.h"
+
+/* RFC 9293 3.10.7.4: only a newer segment may change the window. True: it changed. */
+static bool update_window(struct input *in)
+{
+	struct conn *c = in->c;
+	uint32_t wnd = (uint32_t)in->seg.wnd << c->snd_wscale;
+	bool changed = wnd != c->snd_wnd;
+
+	if (seq_lt(in->seg.seq, c->snd_wl1) || (in->seg.seq == c->snd_wl1 && seq_lt(in->seg.ack, c->snd_wl2)))
+		return false;
+	c->snd_wl1 = in->seg.seq;
+	c->snd_wl2 = in->seg.ack;
+	c->snd_wnd = wnd;
+	if (changed && wnd && !conn_flight(c))
+		c->backoff = 0; /* the window that was probed for has opened */
+	if (wnd > c->snd_wnd_max) {
+		c->snd_wnd_max = wnd;
+		tcp_sync_mss(in->e, c);
+	}
+	return changed;
+}
+
+/* The facts that one packet adds when bytes of it, from its start, are acknowledged. */
+static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct ack *a)
+{
+	struct pkt *p = pkt(m);
+
+	a->acked += bytes;
+	if (!(p->flags & PKT_SACKED))
+		a->delivered += bytes;
+	if (p->flags & PKT_EVER_RETRANS)
+		a->acked_retrans = true;
+	else if (!a->rtt && !(p->flags & PKT_SACKED))
+		a->rtt = in->e->now - p->sent_at;
+	recovery_forget(in->c, m, bytes);
+}
+
+static void trim_head(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
+{
+	struct pkt *p = pkt(m);
+
+	p->seq += bytes;
+	p->off += bytes;
+	p->len -= bytes;
+	p->csum_valid = false;
+}
+
+/* Take what is acknowledged off the queue. */
+static void clean_queue(struct input *in, struct ack *a)
+{
+	struct conn *c = in->c;
+	struct rte_mbuf *m;
+
+	while ((m = c->sndq.head) && m != c->snd_new && seq_leq(pkt_end(m), in->seg.ack)) {
+		account(in, m, pkt(m)->len, a);
+		if (c->rtx_hint == m)
+			c->rtx_hint = NULL;
+		pktq_pop(&c->sndq);
+		c->snd_queued -= pkt_truesize(m);
+		conn_free_pkt(in->e, m);
+	}
+	if (m && m != c->snd_new && seq_lt(pkt(m)->seq, in->seg.ack)) {
+		uint32_t bytes = in->seg.ack - pkt(m)->seq;
+
+		account(in, m, bytes, a);
+		trim_head(c, m, bytes);
+	}
+	if (c->fin_sent && !c->fin_acked && in->seg.ack == c->snd_end + 1) {
+		c->fin_acked = true;
+		c->fin_due = false;
+		a->delivered++;
+	}
+}
+
+/* RFC 7323 4: an echoed timestamp measures also what was retransmitted; in its own unit of a millisecond. */
+static usec_t timestamp_rtt(const struct input *in)
+{
+	uint32_t ms;
+
+	if (!in->c->ts_ok || !(in->seg.opts & OPT_TS) || !in->seg.tsecr)
+		return 0;
+	ms = tcp_ts_now(in->e, in->c->ts_offset) - in->seg.tsecr;
+	if (ms > 3600 * 1000)
+		return 0;
+	return ms ? ms * 1000 : 1000;
+}
+
+void input_handshake_rtt(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!c->retrans_seen && c->last_snd_at)
+		rtt_sample(in->e, c, in->e->now - c->last_snd_at);
+	else if (timestamp_rtt(in))
+		rtt_sample(in->e, c, timestamp_rtt(in));
+}
+
+/* RFC 5681 section 2: no data, no new acknowledgment, no window change, and something is outstanding. */
+static bool is_duplicate(const struct input *in, seq_t una, bool window_changed)
+{
+	return in->seg.ack == una && !in->seg.len && !(in->seg.flags & (TH_SYN | TH_FIN)) && !window_changed &&
+	       in->c->snd_nxt != una;
+}
+
+/* The acknowledgment number moved on. */
+static void advance(struct input *in, struct ack *a)
+{
+	struct conn *c = in->c;
+
+	clean_queue(in, a);
+	c->snd_una = in->seg.ack;
+	c->bytes_acked += a->acked;
+	c->retransmits = c->backoff = c->probes = 0;
+	c->rtx_started_at = 0;
+	if (c->snd_urgent && seq_leq(c->snd_up, c->snd_una))
+		c->snd_urgent = false;
+	if (seq_lt(c->snd_sml, c->snd_una))
+		c->snd_sml = c->snd_una;
+	neigh_confirm(in->e, c->neigh);
+}
+
+static void sample_rtt(struct input *in, struct ack *a)
+{
+	if (!a->rtt && a->acked)
+		a->rtt = timestamp_rtt(in);
+	if (a->rtt)
+		rtt_sample(in->e, in->c, a->rtt);
+}
+
+void input_process_ack(struct input *in)
+{
+	struct conn *c = in->c;
+	seq_t una = c->snd_una;
+	struct ack a = {.now = in->e->now, .cwnd_limited = seq_geq(c->cwnd_limited_seq, una)};
+	bool window_changed;
+
+	/* An old ACK says nothing new; its SACK blocks may. */
+	if (seq_lt(in->seg.ack, una)) {
+		if (in->seg.opts & OPT_SACK)
+			recovery_sack(in->e, c, &in->seg, &a);
+		return;
+	}
+	window_changed = update_window(in);
+	c->probes = 0;
+	if (in->seg.ack != una)
+		advance(in, &a);
+	if (in->seg.opts & OPT_SACK)
+		recovery_sack(in->e, c, &in->seg, &a);
+	a.is_dup = is_duplicate(in, una, window_changed);
+	sample_rtt(in, &a);
+	recovery_on_ack(in->e, c, &a);
+	if (in->seg.ack != una || window_changed) {
+		timer_acked(in->e, c, in->seg.ack != una);
+		tcp_grow_sndbuf(in->e, c);
+		ready_update(in->e, c, 0);
+	}
+	if (c->snd_new || c->lost_out)
+		tcp_want_output(in->e, c);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_conn.c - the life of a control block: creation, the one function that writes the state, the ways to CLOSED, and TIME-WAIT
+ * as a small entry of its own (RFC 9293 3.3.2, 3.6.1; RFC 6528; RFC 7323 5.4).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "engine/stack.h"
+
+#define TIMEWAIT_US (60ull * 1000000) /* Linux's TCP_TIMEWAIT_LEN, for 2 MSL */
+
+/* The legal edges of RFC 9293 figure 5, with the resets and the deletion of a TCB that lead to CLOSED from everywhere. */
+static const uint16_t may_follow[] = {
+	[CLOSED] = STATE_BIT(LISTEN) | STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED),
+	[LISTEN] = STATE_BIT(SYN_SENT),
+	[SYN_SENT] = STATE_BIT(SYN_RECEIVED) | STATE_BIT(ESTABLISHED),
+	[SYN_RECEIVED] = STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSE_WAIT),
+	[ESTABLISHED] = STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSE_WAIT),
+	[FIN_WAIT_1] = STATE_BIT(FIN_WAIT_2) | STATE_BIT(CLOSING),
+	[FIN_WAIT_2] = 0,
+	[CLOSE_WAIT] = STATE_BIT(LAST_ACK),
+	[CLOSING] = 0,
+	[LAST_ACK] = 0,
+};
+
+static bool counts_as_established(enum tcp_state s)
+{
+	return s == ESTABLISHED || s == CLOSE_WAIT;
+}
+
+void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s)
+{
+	assert(s == CLOSED || (may_follow[c->state] & STATE_BIT(s)));
+	e->stats.curr_estab += counts_as_established(s) - counts_as_established(c->state);
+	e->nhalf_open += (s == SYN_RECEIVED) - (c->state == SYN_RECEIVED);
+	c->state = s;
+	ready_update(e, c, 0);
+}
+
+struct conn *conn_new(struct engine *e)
+{
+	const struct tcp_settings *t = &e->cfg.tcp;
+	struct conn *c = slab_get(&e->conns);
+	int cc = cc_find(t->congestion_control);
+
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof(*c));
+	c->in_use = true;
+	c->state = CLOSED;
+	c->wheel.kind = TK_CONN;
+	c->f.kind = FLOW_CONN;
+	c->neigh = NEIGH_NONE;
+	c->pmtu = e->cfg.mtu;
+	c->sndbuf = t->wmem[1];
+	c->rcvbuf = t->rmem[1];
+	c->ttl = t->ip_default_ttl;
+	c->keepidle_s = t->keepalive_time;
+	c->keepintvl_s = t->keepalive_intvl;
+	c->keepcnt = t->keepalive_probes;
+	c->rcvlowat = 1;
+	c->cc.algo = cc < 0 ? 0 : cc;
+	c->cc.ssthresh = UINT32_MAX;
+	rtt_init(c);
+	ready_update(e, c, 0);
+	c->edges = 0;
+	list_del(&c->event_link);
+	return c;
+}
+
+static void purge_queue(struct engine *e, struct pktq *q)
+{
+	while (q->head)
+		conn_free_pkt(e, pktq_pop(q));
+}
+
+void conn_free_pkt(struct engine *e, struct rte_mbuf *m)
+{
+	e->held--;
+	/* The driver may have sent it as part of a chain; while it still holds it (refcnt 2) the links are its own. */
+	if (rte_mbuf_refcnt_read(m) == 1) {
+		m->next = NULL;
+		m->nb_segs = 1;
+	}
+	rte_pktmbuf_free_seg(m);
+}
+
+static void purge_send_queue(struct engine *e, struct conn *c)
+{
+	purge_queue(e, &c->sndq);
+	c->snd_new = c->rtx_hint = NULL;
+	c->snd_queued = 0;
+	c->sacked_out = c->lost_out = c->retrans_out = 0;
+}
+
+void conn_purge_queues(struct engine *e, struct conn *c)
+{
+	purge_send_queue(e, c);
+	purge_queue(e, &c->rcvq);
+	purge_queue(e, &c->ofoq);
+	c->rcv_queued = 0;
+}
+
+static void leave_parent(struct engine *e, struct conn *c)
+{
+	struct conn *p = c->parent;
+
+	if (!list_linked(&c->accept_link))
+		return;
+	list_del(&c->accept_link);
+	if (c->in_accept_queue)
+		p->naccept--;
+	else
+		p->nsyn--;
+	c->in_accept_queue = false;
+	ready_update(e, p, 0);
+}
+
+static void conn_free(struct engine *e, struct conn *c)
+{
+	if (c->state != LISTEN)
+		leave_parent(e, c);
+	timer_stop_all(e, c);
+	flow_remove(e, &c->f);
+	port_remove(&c->f);
+	conn_purge_queues(e, c);
+	list_del(&c->out_link);
+	list_del(&c->event_link);
+	list_del(&c->starved_link);
+	c->in_use = false;
+	slab_put(&e->conns, c);
+}
+
+/* Off the network: nothing is sent or received for it any more; what was received can still be read. */
+static void detach(struct engine *e, struct conn *c)
+{
+	timer_stop_all(e, c);
+	flow_remove(e, &c->f);
+	if (!c->bound_port || c->orphan)
+		port_remove(&c->f);
+	else if (list_linked(&c->f.port_link)) {
+		port_remove(&c->f);
+		port_add(e, &c->f);
+	}
+	purge_send_queue(e, c);
+	reasm_purge(e, c);
+	list_del(&c->out_link);
+	list_del(&c->starved_link);
+	c->starved = false;
+	c->rcv_shutdown = c->snd_shutdown = true;
+	c->ack_now = c->ack_pending = c->syn_due = c->force_probe = false;
+}
+
+void conn_closed(struct engine *e, struct conn *c)
+{
+	/* Nobody will ever see a child that was not ready for accept() yet. */
+	bool unaccepted = c->state != LISTEN && list_linked(&c->accept_link) && !c->in_accept_queue;
+
+	detach(e, c);
+	conn_set_state(e, c, CLOSED);
+	if (c->orphan || unaccepted)
+		conn_free(e, c);
+	else
+		ready_update(e, c, 0);
+}
+
+void conn_fail(struct engine *e, struct conn *c, int err)
+{
+	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
+		e->stats.attempt_fails++;
+	else if (counts_as_established(c->state))
+		e->stats.estab_resets++;
+	c->error = err;
+	conn_closed(e, c);
+}
+
+void conn_init_transfer(struct engine *e, struct conn *c)
+{
+	tcp_sync_mss(e, c);
+	c->cc.cwnd = CC_INIT_CWND_SEGS * c->mss;
+	/* RFC 5681 3.1: a lost SYN or SYN,ACK means a window of one segment. */
+	if (c->retrans_seen)
+		c->cc.cwnd = c->mss;
+	c->retrans_seen = false;
+	cc_set(&c->cc, c->cc.algo);
+	tcp_grow_sndbuf(e, c);
+	c->quickacks = 16;
+	c->rcv_mss = c->mss < 536 ? c->mss : 536;
+	c->copied_seq = c->rcv_nxt;
+	c->rcv_tune_at = e->now;
+	c->rcv_space = c->rcvbuf / 2;
+	c->last_snd_at = c->last_rcv_at = e->now;
+	c->retransmits = c->backoff = 0;
+	timer_established(e, c);
+}
+
+/* RFC 6528: ISN = M + F(tuple, secret), M a clock of 4 us. */
+seq_t conn_choose_iss(const struct engine *e, const struct tuple *t)
+{
+	return (seq_t)(e->now / 4) + (seq_t)engine_hash(e, t, sizeof(*t));
+}
+
+/* RFC 7323 5.4: an offset per pair of hosts hides the uptime and keeps one host's clock monotonic to each peer. */
+uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t)
+{
+	struct ip_addr pair[2] = {t->laddr, t->raddr};
+
+	return e->cfg.tcp.timestamps == 2 ? 0 : (uint32_t)engine_hash(e, pair, sizeof(pair));
+}
+
+/* ---- TIME-WAIT ---- */
+
+static void timewait_schedule(struct engine *e)
+{
+	if (list_empty(&e->tw_fifo))
+		wheel_disarm(&e->wheel, &e->tw_timer);
+	else
+		wheel_arm(&e->wheel, &e->tw_timer, container_of(e->tw_fifo.next, struct timewait, fifo)->expires);
+}
+
+static void timewait_fill(const struct engine *e, struct timewait *tw, const struct conn *c)
+{
+	memset(tw, 0, sizeof(*tw));
+	tw->f.kind = FLOW_TIMEWAIT;
+	tw->f.t = c->f.t;
+	tw->f.reuse_addr = c->f.reuse_addr;
+	tw->f.reuse_port = c->f.reuse_port;
+	tw->snd_nxt = c->snd_nxt;
+	tw->rcv_nxt = c->rcv_nxt;
+	tw->rcv_wnd = c->rcv_adv - c->rcv_nxt;
+	tw->ts_ok = c->ts_ok;
+	tw->ts_recent = c->ts_recent;
+	tw->ts_recent_at = c->ts_recent_at;
+	tw->ts_offset = c->ts_offset;
+	tw->rcv_wscale = c->rcv_wscale;
+	tw->neigh = c->neigh;
+	tw->expires = e->now + TIMEWAIT_US;
+}
+
+void conn_to_timewait(struct engine *e, struct conn *c)
+{
+	struct timewait *tw = slab_get(&e->timewaits);
+
+	/* A last ACK may be owed: it must go out before the queues are let go. */
+	if (c->ack_now || c->ack_pending)
+		tcp_send_ack(e, c);
+	if (!tw) {
+		e->stats.tw_overflow++;
+		conn_closed(e, c);
+		return;
+	}
+	e->stats.time_waits++;
+	timewait_fill(e, tw, c);
+	flow_remove(e, &c->f);
+	flow_insert(e, &tw->f);
+	list_add_tail(&e->tw_fifo, &tw->fifo);
+	if (!wheel_armed(&e->tw_timer))
+		timewait_schedule(e);
+	conn_closed(e, c);
+}
+
+void timewait_free(struct engine *e, struct timewait *tw)
+{
+	flow_remove(e, &tw->f);
+	port_remove(&tw->f);
+	list_del(&tw->fifo);
+	slab_put(&e->timewaits, tw);
+	timewait_schedule(e);
+}
+
+void timewait_restart(struct engine *e, struct timewait *tw)
+{
+	tw->expires = e->now + TIMEWAIT_US;
+	list_del(&tw->fifo);
+	list_add_tail(&e->tw_fifo, &tw->fifo);
+	timewait_schedule(e);
+}
+
+void timewait_expire(struct engine *e)
+{
+	while (!list_empty(&e->tw_fifo)) {
+		struct timewait *tw = container_of(e->tw_fifo.next, struct timewait, fifo);
+
+		if (tw->expires > e->now)
+			break;
+		timewait_free(e, tw);
+	}
+	timewait_schedule(e);
+}

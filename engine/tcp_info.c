@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_info.c - STATUS (RFC 9293 3.10.6) as Linux's TCP_INFO, in the layout of linux/tcp.h.  Fields that have no meaning here stay zero.
+ */
+#include <linux/tcp.h>
+#include <string.h>
+
+#include "engine/stack.h"
+#include "engine/tcp_sockopt.h"
+
+static uint32_t packets(uint32_t bytes, uint32_t mss)
+{
+	return (bytes + mss - 1) / mss;
+}
+
+static uint32_t ms_since(const struct engine *e, usec_t t)
+{
+	return t ? (e->now - t) / 1000 : 0;
+}
+
+static void fill_sizes(struct engine *e, const struct conn *c, struct tcp_info *i)
+{
+	uint32_t mss = c->mss ? c->mss : 536;
+
+	i->tcpi_snd_mss = mss;
+	i->tcpi_rcv_mss = c->rcv_mss;
+	i->tcpi_advmss = tcp_advertised_mss(e, c);
+	i->tcpi_pmtu = c->pmtu;
+	i->tcpi_snd_cwnd = c->cc.cwnd / mss;
+	i->tcpi_snd_ssthresh = c->cc.ssthresh == UINT32_MAX ? 0x7fffffff : c->cc.ssthresh / mss;
+	i->tcpi_unacked = c->state == LISTEN ? c->naccept : packets(conn_flight(c), mss);
+	i->tcpi_sacked = c->state == LISTEN ? c->backlog : packets(c->sacked_out, mss);
+	i->tcpi_lost = packets(c->lost_out, mss);
+	i->tcpi_retrans = packets(c->retrans_out, mss);
+	i->tcpi_rcv_ssthresh = tcp_window_offer(e, c);
+	i->tcpi_rcv_space = c->rcv_space;
+	i->tcpi_notsent_bytes = engine_outq_unsent(c);
+	i->tcpi_reordering = e->cfg.tcp.reordering;
+}
+
+static void fill_times(struct engine *e, const struct conn *c, struct tcp_info *i)
+{
+	i->tcpi_rto = rtt_rto(c);
+	i->tcpi_ato = 40000;
+	i->tcpi_rtt = c->srtt_us;
+	i->tcpi_rttvar = c->rttvar_us;
+	i->tcpi_min_rtt = c->rtt_measured ? c->min_rtt_us : UINT32_MAX;
+	i->tcpi_rcv_rtt = c->srtt_us;
+	i->tcpi_last_data_sent = ms_since(e, c->last_snd_at);
+	i->tcpi_last_data_recv = ms_since(e, c->last_data_at);
+	i->tcpi_last_ack_recv = ms_since(e, c->last_rcv_at);
+}
+
+static void fill_counts(const struct conn *c, struct tcp_info *i)
+{
+	i->tcpi_retransmits = c->retransmits;
+	i->tcpi_probes = c->probes;
+	i->tcpi_backoff = c->backoff;
+	i->tcpi_total_retrans = c->total_retrans;
+	i->tcpi_bytes_acked = c->bytes_acked;
+	i->tcpi_bytes_received = c->bytes_received;
+	i->tcpi_bytes_sent = c->bytes_sent + c->bytes_retrans;
+	i->tcpi_bytes_retrans = c->bytes_retrans;
+	i->tcpi_segs_out = c->segs_out;
+	i->tcpi_segs_in = c->segs_in;
+	i->tcpi_data_segs_in = c->data_segs_in;
+	i->tcpi_data_segs_out = c->data_segs_out;
+	i->tcpi_dsack_dups = c->dsack_dups;
+	i->tcpi_rcv_ooopack = c->rcv_ooopack;
+	i->tcpi_snd_wnd = c->snd_wnd;
+}
+
+void tcp_info_fill(struct engine *e, const struct conn *c, struct tcp_info *i)
+{
+	memset(i, 0, sizeof(*i));
+	i->tcpi_state = c->state;
+	i->tcpi_ca_state = c->ca_state;
+	i->tcpi_options = (c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) | (c->wscale_ok ? TCPI_OPT_WSCALE : 0);
+	i->tcpi_snd_wscale = c->snd_wscale;
+	i->tcpi_rcv_wscale = c->rcv_wscale;
+	fill_sizes(e, c, i);
+	fill_times(e, c, i);
+	fill_counts(c, i);
+}

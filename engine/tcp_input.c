@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_input.c - SEGMENT ARRIVES, RFC 9293 section 3.10.7: one function per step, in the order of the RFC.  Input never transmits (a reset for
+ * a segment without a connection excepted): it marks, and tcp_output sends when the whole burst has been taken in.
+ *
+ * Each step returns true to go on with the next, false when the segment is done with.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "engine/csum.h"
+#include "engine/stack.h"
+#include "engine/tcp_input.h"
+
+#define PROTO_TCP 6
+
+/* ---- the answer to what is not acceptable ---- */
+
+/* RFC 5961 section 7 and Linux's tcp_invalid_ratelimit: answers to segments without data are rationed per connection. */
+static bool answer_allowed(struct input *in)
+{
+	struct conn *c = in->c;
+	usec_t pause = (usec_t)in->e->cfg.tcp.invalid_ratelimit * 1000;
+
+	if (in->seg.len && !(in->seg.flags & TH_SYN))
+		return true;
+	if (c->last_oow_ack_at && in->e->now - c->last_oow_ack_at < pause) {
+		in->e->stats.ack_skipped++;
+		return false;
+	}
+	c->last_oow_ack_at = in->e->now;
+	return true;
+}
+
+/* <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, at the next output. */
+void input_ack_now(struct input *in)
+{
+	in->c->ack_now = true;
+	tcp_want_output(in->e, in->c);
+}
+
+/* RFC 5961 section 7: the host-wide ration of challenge ACKs, as tcp_challenge_ack_limit. */
+static void challenge_ack(struct input *in)
+{
+	struct engine *e = in->e;
+
+	if (!answer_allowed(in))
+		return;
+	if (e->now - e->challenge_second >= 1000000) {
+		e->challenge_second = e->now;
+		e->challenge_count = 0;
+	}
+	if (e->challenge_count++ >= e->cfg.tcp.challenge_ack_limit)
+		return;
+	e->stats.challenge_acks++;
+	input_ack_now(in);
+}
+
+/* ---- 3.10.7.4 step 1: sequence number, with PAWS (RFC 7323 5.3) ahead of it ---- */
+
+#define PAWS_MAX_AGE_US (24ull * 24 * 3600 * 1000000)
+
+/*
+ * A segment without timestamps is let pass where they were negotiated: RFC 7323 3.2 says SHOULD drop, Linux does not, and a
+ * middlebox that strips the option would stall the connection.
+ */
+static bool paws_rejects(const struct input *in)
+{
+	const struct conn *c = in->c;
+
+	return c->ts_ok && (in->seg.opts & OPT_TS) && (int32_t)(in->seg.tsval - c->ts_recent) < 0 &&
+	       in->e->now - c->ts_recent_at < PAWS_MAX_AGE_US;
+}
+
+/* A duplicate of what was taken already: tell the sender which (RFC 2883 section 4). */
+static void note_duplicate(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!c->sack_ok || !in->seg.len || !seq_lt(in->seg.seq, c->rcv_nxt))
+		return;
+	c->dsack = (struct sack_block){in->seg.seq, seq_min(in->seg.seq + in->seg.len, c->rcv_nxt)};
+	c->dsack_pending = true;
+}
+
+static bool not_acceptable(struct input *in)
+{
+	if (in->seg.flags & TH_RST)
+		return false;
+	if (in->seg.flags & TH_SYN) {
+		in->e->stats.syn_challenge++;
+		challenge_ack(in);
+		return false;
+	}
+	if (answer_allowed(in)) {
+		note_duplicate(in);
+		input_ack_now(in);
+	}
+	return false;
+}
+
+/*
+ * The window of RFC 9293 3.4 with two of Linux's extensions: what lies between the last ACK sent and rcv_nxt is old but its ACK field
+ * still counts, and so does a segment that begins exactly at the right edge (a probe of our closed window).
+ */
+static bool check_seq(struct input *in)
+{
+	struct conn *c = in->c;
+	seq_t end = in->seg.seq + seg_len(&in->seg);
+
+	if (paws_rejects(in) && !(in->seg.flags & TH_RST)) {
+		in->e->stats.paws_estab++;
+		return not_acceptable(in);
+	}
+	if (seq_lt(end, c->rcv_wup) || seq_gt(in->seg.seq, c->rcv_adv)) {
+		in->e->stats.out_of_window++;
+		return not_acceptable(in);
+	}
+	return true;
+}
+
+/* ---- step 2: RST (RFC 5961 section 3.2) ---- */
+
+static int reset_error(const struct conn *c)
+{
+	switch (c->state) {
+	case SYN_SENT:
+		return ECONNREFUSED;
+	case CLOSE_WAIT:
+		return EPIPE;
+	default:
+		return ECONNRESET;
+	}
+}
+
+static bool check_rst(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!(in->seg.flags & TH_RST))
+		return true;
+	if (in->seg.seq != c->rcv_nxt) {
+		challenge_ack(in);
+		return false;
+	}
+	/* A passive open goes back to LISTEN: the child disappears (3.10.7.4); an active one was refused. */
+	if (c->state == SYN_RECEIVED)
+		conn_fail(in->e, c, ECONNREFUSED);
+	else
+		conn_fail(in->e, c, reset_error(c));
+	return false;
+}
+
+/* ---- step 4: SYN (RFC 5961 section 4.2) ---- */
+
+static bool check_syn(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!(in->seg.flags & TH_SYN))
+		return true;
+	/* The SYN again: our SYN,ACK was lost. */
+	if (c->state == SYN_RECEIVED && in->seg.seq == c->irs) {
+		if (in->seg.flags & TH_ACK)
+			return true; /* simultaneous open: the peer's SYN,ACK acknowledges our SYN */
+		if (answer_allowed(in)) {
+			c->syn_due = true;
+			tcp_want_output(in->e, c);
+		}
+		return false;
+	}
+	in->e->stats.syn_challenge++;
+	challenge_ack(in);
+	return false;
+}
+
+/* ---- step 5: ACK ---- */
+
+/* SYN-RECEIVED: the handshake ends here. False: the segment is not the end of it. */
+static bool complete_handshake(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (in->seg.ack != c->snd_nxt) {
+		tcp_send_rst_for(in->e, &in->seg);
+		return false;
+	}
+	if (list_linked(&c->accept_link) && !listener_has_room(in))
+		return false;
+	c->snd_una = c->snd_nxt;
+	c->syn_due = false;
+	c->snd_wnd = (uint32_t)in->seg.wnd << c->snd_wscale;
+	c->snd_wnd_max = c->snd_wnd;
+	c->snd_wl1 = in->seg.seq;
+	c->snd_wl2 = in->seg.ack;
+	input_handshake_rtt(in);
+	conn_init_transfer(in->e, c);
+	conn_set_state(in->e, c, ESTABLISHED);
+	if (list_linked(&c->accept_link))
+		listener_child_ready(in);
+	else
+		ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
+	return true;
+}
+
+/* RFC 5961 section 5.2 narrows what RFC 9293 accepts: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT. */
+static bool ack_plausible(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (seq_gt(in->seg.ack, c->snd_nxt)) {
+		in->e->stats.ack_unsent++;
+		if (answer_allowed(in))
+			input_ack_now(in);
+		return false;
+	}
+	if (seq_lt(in->seg.ack, c->snd_una - c->snd_wnd_max)) {
+		in->e->stats.ack_too_old++;
+		challenge_ack(in);
+		return false;
+	}
+	return true;
+}
+
+static bool check_ack(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!(in->seg.flags & TH_ACK))
+		return false;
+	if (c->state == SYN_RECEIVED)
+		return complete_handshake(in);
+	return ack_plausible(in);
+}
+
+/* Our FIN is acknowledged: the sending half of the state machine moves. True: the connection goes on. */
+static bool fin_acknowledged(struct input *in)
+{
+	struct conn *c = in->c;
+
+	switch (c->state) {
+	case FIN_WAIT_1:
+		conn_set_state(in->e, c, FIN_WAIT_2);
+		if (c->orphan)
+			timer_life(in->e, c, in->e->now + fin_wait_2_time(in->e, c));
+		return true;
+	case CLOSING:
+		conn_to_timewait(in->e, c);
+		return false;
+	case LAST_ACK:
+		conn_closed(in->e, c);
+		return false;
+	default:
+		return true;
+	}
+}
+
+static bool process_ack(struct input *in)
+{
+	struct conn *c = in->c;
+	bool fin_was_acked = c->fin_acked;
+
+	input_process_ack(in);
+	if (c->fin_acked && !fin_was_acked)
+		return fin_acknowledged(in);
+	return true;
+}
+
+/* ---- step 6: URG (RFC 6093: the pointer names the byte after the urgent one unless tcp_stdurg) ---- */
+
+static void check_urg(struct input *in)
+{
+	struct conn *c = in->c;
+	seq_t at = in->seg.seq + in->seg.up - !in->e->cfg.tcp.stdurg;
+
+	if (!(in->seg.flags & TH_URG) || !in->seg.up || c->rcv_shutdown)
+		return;
+	/* Old news, or what the user has passed already. */
+	if (seq_lt(at, c->copied_seq) || seq_lt(at, c->rcv_nxt) || (c->urg_valid && !seq_gt(at, c->rcv_up)))
+		return;
+	c->rcv_up = at;
+	c->urg_valid = true;
+	c->urg_seen = false;
+	ready_update(in->e, c, EPOLLPRI);
+}
+
+/* The urgent byte itself, if it is in this segment. */
+static void take_urgent_byte(struct input *in)
+{
+	struct conn *c = in->c;
+	uint32_t at = c->rcv_up - in->seg.seq;
+
+	if (!c->urg_valid || c->urg_seen || at >= in->seg.len)
+		return;
+	c->urg_byte = *rte_pktmbuf_mtod_offset(in->m, uint8_t *, in->seg.payload_off + at);
+	c->urg_seen = true;
+	ready_update(in->e, c, EPOLLPRI);
+}
+
+/* ---- step 7: segment text ---- */
+
+#define MAY_RECEIVE (STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2))
+
+/* RFC 9293 3.10.4 with RFC 2525 2.17: data for a socket that its user has closed is answered by a reset. */
+static bool refuse_data_after_close(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!c->orphan || !in->seg.len || !seq_gt(in->seg.seq + in->seg.len, c->rcv_nxt))
+		return false;
+	in->e->stats.abort_on_data++;
+	tcp_send_rst(in->e, c);
+	conn_closed(in->e, c);
+	return true;
+}
+
+static bool process_text(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!in->seg.len || !(STATE_BIT(c->state) & MAY_RECEIVE))
+		return true;
+	if (refuse_data_after_close(in))
+		return false;
+	check_urg(in);
+	take_urgent_byte(in);
+	input_queue_text(in);
+	return true;
+}
+
+/* ---- step 8: FIN ---- */
+
+/* Only when all before it has arrived; one that came early within the window is remembered. */
+static bool fin_in_order(struct input *in)
+{
+	struct conn *c = in->c;
+	seq_t at = in->seg.seq + in->seg.len;
+
+	if (c->fin_received) {
+		if (in->seg.flags & TH_FIN)
+			input_ack_now(in);
+		return false;
+	}
+	if ((in->seg.flags & TH_FIN) && seq_geq(at, c->rcv_nxt) && seq_leq(at, c->rcv_adv)) {
+		c->peer_fin_known = true;
+		c->peer_fin = at;
+		in->c->ack_now |= at != c->rcv_nxt;
+	}
+	return c->peer_fin_known && c->peer_fin == c->rcv_nxt;
+}
+
+static bool process_fin(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!fin_in_order(in))
+		return true;
+	c->fin_received = true;
+	c->rcv_nxt++;
+	c->rcv_shutdown = true;
+	input_ack_now(in);
+	switch (c->state) {
+	case SYN_RECEIVED:
+	case ESTABLISHED:
+		conn_set_state(in->e, c, CLOSE_WAIT);
+		break;
+	case FIN_WAIT_1:
+		/* Had our FIN been acknowledged, process_ack() would have moved us to FIN-WAIT-2. */
+		conn_set_state(in->e, c, CLOSING);
+		break;
+	case FIN_WAIT_2:
+		conn_to_timewait(in->e, c);
+		return false;
+	default:
+		break;
+	}
+	ready_update(in->e, c, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP);
+	return true;
+}
+
+/* RFC 7323 4.3: TS.Recent follows the segment that covers Last.ACK.sent. */
+static void update_ts_recent(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!c->ts_ok || !(in->seg.opts & OPT_TS) || seq_gt(in->seg.seq, c->rcv_wup))
+		return;
+	if ((int32_t)(in->seg.tsval - c->ts_recent) < 0 && in->e->now - c->ts_recent_at < PAWS_MAX_AGE_US)
+		return;
+	c->ts_recent = in->seg.tsval;
+	c->ts_recent_at = in->e->now;
+}
+
+/* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
+static void otherwise(struct input *in)
+{
+	if (!check_seq(in) || !check_rst(in) || !check_syn(in) || !check_ack(in))
+		return;
+	update_ts_recent(in);
+	in->c->last_rcv_at = in->e->now;
+	if (!process_ack(in) || !process_text(in) || !process_fin(in))
+		return;
+	if (in->c->ack_now || in->c->snd_new || in->c->lost_out || (in->c->fin_queued && !in->c->fin_sent))
+		tcp_want_output(in->e, in->c);
+}
+
+/* ---- 3.10.7.3: SYN-SENT ---- */
+
+static bool syn_sent_check_ack(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!(in->seg.flags & TH_ACK))
+		return true;
+	if (in->seg.ack == c->iss + 1)
+		return true;
+	tcp_send_rst_for(in->e, &in->seg);
+	return false;
+}
+
+/* The peer's SYN with what it offers. */
+void input_learn_syn(struct input *in)
+{
+	struct conn *c = in->c;
+	const struct seg *s = &in->seg;
+	const struct tcp_settings *t = &in->e->cfg.tcp;
+
+	c->irs = s->seq;
+	c->rcv_nxt = c->rcv_wup = c->copied_seq = s->seq + 1;
+	c->peer_mss = (s->opts & OPT_MSS) && s->mss ? s->mss : 536; /* RFC 9293 MUST-15 */
+	c->ts_ok = (s->opts & OPT_TS) && t->timestamps;
+	c->sack_ok = (s->opts & OPT_SACK_PERMITTED) && t->sack;
+	c->wscale_ok = (s->opts & OPT_WSCALE) && t->window_scaling;
+	c->snd_wscale = c->wscale_ok ? s->wscale : 0;
+	if (!c->wscale_ok)
+		c->rcv_wscale = 0;
+	if (c->ts_ok) {
+		c->ts_recent = s->tsval;
+		c->ts_recent_at = in->e->now;
+	}
+	c->snd_wnd = c->snd_wnd_max = s->wnd; /* RFC 7323 2.2: never scaled in a SYN */
+	c->snd_wl1 = s->seq;
+	c->snd_wl2 = s->ack;
+	c->rcv_adv = c->rcv_nxt + tcp_syn_window(in->e, c);
+	tcp_sync_mss(in->e, c);
+}
+
+static void syn_sent_established(struct input *in)
+{
+	struct conn *c = in->c;
+
+	c->snd_una = in->seg.ack;
+	c->syn_due = false;
+	input_handshake_rtt(in);
+	conn_init_transfer(in->e, c);
+	conn_set_state(in->e, c, ESTABLISHED);
+	ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
+	c->last_rcv_at = in->e->now;
+	input_ack_now(in);
+}
+
+/* SYN without ACK: simultaneous open (figure 7). */
+static void syn_sent_simultaneous(struct input *in)
+{
+	struct conn *c = in->c;
+
+	conn_set_state(in->e, c, SYN_RECEIVED);
+	c->syn_due = true;
+	tcp_want_output(in->e, c);
+}
+
+static void syn_sent(struct input *in)
+{
+	struct conn *c = in->c;
+	const struct seg *s = &in->seg;
+
+	if (!syn_sent_check_ack(in))
+		return;
+	/* RFC 7323 3.2: an echo we never sent is of another connection. */
+	if ((s->flags & TH_ACK) && (s->opts & OPT_TS) && s->tsecr && !tcp_ts_plausible(in->e, c, s->tsecr)) {
+		in->e->stats.paws_active++;
+		tcp_send_rst_for(in->e, s);
+		return;
+	}
+	if (s->flags & TH_RST) {
+		if (s->flags & TH_ACK)
+			conn_fail(in->e, c, ECONNREFUSED);
+		return;
+	}
+	if (!(s->flags & TH_SYN))
+		return;
+	input_learn_syn(in);
+	if (s->flags & TH_ACK)
+		syn_sent_established(in);
+	else
+		syn_sent_simultaneous(in);
+}
+
+/* ---- 3.10.7.1 CLOSED, and TIME-WAIT ---- */
+
+/* RFC 6191, and RFC 1122 4.2.2.13 (a) without timestamps: may this SYN begin a new incarnation? */
+static bool timewait_lets_in(const struct timewait *tw, const struct seg *s)
+{
+	if ((s->flags & (TH_SYN | TH_RST | TH_ACK)) != TH_SYN)
+		return false;
+	if (seq_gt(s->seq, tw->rcv_nxt))
+		return true;
+	return tw->ts_ok && (s->opts & OPT_TS) && (int32_t)(s->tsval - tw->ts_recent) > 0;
+}
+
+/* True: the entry is gone and the segment is a SYN for a listener, if there is one. */
+static bool timewait_segment(struct engine *e, struct timewait *tw, const struct seg *s)
+{
+	bool paws = tw->ts_ok && (s->opts & OPT_TS) && (int32_t)(s->tsval - tw->ts_recent) < 0;
+
+	if (s->flags & TH_RST) {
+		/* RFC 1337: a reset must not end TIME-WAIT early, where the administrator wants it so. */
+		if (s->seq == tw->rcv_nxt && !e->cfg.tcp.rfc1337)
+			timewait_free(e, tw);
+		return false;
+	}
+	if (!paws && timewait_lets_in(tw, s)) {
+		e->stats.tw_recycled++;
+		timewait_free(e, tw);
+		return true;
+	}
+	if (paws)
+		e->stats.paws_estab++;
+	/* 3.10.7.4, eighth: a retransmitted FIN is acknowledged and the wait starts anew; all else is out of window. */
+	if (seg_len(s) || (s->flags & TH_ACK && s->seq != tw->rcv_nxt) || paws) {
+		if (s->flags & TH_FIN && !paws)
+			timewait_restart(e, tw);
+		tcp_send_timewait_ack(e, tw);
+	}
+	return false;
+}
+
+static void no_connection(struct engine *e, const struct seg *s)
+{
+	e->stats.no_socket++;
+	if (!(s->flags & TH_RST))
+		tcp_send_rst_for(e, s);
+}
+
+/* ---- entry ---- */
+
+static bool csum_ok(const struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
+{
+	uint32_t sum, off = 0;
+
+	if (e->cfg.caps & ENGINE_RX_CSUM) {
+		uint64_t l4 = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+		if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+			return true;
+		if (l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD)
+			return false;
+	}
+	sum = wire_pseudo_sum(&ip->saddr, &ip->daddr, PROTO_TCP, m->pkt_len);
+	for (struct rte_mbuf *s = m; s; s = s->next) {
+		sum = csum_add(sum, csum_partial(rte_pktmbuf_mtod(s, void *), s->data_len), off);
+		off += s->data_len;
+	}
+	return csum_fold(sum) == 0xffff;
+}
+
+/* Give the whole frame back, as it came, for the stack that owns the flow. */
+static void hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, unsigned owner)
+{
+	e->stats.foreign++;
+	rte_pktmbuf_prepend(m, ip->hdr_len + ETH_HDR);
+	e->foreign_stack[e->foreign.tail & (FRAME_RING - 1)] = owner;
+	if (!ring_push(&e->foreign, m))
+		rte_pktmbuf_free(m);
+}
+
+/* Parse and verify; false: dropped and counted. */
+static bool parse(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, struct seg *s)
+{
+	enum wire_error err = wire_parse_tcp(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, m->pkt_len, &ip->saddr, &ip->daddr, s);
+
+	e->stats.in_segs++;
+	if (err != WIRE_OK && err != WIRE_BAD_OPTIONS) {
+		e->stats.in_errs++;
+		return false;
+	}
+	if (!csum_ok(e, m, ip)) {
+		e->stats.in_csum_errors++;
+		e->stats.in_errs++;
+		return false;
+	}
+	s->tos = ip->tos;
+	if ((e->cfg.caps & ENGINE_RX_RSS) && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH))
+		s->hash = m->hash.rss;
+	else
+		s->hash = flow_hash(e, &s->t);
+	return true;
+}
+
+static void conn_segment(struct input *in)
+{
+	in->c->segs_in++;
+	if (in->c->state == SYN_SENT)
+		syn_sent(in);
+	else
+		otherwise(in);
+}
+
+/* To the connection, the TIME-WAIT entry or the listener; nobody there: a reset. */
+static void demultiplex(struct input *in)
+{
+	struct flow *f = flow_find(in->e, &in->seg.t, in->seg.hash);
+
+	if (f && f->kind == FLOW_CONN) {
+		in->c = container_of(f, struct conn, f);
+		conn_segment(in);
+		return;
+	}
+	if (f && !timewait_segment(in->e, container_of(f, struct timewait, f), &in->seg))
+		return;
+	in->c = listener_find(in->e, &in->seg.t, in->seg.hash);
+	if (in->c)
+		listener_segment(in);
+	else
+		no_connection(in->e, &in->seg);
+}
+
+void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
+{
+	struct input in = {.e = e, .m = m};
+	unsigned owner;
+
+	if (!parse(e, m, ip, &in.seg)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	owner = flow_owner(e, &in.seg.t, in.seg.hash);
+	if (owner != e->cfg.stack && e->cfg.nstacks > 1) {
+		hand_over(e, m, ip, owner);
+		return;
+	}
+	demultiplex(&in);
+	if (in.m)
+		rte_pktmbuf_free(in.m);
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_output.c - what may be sent, and sending it: retransmissions first, then new data by congestion window, peer's window, Nagle and silly window
+ * avoidance (RFC 9293 3.8.6.2.1, RFC 5681, RFC 896), then FIN, then a bare ACK if none of these carried it.  Idempotent: run twice, the second run
+ * sends nothing.  Packets stay in the send queue with a second reference; a retransmission reuses them.
+ */
+#include <string.h>
+
+#include "engine/csum.h"
+#include "engine/stack.h"
+
+#define PROTO_TCP 6
+#define MAY_SEND (STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSING) | STATE_BIT(LAST_ACK))
+#define PINGPONG_US 40000 /* an answer within the delayed-ACK time makes a flow interactive */
+
+void tcp_want_output(struct engine *e, struct conn *c)
+{
+	if (!list_linked(&c->out_link))
+		list_add_tail(&e->out, &c->out_link);
+}
+
+/* ---- building a segment ---- */
+
+/* Where a segment goes and what IP needs to know. */
+struct path {
+	const struct tuple *t;
+	uint8_t ttl, tos;
+	uint16_t *neigh;
+};
+
+/* Set the checksum, or leave it to the port: then the field holds the pseudo-header's sum, without the length for TSO. */
+static void set_csum(const struct engine *e, struct rte_mbuf *m, const struct tuple *t, unsigned hdr_len, uint16_t payload_sum)
+{
+	uint8_t *tcp = rte_pktmbuf_mtod(m, uint8_t *);
+	bool tso = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+	uint32_t sum = wire_pseudo_sum(&t->laddr, &t->raddr, PROTO_TCP, tso ? 0 : m->pkt_len);
+
+	if (e->cfg.caps & ENGINE_TX_TCP_CSUM) {
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+		m->l4_len = hdr_len;
+		wire_set_tcp_csum(tcp, ~csum_fold(sum));
+		return;
+	}
+	wire_set_tcp_csum(tcp, csum_fold((uint64_t)sum + csum_partial(tcp, hdr_len) + payload_sum));
+}
+
+/* Put the header in front of m's payload (whose partial sum is given) and hand it to IP; owns m. */
+static void emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
+{
+	unsigned hdr_len = TCP_HDR + f->optlen;
+	struct ip_send ip = {.src = &p->t->laddr, .dst = &p->t->raddr, .proto = PROTO_TCP, .ttl = p->ttl, .tos = p->tos, .neigh = p->neigh};
+
+	wire_write_tcp((uint8_t *)rte_pktmbuf_prepend(m, hdr_len), f);
+	set_csum(e, m, p->t, hdr_len, payload_sum);
+	ip_output(e, m, &ip);
+}
+
+static struct path path_of(struct conn *c)
+{
+	return (struct path){.t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .neigh = &c->neigh};
+}
+
+static void add_sack(struct conn *c, struct tcp_fields *f, unsigned room)
+{
+	struct sack_block b[SACK_BLOCKS_MAX + 1];
+	unsigned n = 0, fit = room < 4 + 8 ? 0 : (room - 4) / 8;
+
+	if (c->dsack_pending)
+		b[n++] = c->dsack;
+	memcpy(&b[n], c->ofo_recent, c->nofo_recent * sizeof(b[0]));
+	n += c->nofo_recent;
+	if (n > fit)
+		n = fit;
+	if (!n)
+		return;
+	wire_opt_sack(f, b, n);
+	c->dsack_pending = false;
+}
+
+/* Header fields of a segment in a synchronized state; room: bytes that options beyond the usual may take. */
+static void fill_fields(struct engine *e, struct conn *c, struct tcp_fields *f, seq_t seq, uint8_t flags, unsigned room)
+{
+	*f = (struct tcp_fields){.sport = c->f.t.lport,
+				 .dport = c->f.t.rport,
+				 .seq = seq,
+				 .ack = c->rcv_nxt,
+				 .flags = flags | TH_ACK,
+				 .wnd = tcp_window(e, c) >> c->rcv_wscale};
+	if (c->ts_ok)
+		wire_opt_ts(f, tcp_ts_now(e, c->ts_offset), c->ts_recent);
+	if (room > (unsigned)(TCP_OPT_MAX - f->optlen))
+		room = TCP_OPT_MAX - f->optlen;
+	if (c->sack_ok && (c->dsack_pending || c->nofo_recent))
+		add_sack(c, f, room);
+	if (c->snd_urgent && seq_lt(seq, c->snd_up)) {
+		f->flags |= TH_URG;
+		f->up = c->snd_up - seq < 0xffff ? c->snd_up - seq : 0xffff;
+	}
+}
+
+/* An ACK went out. One that was to carry SACK blocks and could not still owes them. */
+static void ack_sent(struct engine *e, struct conn *c, bool sack_owed)
+{
+	c->rcv_wup = c->rcv_nxt;
+	c->ack_pending = false;
+	if (!sack_owed)
+		c->ack_now = false;
+	timer_ack_sent(e, c);
+}
+
+/* A segment without payload; false: no memory. */
+static bool send_bare(struct engine *e, struct conn *c, seq_t seq, uint8_t flags)
+{
+	struct rte_mbuf *m = engine_mbuf(e);
+	struct tcp_fields f;
+	struct path p = path_of(c);
+
+	if (!m)
+		return false;
+	fill_fields(e, c, &f, seq, flags, TCP_OPT_MAX);
+	c->segs_out++;
+	e->stats.out_segs++;
+	emit(e, m, &f, &p, 0);
+	ack_sent(e, c, false);
+	return true;
+}
+
+void tcp_send_ack(struct engine *e, struct conn *c)
+{
+	send_bare(e, c, c->snd_nxt, 0);
+}
+
+/* An old sequence number: whoever hears it must answer with an ACK, as out of window (RFC 9293 3.8.4, 3.8.6.1; as Linux). */
+void tcp_send_probe(struct engine *e, struct conn *c, bool keepalive)
+{
+	if (keepalive)
+		e->stats.keepalives++;
+	else
+		e->stats.window_probes++;
+	send_bare(e, c, c->snd_una - 1, 0);
+}
+
+/* ---- without a control block ---- */
+
+static void send_control(struct engine *e, const struct tuple *t, struct tcp_fields *f, uint16_t *neigh)
+{
+	struct rte_mbuf *m = engine_mbuf(e);
+	struct path p = {.t = t, .ttl = e->cfg.tcp.ip_default_ttl, .neigh = neigh};
+
+	if (!m)
+		return;
+	f->sport = t->lport;
+	f->dport = t->rport;
+	e->stats.out_segs++;
+	if (f->flags & TH_RST)
+		e->stats.out_rsts++;
+	emit(e, m, f, &p, 0);
+}
+
+/* RFC 9293 3.10.7.1. */
+void tcp_send_rst_for(struct engine *e, const struct seg *s)
+{
+	struct tcp_fields f = {.flags = TH_RST};
+
+	if (s->flags & TH_RST)
+		return;
+	if (s->flags & TH_ACK) {
+		f.seq = s->ack;
+	} else {
+		f.flags |= TH_ACK;
+		f.ack = s->seq + seg_len(s);
+	}
+	send_control(e, &s->t, &f, NULL);
+}
+
+void tcp_send_rst(struct engine *e, struct conn *c)
+{
+	struct tcp_fields f = {.flags = TH_RST | TH_ACK, .seq = c->snd_nxt, .ack = c->rcv_nxt};
+
+	send_control(e, &c->f.t, &f, &c->neigh);
+}
+
+void tcp_send_timewait_ack(struct engine *e, struct timewait *tw)
+{
+	struct tcp_fields f = {.flags = TH_ACK, .seq = tw->snd_nxt, .ack = tw->rcv_nxt, .wnd = tw->rcv_wnd >> tw->rcv_wscale};
+
+	if (tw->ts_ok)
+		wire_opt_ts(&f, tcp_ts_now(e, tw->ts_offset), tw->ts_recent);
+	send_control(e, &tw->f.t, &f, &tw->neigh);
+}
+
+/* ---- SYN and SYN,ACK ---- */
+
+static void send_syn(struct engine *e, struct conn *c)
+{
+	const struct tcp_settings *t = &e->cfg.tcp;
+	bool passive = c->state == SYN_RECEIVED;
+	struct tcp_fields f = {.sport = c->f.t.lport, .dport = c->f.t.rport, .seq = c->iss, .flags = TH_SYN};
+	struct rte_mbuf *m = engine_mbuf(e);
+	struct path p = path_of(c);
+	bool ts = passive ? c->ts_ok : t->timestamps, sack = passive ? c->sack_ok : t->sack, ws = passive ? c->wscale_ok : t->window_scaling;
+
+	timer_data_sent(e, c);
+	if (!m)
+		return; /* the timer tries again */
+	if (passive) {
+		f.flags |= TH_ACK;
+		f.ack = c->rcv_nxt;
+		ack_sent(e, c, false);
+	}
+	f.wnd = tcp_syn_window(e, c);
+	wire_opt_syn(&f, tcp_advertised_mss(e, c), sack, ts, tcp_ts_now(e, c->ts_offset), passive ? c->ts_recent : 0, ws ? c->rcv_wscale : -1);
+	c->syn_due = false;
+	c->last_snd_at = e->now;
+	c->segs_out++;
+	e->stats.out_segs++;
+	emit(e, m, &f, &p, 0);
+}
+
+/* ---- data ---- */
+
+/* A packet is too large for what may be sent: its second part becomes a packet of its own. False: no memory. */
+static bool split(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t at)
+{
+	struct rte_mbuf *rest = engine_mbuf(e);
+	struct pkt *p = pkt(m), *r;
+
+	if (!rest)
+		return false;
+	r = pkt(rest);
+	*r = *p;
+	r->off = rest->data_off;
+	r->seq = p->seq + at;
+	r->len = p->len - at;
+	r->csum_valid = p->csum_valid = false;
+	memcpy(pkt_data(rest), pkt_data(m) + at, r->len);
+	p->len = at;
+	p->flags &= ~PKT_PUSH;
+	p->next = rest;
+	if (c->sndq.tail == m)
+		c->sndq.tail = rest;
+	e->held++;
+	c->snd_queued += pkt_truesize(rest);
+	return true;
+}
+
+static uint16_t payload_sum(struct rte_mbuf *m)
+{
+	struct pkt *p = pkt(m);
+
+	if (!p->csum_valid) {
+		p->csum = csum_partial(pkt_data(m), p->len);
+		p->csum_valid = true;
+	}
+	return p->csum;
+}
+
+/*
+ * The packet as an mbuf that may be given away: itself with one more reference, or a copy while the driver still holds an earlier
+ * transmission of it, whose headers must not change under it.
+ */
+static struct rte_mbuf *borrow(struct engine *e, struct rte_mbuf *m)
+{
+	struct pkt *p = pkt(m);
+	struct rte_mbuf *f = m;
+
+	if (rte_mbuf_refcnt_read(m) > 1) {
+		f = engine_mbuf(e);
+		if (!f)
+			return NULL;
+		memcpy(rte_pktmbuf_mtod(f, void *), pkt_data(m), p->len);
+	} else {
+		m->next = NULL;
+		m->nb_segs = 1;
+		m->ol_flags = 0;
+		m->data_off = p->off;
+		rte_mbuf_refcnt_update(m, 1);
+	}
+	f->data_len = f->pkt_len = p->len;
+	return f;
+}
+
+static void note_sent(struct engine *e, struct conn *c, struct rte_mbuf *m)
+{
+	struct pkt *p = pkt(m);
+
+	p->sent_at = e->now;
+	c->data_segs_out++;
+	c->segs_out++;
+	if (p->flags & PKT_SENT) {
+		e->stats.retrans_segs++;
+		c->total_retrans++;
+		c->bytes_retrans += p->len;
+		c->retrans_seen = true;
+	} else {
+		e->stats.out_segs++;
+		c->bytes_sent += p->len;
+	}
+	p->flags |= PKT_SENT;
+}
+
+/* The FIN rides on the last packet of the queue. */
+static uint8_t data_flags(struct conn *c, struct rte_mbuf *last)
+{
+	uint8_t flags = pkt(last)->flags & PKT_PUSH ? TH_PSH : 0;
+
+	if (c->fin_queued && last == c->sndq.tail)
+		flags |= TH_FIN;
+	return flags;
+}
+
+static void fin_sent(struct conn *c)
+{
+	if (!c->fin_sent)
+		c->snd_nxt = c->snd_end + 1;
+	c->fin_sent = true;
+	c->fin_due = false;
+}
+
+/* Chain n packets behind the first for the port to cut up again. False: no memory. */
+static bool chain_for_tso(struct engine *e, struct rte_mbuf *f, struct rte_mbuf *first, unsigned n)
+{
+	struct rte_mbuf *last = f, *m = first;
+
+	for (unsigned i = 1; i < n; i++) {
+		struct rte_mbuf *part;
+
+		m = pkt(m)->next;
+		part = borrow(e, m);
+		if (!part)
+			return false;
+		last->next = part;
+		last = part;
+		f->nb_segs++;
+		f->pkt_len += part->data_len;
+	}
+	return true;
+}
+
+/* Transmit n packets that follow each other in the queue as one frame; n > 1 needs TSO. */
+static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, unsigned n)
+{
+	struct rte_mbuf *f = borrow(e, m), *last = m;
+	struct path p = path_of(c);
+	struct tcp_fields h;
+	uint8_t flags;
+
+	if (f && !chain_for_tso(e, f, m, n)) {
+		rte_pktmbuf_free(f);
+		f = NULL;
+	}
+	if (!f)
+		return false;
+	if (n > 1) {
+		f->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+		f->tso_segsz = c->mss;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		last = i ? pkt(last)->next : m;
+		note_sent(e, c, last);
+	}
+	flags = data_flags(c, last);
+	fill_fields(e, c, &h, pkt(m)->seq, flags, n > 1 || pkt(m)->len >= c->mss ? 0 : c->mss - pkt(m)->len);
+	if (flags & TH_FIN)
+		fin_sent(c);
+	emit(e, f, &h, &p, n > 1 || (e->cfg.caps & ENGINE_TX_TCP_CSUM) ? 0 : payload_sum(m));
+	ack_sent(e, c, c->nofo_recent || c->dsack_pending);
+	c->last_snd_at = e->now;
+	timer_data_sent(e, c);
+	return true;
+}
+
+/* ---- retransmission ---- */
+
+static bool cwnd_allows(const struct conn *c, uint32_t len)
+{
+	return recovery_pipe(c) + len <= c->cc.cwnd;
+}
+
+/* True: all that was lost has been sent again, as far as the window goes. */
+static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
+{
+	struct rte_mbuf *m;
+
+	while (*turn && (m = recovery_next_lost(c))) {
+		if (!c->fast_retransmit && !cwnd_allows(c, pkt(m)->len) && recovery_pipe(c))
+			return;
+		if (pkt(m)->len > c->mss && !split(e, c, m, c->mss))
+			return;
+		if (!send_packets(e, c, m, 1))
+			return;
+		if (c->ca_state == CA_LOSS)
+			e->stats.slow_start_retrans++;
+		else
+			e->stats.fast_retrans++;
+		recovery_retransmitted(c, m);
+		c->fast_retransmit = false;
+		--*turn;
+	}
+}
+
+/* ---- new data ---- */
+
+/*
+ * May a segment that is not full wait for more? Nagle as amended by Minshall: only if a small one is unacknowledged; TCP_CORK and MSG_MORE
+ * always (RFC 896, RFC 9293 3.7.4).
+ */
+static bool small_must_wait(const struct conn *c, struct rte_mbuf *m)
+{
+	if (pkt(m)->len >= c->mss || pkt(m)->next || c->fin_queued || c->force_probe)
+		return false;
+	if (c->cork || c->more)
+		return true;
+	return !c->nodelay && seq_gt(c->snd_sml, c->snd_una);
+}
+
+static bool window_allows(const struct conn *c, struct rte_mbuf *m)
+{
+	return seq_leq(pkt_end(m), c->snd_una + c->snd_wnd);
+}
+
+/* What a probe may push into a window too small for the packet. */
+static bool fit_to_window(struct engine *e, struct conn *c, struct rte_mbuf *m)
+{
+	uint32_t room = c->snd_una + c->snd_wnd - pkt(m)->seq;
+
+	if (window_allows(c, m))
+		return true;
+	if (!c->force_probe || seq_geq(pkt(m)->seq, c->snd_una + c->snd_wnd))
+		return false;
+	return split(e, c, m, room);
+}
+
+/* RFC 5681 4.1: after an idle RTO the old window says nothing about the path (halved per RTO, as RFC 2861 and Linux have it). */
+static void restart_after_idle(struct engine *e, struct conn *c)
+{
+	usec_t idle = e->now - c->last_snd_at, rto = c->rto_us;
+	uint32_t floor = CC_INIT_CWND_SEGS * c->mss;
+
+	if (conn_flight(c) || idle <= rto)
+		return;
+	cc_ops(c->cc.algo)->on_idle(&c->cc, idle);
+	if (!e->cfg.tcp.slow_start_after_idle || c->cc.cwnd <= floor)
+		return;
+	if (c->cc.ssthresh < c->cc.cwnd / 4 * 3)
+		c->cc.ssthresh = c->cc.cwnd / 4 * 3;
+	for (; idle > rto && c->cc.cwnd > floor; idle -= rto)
+		c->cc.cwnd /= 2;
+	if (c->cc.cwnd < floor)
+		c->cc.cwnd = floor;
+}
+
+/* How many packets from m on, all of them sendable, make one TSO frame. */
+static unsigned tso_count(const struct engine *e, const struct conn *c, struct rte_mbuf *m)
+{
+	uint32_t len = pkt(m)->len, most = e->cfg.tso_max - 120;
+	unsigned n = 1;
+
+	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) || pkt(m)->len < c->mss)
+		return 1;
+	while ((m = pkt(m)->next) && len + pkt(m)->len <= most && window_allows(c, m) && cwnd_allows(c, len + pkt(m)->len) &&
+	       pkt(m)->len <= c->mss && !small_must_wait(c, m)) {
+		len += pkt(m)->len;
+		n++;
+	}
+	return n;
+}
+
+static void sent_new(struct conn *c, struct rte_mbuf *m, unsigned n)
+{
+	while (n--) {
+		if (pkt(m)->len < c->mss)
+			c->snd_sml = pkt_end(m);
+		if (seq_gt(pkt_end(m), c->snd_nxt))
+			c->snd_nxt = pkt_end(m);
+		m = pkt(m)->next;
+	}
+	c->snd_new = m;
+}
+
+static void output_new(struct engine *e, struct conn *c, unsigned *turn)
+{
+	struct rte_mbuf *m;
+
+	if (c->snd_new)
+		restart_after_idle(e, c);
+	while (*turn && (m = c->snd_new)) {
+		unsigned n;
+
+		if (pkt(m)->len > c->mss && !split(e, c, m, c->mss))
+			break;
+		if (!fit_to_window(e, c, m) || small_must_wait(c, m))
+			break;
+		if (!cwnd_allows(c, pkt(m)->len)) {
+			c->cwnd_limited_seq = c->snd_nxt;
+			break;
+		}
+		n = tso_count(e, c, m);
+		if (!send_packets(e, c, m, n))
+			break;
+		sent_new(c, m, n);
+		c->force_probe = false;
+		--*turn;
+	}
+	if (e->now - c->last_data_at < PINGPONG_US && c->last_snd_at == e->now)
+		c->pingpong = true;
+}
+
+/* ---- all of it ---- */
+
+static void output_fin(struct engine *e, struct conn *c)
+{
+	bool first = c->fin_queued && !c->fin_sent && !c->snd_new;
+
+	if (!first && !c->fin_due)
+		return;
+	/* Lost together with data: it rides on the last packet again. */
+	if (c->fin_due && c->sndq.tail && (pkt(c->sndq.tail)->flags & PKT_LOST))
+		return;
+	if (!send_bare(e, c, c->snd_end, TH_FIN))
+		return;
+	if (c->fin_due)
+		e->stats.retrans_segs++;
+	fin_sent(c);
+	c->last_snd_at = e->now;
+	timer_data_sent(e, c);
+}
+
+/* Data waits, nothing is in flight: no ACK will come to set it going again. */
+static bool stalled(const struct conn *c)
+{
+	return c->snd_new && !conn_flight(c);
+}
+
+void tcp_output(struct engine *e, struct conn *c, unsigned turn)
+{
+	uint32_t room = ring_room(&e->tx);
+
+	if (room < 4) {
+		tcp_want_output(e, c);
+		return;
+	}
+	if (turn > room - 3)
+		turn = room - 3;
+	if (c->syn_due)
+		send_syn(e, c);
+	if (STATE_BIT(c->state) & MAY_SEND) {
+		output_lost(e, c, &turn);
+		output_new(e, c, &turn);
+		output_fin(e, c);
+		if (stalled(c))
+			timer_window_closed(e, c);
+	}
+	if (c->ack_now && (STATE_BIT(c->state) & SYNCHRONIZED))
+		tcp_send_ack(e, c);
+	if (!turn)
+		tcp_want_output(e, c);
+}

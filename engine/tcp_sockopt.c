@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_sockopt.c - socket options, one row of a table each: what a value may be, what it does, what it reads as.  Lengths, clamping,
+ * doubling and errnos are Linux's (net/core/sock.c, net/ipv4/tcp.c as seen from outside; socket(7), tcp(7), ip(7)).
+ */
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/tcp_sockopt.h"
+
+#define MIN_SNDBUF 4608 /* Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF on 64 bit */
+#define MIN_RCVBUF 2304
+#define MSS_LEAST 88 /* TCP_MIN_MSS */
+#define MSS_MOST 32767
+#define LINGER2_MAX_S 120
+
+struct option {
+	int level, name;
+	int (*set)(struct engine *e, struct conn *c, int v); /* NULL: read only (-ENOPROTOOPT) */
+	int (*get)(struct engine *e, struct conn *c);
+};
+
+/* ---- SOL_SOCKET ---- */
+
+static int set_reuseaddr(struct engine *e, struct conn *c, int v)
+{
+	c->f.reuse_addr = v != 0;
+	return 0;
+}
+static int get_reuseaddr(struct engine *e, struct conn *c)
+{
+	return c->f.reuse_addr;
+}
+static int set_reuseport(struct engine *e, struct conn *c, int v)
+{
+	c->f.reuse_port = v != 0;
+	return 0;
+}
+static int get_reuseport(struct engine *e, struct conn *c)
+{
+	return c->f.reuse_port;
+}
+static int set_keepalive(struct engine *e, struct conn *c, int v)
+{
+	c->keepalive = v != 0;
+	timer_keepalive_changed(e, c);
+	return 0;
+}
+static int get_keepalive(struct engine *e, struct conn *c)
+{
+	return c->keepalive;
+}
+static int set_oobinline(struct engine *e, struct conn *c, int v)
+{
+	c->oob_inline = v != 0;
+	ready_update(e, c, 0);
+	return 0;
+}
+static int get_oobinline(struct engine *e, struct conn *c)
+{
+	return c->oob_inline;
+}
+
+static uint32_t doubled(int v, int64_t most, uint32_t least)
+{
+	uint32_t n = (uint32_t)v < most ? (uint32_t)v : (uint32_t)most;
+
+	if (n > INT32_MAX / 2)
+		n = INT32_MAX / 2;
+	return n * 2 > least ? n * 2 : least;
+}
+static int set_sndbuf(struct engine *e, struct conn *c, int v)
+{
+	c->sndbuf = doubled(v, e->cfg.tcp.wmem_max, MIN_SNDBUF);
+	c->sndbuf_locked = true;
+	ready_update(e, c, 0);
+	return 0;
+}
+static int set_sndbuf_force(struct engine *e, struct conn *c, int v)
+{
+	c->sndbuf = doubled(v < 0 ? 0 : v, INT32_MAX, MIN_SNDBUF);
+	c->sndbuf_locked = true;
+	return 0;
+}
+static int get_sndbuf(struct engine *e, struct conn *c)
+{
+	return c->sndbuf;
+}
+static int set_rcvbuf(struct engine *e, struct conn *c, int v)
+{
+	c->rcvbuf = doubled(v, e->cfg.tcp.rmem_max, MIN_RCVBUF);
+	c->rcvbuf_locked = true;
+	return 0;
+}
+static int set_rcvbuf_force(struct engine *e, struct conn *c, int v)
+{
+	c->rcvbuf = doubled(v < 0 ? 0 : v, INT32_MAX, MIN_RCVBUF);
+	c->rcvbuf_locked = true;
+	return 0;
+}
+static int get_rcvbuf(struct engine *e, struct conn *c)
+{
+	return c->rcvbuf;
+}
+static int set_rcvlowat(struct engine *e, struct conn *c, int v)
+{
+	uint32_t most = c->rcvbuf_locked ? c->rcvbuf / 2 : e->cfg.tcp.rmem[2] / 2;
+
+	c->rcvlowat = v < 0 ? INT32_MAX : v ? v : 1;
+	if (c->rcvlowat > most)
+		c->rcvlowat = most;
+	/* The window must be able to carry that much. */
+	if (!c->rcvbuf_locked && c->rcvbuf < 2 * c->rcvlowat)
+		c->rcvbuf = 2 * c->rcvlowat;
+	ready_update(e, c, 0);
+	return 0;
+}
+static int get_rcvlowat(struct engine *e, struct conn *c)
+{
+	return c->rcvlowat;
+}
+static int get_error(struct engine *e, struct conn *c)
+{
+	return engine_error(c);
+}
+static int get_acceptconn(struct engine *e, struct conn *c)
+{
+	return c->state == LISTEN;
+}
+static int set_priority(struct engine *e, struct conn *c, int v)
+{
+	c->priority = v;
+	return 0;
+}
+static int get_priority(struct engine *e, struct conn *c)
+{
+	return c->priority;
+}
+
+/* ---- IPPROTO_TCP ---- */
+
+static int set_nodelay(struct engine *e, struct conn *c, int v)
+{
+	c->nodelay = v != 0;
+	if (v && c->snd_new)
+		tcp_want_output(e, c);
+	return 0;
+}
+static int get_nodelay(struct engine *e, struct conn *c)
+{
+	return c->nodelay;
+}
+static int set_cork(struct engine *e, struct conn *c, int v)
+{
+	c->cork = v != 0;
+	if (!v && c->snd_new) {
+		c->more = false;
+		/* Pulling the cork pushes what waits, whatever Nagle says. */
+		c->force_probe = true;
+		tcp_want_output(e, c);
+	}
+	return 0;
+}
+static int get_cork(struct engine *e, struct conn *c)
+{
+	return c->cork;
+}
+static int set_maxseg(struct engine *e, struct conn *c, int v)
+{
+	if (v && (v < MSS_LEAST || v > MSS_MOST))
+		return -EINVAL;
+	c->user_mss = v;
+	return 0;
+}
+static int get_maxseg(struct engine *e, struct conn *c)
+{
+	if (c->user_mss && (c->state == CLOSED || c->state == LISTEN))
+		return c->user_mss;
+	return c->mss ? c->mss : 536;
+}
+
+#define SECONDS_OPTION(name, field, least, most)                                                                                   \
+	static int set_##name(struct engine *e, struct conn *c, int v)                                                              \
+	{                                                                                                                          \
+		if (v < (least) || v > (most))                                                                                      \
+			return -EINVAL;                                                                                             \
+		c->field = v;                                                                                                      \
+		timer_keepalive_changed(e, c);                                                                                      \
+		return 0;                                                                                                          \
+	}                                                                                                                          \
+	static int get_##name(struct engine *e, struct conn *c)                                                                     \
+	{                                                                                                                          \
+		return c->field;                                                                                                    \
+	}
+SECONDS_OPTION(keepidle, keepidle_s, 1, 32767)
+SECONDS_OPTION(keepintvl, keepintvl_s, 1, 32767)
+SECONDS_OPTION(keepcnt, keepcnt, 1, 127)
+
+static int set_syncnt(struct engine *e, struct conn *c, int v)
+{
+	if (v < 1 || v > 127)
+		return -EINVAL;
+	c->syn_retries = v;
+	return 0;
+}
+static int get_syncnt(struct engine *e, struct conn *c)
+{
+	return c->syn_retries ? c->syn_retries : e->cfg.tcp.syn_retries;
+}
+static int set_linger2(struct engine *e, struct conn *c, int v)
+{
+	c->linger2_s = v < 0 ? -1 : v > LINGER2_MAX_S ? LINGER2_MAX_S : v;
+	return 0;
+}
+static int get_linger2(struct engine *e, struct conn *c)
+{
+	return c->linger2_s < 0 ? -1 : c->linger2_s ? c->linger2_s : e->cfg.tcp.fin_timeout;
+}
+/* Kept, as Linux does, as the time that a number of SYN,ACK retransmissions takes: 1, 3, 7, 15, ... seconds. */
+static int set_defer_accept(struct engine *e, struct conn *c, int v)
+{
+	int total = 0;
+
+	for (int step = 1; total < v && total < 240; step *= 2)
+		total += step;
+	c->defer_accept_s = v > 0 ? total : 0;
+	return 0;
+}
+static int get_defer_accept(struct engine *e, struct conn *c)
+{
+	return c->defer_accept_s;
+}
+static int set_window_clamp(struct engine *e, struct conn *c, int v)
+{
+	if (!v) {
+		if (c->state != CLOSED)
+			return -EINVAL;
+		c->window_clamp = 0;
+		return 0;
+	}
+	c->window_clamp = v < MIN_RCVBUF / 2 ? MIN_RCVBUF / 2 : v;
+	return 0;
+}
+static int get_window_clamp(struct engine *e, struct conn *c)
+{
+	return c->window_clamp;
+}
+static int set_quickack(struct engine *e, struct conn *c, int v)
+{
+	c->pingpong = !v;
+	if (!v)
+		c->quickacks = 0;
+	else if (c->ack_pending) {
+		c->ack_now = true;
+		tcp_want_output(e, c);
+	}
+	return 0;
+}
+static int get_quickack(struct engine *e, struct conn *c)
+{
+	return !c->pingpong;
+}
+static int set_user_timeout(struct engine *e, struct conn *c, int v)
+{
+	if (v < 0)
+		return -EINVAL;
+	c->user_timeout_ms = v;
+	return 0;
+}
+static int get_user_timeout(struct engine *e, struct conn *c)
+{
+	return c->user_timeout_ms;
+}
+static int set_notsent_lowat(struct engine *e, struct conn *c, int v)
+{
+	c->notsent_lowat = v;
+	ready_update(e, c, 0);
+	return 0;
+}
+static int get_notsent_lowat(struct engine *e, struct conn *c)
+{
+	return c->notsent_lowat;
+}
+
+/* ---- IPPROTO_IP ---- */
+
+#define ECN_MASK 3
+
+static int set_tos(struct engine *e, struct conn *c, int v)
+{
+	c->tos = (v & ~ECN_MASK) | (c->tos & ECN_MASK);
+	return 0;
+}
+static int get_tos(struct engine *e, struct conn *c)
+{
+	return c->tos;
+}
+static int set_ttl(struct engine *e, struct conn *c, int v)
+{
+	if (v != -1 && (v < 1 || v > 255))
+		return -EINVAL;
+	c->ttl = v == -1 ? e->cfg.tcp.ip_default_ttl : v;
+	return 0;
+}
+static int get_ttl(struct engine *e, struct conn *c)
+{
+	return c->ttl;
+}
+
+#define RW(level, name, fn) {level, name, set_##fn, get_##fn}
+#define RO(level, name, fn) {level, name, NULL, get_##fn}
+
+static const struct option options[] = {
+	RW(SOL_SOCKET, SO_REUSEADDR, reuseaddr),
+	RW(SOL_SOCKET, SO_REUSEPORT, reuseport),
+	RW(SOL_SOCKET, SO_KEEPALIVE, keepalive),
+	RW(SOL_SOCKET, SO_OOBINLINE, oobinline),
+	RW(SOL_SOCKET, SO_SNDBUF, sndbuf),
+	RW(SOL_SOCKET, SO_RCVBUF, rcvbuf),
+	{SOL_SOCKET, SO_SNDBUFFORCE, set_sndbuf_force, NULL},
+	{SOL_SOCKET, SO_RCVBUFFORCE, set_rcvbuf_force, NULL},
+	RW(SOL_SOCKET, SO_RCVLOWAT, rcvlowat),
+	RW(SOL_SOCKET, SO_PRIORITY, priority),
+	RO(SOL_SOCKET, SO_ERROR, error),
+	RO(SOL_SOCKET, SO_ACCEPTCONN, acceptconn),
+	RW(IPPROTO_TCP, TCP_NODELAY, nodelay),
+	RW(IPPROTO_TCP, TCP_CORK, cork),
+	RW(IPPROTO_TCP, TCP_MAXSEG, maxseg),
+	RW(IPPROTO_TCP, TCP_KEEPIDLE, keepidle),
+	RW(IPPROTO_TCP, TCP_KEEPINTVL, keepintvl),
+	RW(IPPROTO_TCP, TCP_KEEPCNT, keepcnt),
+	RW(IPPROTO_TCP, TCP_SYNCNT, syncnt),
+	RW(IPPROTO_TCP, TCP_LINGER2, linger2),
+	RW(IPPROTO_TCP, TCP_DEFER_ACCEPT, defer_accept),
+	RW(IPPROTO_TCP, TCP_WINDOW_CLAMP, window_clamp),
+	RW(IPPROTO_TCP, TCP_QUICKACK, quickack),
+	RW(IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout),
+	RW(IPPROTO_TCP, TCP_NOTSENT_LOWAT, notsent_lowat),
+	RW(IPPROTO_IP, IP_TOS, tos),
+	RW(IPPROTO_IP, IP_TTL, ttl),
+};
+
+static const struct option *find(int level, int name)
+{
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (options[i].level == level && options[i].name == name)
+			return &options[i];
+	return NULL;
+}
+
+/* ---- those that are not an int ---- */
+
+static int set_linger(struct conn *c, const void *val, socklen_t len)
+{
+	struct linger l;
+
+	if (len < sizeof(l))
+		return -EINVAL;
+	memcpy(&l, val, sizeof(l));
+	c->linger_on = l.l_onoff != 0;
+	if (l.l_onoff)
+		c->linger_s = l.l_linger;
+	return 0;
+}
+
+static int set_congestion(struct conn *c, const void *val, socklen_t len)
+{
+	char name[CC_NAME_MAX] = {0};
+	int algo;
+
+	if (len < 1)
+		return -EINVAL;
+	memcpy(name, val, len < CC_NAME_MAX - 1 ? len : CC_NAME_MAX - 1);
+	algo = cc_find(name);
+	if (algo < 0)
+		return -ENOENT;
+	cc_set(&c->cc, algo);
+	return 0;
+}
+
+static int copy_out(void *val, socklen_t *len, const void *src, socklen_t size)
+{
+	if (*len > size)
+		*len = size;
+	memcpy(val, src, *len);
+	return 0;
+}
+
+static int get_linger(const struct conn *c, void *val, socklen_t *len)
+{
+	struct linger l = {c->linger_on, c->linger_s};
+
+	return copy_out(val, len, &l, sizeof(l));
+}
+
+static int get_congestion(const struct conn *c, void *val, socklen_t *len)
+{
+	char name[CC_NAME_MAX] = {0};
+
+	strncpy(name, cc_ops(c->cc.algo)->name, sizeof(name) - 1);
+	return copy_out(val, len, name, sizeof(name));
+}
+
+static int get_info(struct engine *e, const struct conn *c, void *val, socklen_t *len)
+{
+	struct tcp_info info;
+
+	tcp_info_fill(e, c, &info);
+	return copy_out(val, len, &info, sizeof(info));
+}
+
+/* Options of IPPROTO_IP may also be a single byte (ip(7)). */
+static int read_int(int level, const void *val, socklen_t len, int *v)
+{
+	if (len >= sizeof(int))
+		memcpy(v, val, sizeof(int));
+	else if (level == IPPROTO_IP && len >= 1)
+		*v = *(const unsigned char *)val;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, const void *val, socklen_t len, usec_t now)
+{
+	const struct option *o = find(level, name);
+	int v, rc;
+
+	if (now > e->now)
+		e->now = now;
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
+		return set_congestion(c, val, len);
+	rc = read_int(level, val, len, &v);
+	if (rc < 0)
+		return o || level != IPPROTO_IP ? rc : -ENOPROTOOPT;
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		return set_linger(c, val, len);
+	return o && o->set ? o->set(e, c, v) : -ENOPROTOOPT;
+}
+
+int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, void *val, socklen_t *len, usec_t now)
+{
+	const struct option *o = find(level, name);
+	int v;
+
+	if (now > e->now)
+		e->now = now;
+	if ((int)*len < 0)
+		return -EINVAL;
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		return get_linger(c, val, len);
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
+		return get_congestion(c, val, len);
+	if (level == IPPROTO_TCP && name == TCP_INFO)
+		return get_info(e, c, val, len);
+	if (!o || !o->get)
+		return -ENOPROTOOPT;
+	v = o->get(e, c);
+	return copy_out(val, len, &v, sizeof(v));
+}

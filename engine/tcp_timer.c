@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_timer.c - events in, deadlines out: others say what happened, only this file arms a timer and says what its end means.
+ *
+ * TIMER_RTX        something unacknowledged waits (RFC 6298 5), or data waits for a closed window (persist, RFC 9293 3.8.6.1).
+ * TIMER_DELACK     an ACK is owed (RFC 9293 3.8.6.3).
+ * TIMER_KEEPALIVE  nothing has been heard for long (RFC 9293 3.8.4).
+ * TIMER_LIFE       an orphan in FIN-WAIT-2, or a child whose accept() is deferred, has waited long enough.
+ *
+ * A control block has one entry in the wheel, at or before the earliest of its deadlines: moving a deadline later, as every ACK does,
+ * touches the wheel only when the entry fires.
+ */
+#include <errno.h>
+
+#include "engine/tcp_input.h"
+
+#define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 allows up to 500 ms */
+#define RTO_MAX_US 120000000ull
+#define CORK_US 200000  /* a corked small segment waits no longer */
+#define ORPHAN_RETRIES 8
+
+static void schedule(struct engine *e, struct conn *c)
+{
+	usec_t first = USEC_NEVER;
+
+	for (int i = 0; i < TIMERS; i++)
+		if (c->deadline[i] && c->deadline[i] < first)
+			first = c->deadline[i];
+	if (first != USEC_NEVER && (!wheel_armed(&c->wheel) || first < c->wheel.at))
+		wheel_arm(&e->wheel, &c->wheel, first);
+}
+
+static void set(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
+{
+	c->deadline[t] = at;
+	if (at)
+		schedule(e, c);
+}
+
+void timer_stop_all(struct engine *e, struct conn *c)
+{
+	for (int i = 0; i < TIMERS; i++)
+		c->deadline[i] = 0;
+	wheel_disarm(&e->wheel, &c->wheel);
+}
+
+/* ---- events ---- */
+
+/* RFC 5482: the last retransmission before the user's timeout is cut short to meet it. */
+static usec_t rtx_deadline(const struct engine *e, const struct conn *c)
+{
+	usec_t at = e->now + rtt_rto(c), limit = c->rtx_started_at + (usec_t)c->user_timeout_ms * 1000;
+
+	return c->user_timeout_ms && c->rtx_started_at && limit > e->now && limit < at ? limit : at;
+}
+
+void timer_data_sent(struct engine *e, struct conn *c)
+{
+	if (!c->deadline[TIMER_RTX])
+		set(e, c, TIMER_RTX, rtx_deadline(e, c));
+}
+
+void timer_acked(struct engine *e, struct conn *c, bool advanced)
+{
+	if (!conn_flight(c))
+		set(e, c, TIMER_RTX, 0);
+	else if (advanced)
+		set(e, c, TIMER_RTX, rtx_deadline(e, c));
+}
+
+void timer_ack_delayed(struct engine *e, struct conn *c)
+{
+	if (!c->deadline[TIMER_DELACK])
+		set(e, c, TIMER_DELACK, e->now + DELACK_US);
+}
+
+void timer_ack_sent(struct engine *e, struct conn *c)
+{
+	set(e, c, TIMER_DELACK, 0);
+}
+
+void timer_keepalive_changed(struct engine *e, struct conn *c)
+{
+	bool connected = STATE_BIT(c->state) & (SYNCHRONIZED & ~STATE_BIT(TIME_WAIT));
+
+	set(e, c, TIMER_KEEPALIVE, c->keepalive && connected ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
+}
+
+void timer_established(struct engine *e, struct conn *c)
+{
+	set(e, c, TIMER_RTX, 0);
+	set(e, c, TIMER_KEEPALIVE, c->keepalive ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
+}
+
+void timer_life(struct engine *e, struct conn *c, usec_t at)
+{
+	set(e, c, TIMER_LIFE, at);
+}
+
+void timer_window_closed(struct engine *e, struct conn *c)
+{
+	usec_t pause = rtt_rto(c);
+
+	if (c->deadline[TIMER_RTX])
+		return;
+	if ((c->cork || c->more) && c->snd_wnd >= c->mss)
+		pause = CORK_US;
+	set(e, c, TIMER_RTX, e->now + pause);
+}
+
+usec_t fin_wait_2_time(const struct engine *e, const struct conn *c)
+{
+	return (usec_t)(c->linger2_s > 0 ? c->linger2_s : e->cfg.tcp.fin_timeout) * 1000000;
+}
+
+/* ---- what the end of a deadline means; false: the control block is gone ---- */
+
+static bool give_up(struct engine *e, struct conn *c)
+{
+	e->stats.abort_on_timeout++;
+	conn_fail(e, c, c->soft_error ? c->soft_error : ETIMEDOUT);
+	return false;
+}
+
+static bool user_timed_out(const struct engine *e, const struct conn *c)
+{
+	return c->user_timeout_ms && c->rtx_started_at && e->now - c->rtx_started_at >= (usec_t)c->user_timeout_ms * 1000;
+}
+
+/* RFC 9293 3.8.3: a SYN that is not answered. */
+static bool syn_timeout(struct engine *e, struct conn *c)
+{
+	int64_t most = c->state == SYN_RECEIVED ? e->cfg.tcp.synack_retries : c->syn_retries ? c->syn_retries : e->cfg.tcp.syn_retries;
+
+	if (c->retransmits >= most || user_timed_out(e, c))
+		return give_up(e, c);
+	c->retransmits++;
+	c->backoff++;
+	c->retrans_seen = true;
+	c->total_retrans++;
+	e->stats.syn_retrans++;
+	e->stats.retrans_segs++;
+	if (!c->rtx_started_at)
+		c->rtx_started_at = e->now - c->rto_us;
+	c->syn_due = true;
+	tcp_want_output(e, c);
+	set(e, c, TIMER_RTX, rtx_deadline(e, c));
+	return true;
+}
+
+/* R2 of RFC 9293 3.8.3: tcp_retries2, less for an orphan. */
+static int64_t retries_allowed(const struct engine *e, const struct conn *c)
+{
+	int64_t orphan = e->cfg.tcp.orphan_retries ? e->cfg.tcp.orphan_retries : ORPHAN_RETRIES;
+
+	return c->orphan && orphan < e->cfg.tcp.retries2 ? orphan : e->cfg.tcp.retries2;
+}
+
+static bool retransmission_timeout(struct engine *e, struct conn *c)
+{
+	if (!c->rtx_started_at)
+		c->rtx_started_at = e->now - c->rto_us;
+	if ((!c->user_timeout_ms && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
+		return give_up(e, c);
+	e->stats.timeouts++;
+	recovery_on_timeout(e, c);
+	if (c->retransmits < UINT8_MAX)
+		c->retransmits++;
+	c->backoff++;
+	if (c->retransmits > e->cfg.tcp.retries1)
+		neigh_doubt(e, c->neigh);
+	tcp_want_output(e, c);
+	set(e, c, TIMER_RTX, rtx_deadline(e, c));
+	return true;
+}
+
+/*
+ * Nothing in flight and data waits: for a window that is closed or too small, or under a cork. A window with some room is filled whatever
+ * its size, a closed one is probed for ever as long as the peer answers.
+ */
+static bool persist_timeout(struct engine *e, struct conn *c)
+{
+	if (!c->snd_new)
+		return true;
+	if (!c->rtx_started_at)
+		c->rtx_started_at = e->now;
+	if (c->probes >= retries_allowed(e, c) || user_timed_out(e, c))
+		return give_up(e, c);
+	if (seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd)) {
+		c->force_probe = true;
+		tcp_want_output(e, c);
+		return true;
+	}
+	c->probes++;
+	if (c->backoff < UINT8_MAX)
+		c->backoff++;
+	tcp_send_probe(e, c, false);
+	set(e, c, TIMER_RTX, rtx_deadline(e, c));
+	return true;
+}
+
+static bool rtx_expired(struct engine *e, struct conn *c)
+{
+	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
+		return syn_timeout(e, c);
+	if (conn_flight(c))
+		return retransmission_timeout(e, c);
+	return persist_timeout(e, c);
+}
+
+static bool delack_expired(struct engine *e, struct conn *c)
+{
+	if (!c->ack_pending)
+		return true;
+	/* The user had no answer: not an interactive flow after all. */
+	c->pingpong = false;
+	e->stats.delayed_acks++;
+	c->ack_now = true;
+	tcp_want_output(e, c);
+	return true;
+}
+
+/* Linux's tcp_keepalive_timer(): TCP_USER_TIMEOUT, if set, takes the place of the count of probes. */
+static bool keepalive_failed(const struct conn *c, usec_t idle)
+{
+	if (c->user_timeout_ms)
+		return c->probes && idle >= (usec_t)c->user_timeout_ms * 1000;
+	return c->probes >= c->keepcnt;
+}
+
+static bool keepalive_expired(struct engine *e, struct conn *c)
+{
+	usec_t idle = e->now - c->last_rcv_at, limit = (usec_t)c->keepidle_s * 1000000;
+
+	if (!c->keepalive)
+		return true;
+	if (conn_flight(c) || c->snd_new) {
+		set(e, c, TIMER_KEEPALIVE, e->now + limit);
+		return true;
+	}
+	if (idle < limit) {
+		set(e, c, TIMER_KEEPALIVE, c->last_rcv_at + limit);
+		return true;
+	}
+	if (keepalive_failed(c, idle)) {
+		tcp_send_rst(e, c);
+		return give_up(e, c);
+	}
+	c->probes++;
+	tcp_send_probe(e, c, true);
+	set(e, c, TIMER_KEEPALIVE, e->now + (usec_t)c->keepintvl_s * 1000000);
+	return true;
+}
+
+static bool life_expired(struct engine *e, struct conn *c)
+{
+	if (c->orphan) {
+		e->stats.abort_on_linger++;
+		conn_closed(e, c);
+		return false;
+	}
+	listener_child_data(e, c);
+	return true;
+}
+
+void timer_expired(struct engine *e, struct conn *c)
+{
+	static bool (*const handlers[TIMERS])(struct engine *, struct conn *) = {
+		[TIMER_RTX] = rtx_expired,
+		[TIMER_DELACK] = delack_expired,
+		[TIMER_KEEPALIVE] = keepalive_expired,
+		[TIMER_LIFE] = life_expired,
+	};
+
+	for (int i = 0; i < TIMERS; i++) {
+		if (!c->deadline[i] || c->deadline[i] > e->now)
+			continue;
+		c->deadline[i] = 0;
+		if (!handlers[i](e, c) || c->state == CLOSED)
+			return;
+	}
+	schedule(e, c);
+}

@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_user.c - the user's calls (RFC 9293 section 3.9.1 and 3.10.1-3.10.6) with POSIX's results: OPEN is bind, listen, connect and accept; SEND, RECEIVE,
+ * CLOSE, ABORT and STATUS the rest.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "engine/csum.h"
+#include "engine/tcp_input.h"
+
+static void set_now(struct engine *e, usec_t now)
+{
+	if (now > e->now)
+		e->now = now;
+}
+
+struct conn *engine_socket(struct engine *e)
+{
+	return conn_new(e);
+}
+
+void engine_set_user(struct conn *c, uint64_t user)
+{
+	c->user = user;
+}
+
+uint64_t engine_user(const struct conn *c)
+{
+	return c->user;
+}
+
+/* ---- OPEN ---- */
+
+static void take_port(struct engine *e, struct conn *c, const struct ip_addr *addr, uint16_t port)
+{
+	c->f.t.laddr = *addr;
+	c->f.t.lport = port;
+	c->bound = true;
+	port_remove(&c->f);
+	port_add(e, &c->f);
+}
+
+int engine_bind(struct engine *e, struct conn *c, const struct endpoint *local)
+{
+	uint16_t port = local->port;
+
+	if (c->state != CLOSED || c->bound)
+		return -EINVAL;
+	if (!ip_is_any(&local->addr) && !engine_is_local(e, &local->addr))
+		return -EADDRNOTAVAIL;
+	if (port ? !port_bindable(e, c, &local->addr, port) : !(port = port_pick_bind(e, c, &local->addr)))
+		return -EADDRINUSE;
+	take_port(e, c, &local->addr, port);
+	c->bound_addr = !ip_is_any(&local->addr);
+	c->bound_port = local->port != 0;
+	return 0;
+}
+
+static uint32_t clamp_backlog(const struct engine *e, int backlog)
+{
+	/* As Linux: compared unsigned, so that negative means the most. */
+	return (uint32_t)backlog > e->cfg.tcp.somaxconn ? (uint32_t)e->cfg.tcp.somaxconn : (uint32_t)backlog;
+}
+
+/* Two listeners may share an address and port only if both said SO_REUSEPORT. */
+static bool listen_conflict(struct engine *e, struct conn *c)
+{
+	struct conn *other = listener_find(e, &c->f.t, 0);
+
+	return other && other != c && ip_equal(&other->f.t.laddr, &c->f.t.laddr) && !(other->f.reuse_port && c->f.reuse_port);
+}
+
+int engine_listen(struct engine *e, struct conn *c, int backlog, usec_t now)
+{
+	struct endpoint any = {.port = 0};
+	int rc;
+
+	set_now(e, now);
+	if (c->state != LISTEN) {
+		if (c->state != CLOSED)
+			return -EINVAL;
+		rc = c->bound ? 0 : engine_bind(e, c, &any);
+		if (rc < 0)
+			return rc;
+		if (listen_conflict(e, c))
+			return -EADDRINUSE;
+		list_init(&c->accept_queue);
+		list_init(&c->syn_queue);
+		c->naccept = c->nsyn = 0;
+		c->rcv_shutdown = c->snd_shutdown = false;
+		port_remove(&c->f);
+		port_add(e, &c->f);
+		conn_set_state(e, c, LISTEN);
+	}
+	c->backlog = clamp_backlog(e, backlog);
+	return 0;
+}
+
+struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
+{
+	struct conn *child;
+	struct list *l;
+
+	if (c->state != LISTEN) {
+		*err = -EINVAL;
+		return NULL;
+	}
+	l = list_pop(&c->accept_queue);
+	if (!l) {
+		*err = -EAGAIN;
+		return NULL;
+	}
+	child = container_of(l, struct conn, accept_link);
+	child->in_accept_queue = false;
+	child->parent = NULL;
+	c->naccept--;
+	ready_update(e, c, 0);
+	return child;
+}
+
+/* A socket that was connected before, or tried to be, begins anew. */
+static void reset_for_connect(struct engine *e, struct conn *c)
+{
+	conn_purge_queues(e, c);
+	rtt_init(c);
+	c->rcv_shutdown = c->snd_shutdown = c->fin_queued = c->fin_sent = c->fin_acked = c->fin_due = false;
+	c->fin_received = c->peer_fin_known = c->urg_valid = c->snd_urgent = c->retrans_seen = false;
+	c->backoff = c->retransmits = c->probes = c->dupacks = 0;
+	c->ca_state = CA_OPEN;
+	c->rtx_started_at = 0;
+	c->soft_error = c->error = 0;
+	c->peer_mss = 0;
+	c->snd_wnd = c->snd_wnd_max = 0;
+}
+
+static int choose_ends(struct engine *e, struct conn *c, const struct endpoint *remote, struct timewait **tw)
+{
+	struct tuple t = {.laddr = c->f.t.laddr, .raddr = remote->addr, .lport = c->bound ? c->f.t.lport : 0, .rport = remote->port};
+
+	*tw = NULL;
+	if (!c->bound_addr)
+		t.laddr = *ip_source_for(e, &remote->addr);
+	if (!c->bound) {
+		int rc = port_pick_connect(e, &t, tw);
+
+		if (rc < 0)
+			return rc;
+	} else {
+		struct flow *f = flow_find(e, &t, flow_hash(e, &t));
+
+		if (f && (f->kind != FLOW_TIMEWAIT || !timewait_reusable(e, container_of(f, struct timewait, f))))
+			return -EADDRNOTAVAIL;
+		*tw = f ? container_of(f, struct timewait, f) : NULL;
+	}
+	c->f.t = t;
+	return 0;
+}
+
+static void start_syn(struct engine *e, struct conn *c, struct timewait *tw)
+{
+	c->iss = conn_choose_iss(e, &c->f.t);
+	c->ts_offset = conn_ts_offset(e, &c->f.t);
+	if (tw) {
+		/* RFC 6191 and 7323: beyond anything that the old incarnation can have sent. */
+		c->iss = tw->snd_nxt + 65537;
+		timewait_free(e, tw);
+	}
+	c->snd_una = c->cwnd_limited_seq = c->iss;
+	c->snd_nxt = c->snd_end = c->snd_up = c->snd_sml = c->iss + 1;
+	c->rcv_nxt = c->rcv_wup = c->rcv_adv = c->copied_seq = 0;
+	c->peer_mss = 0;
+	tcp_choose_wscale(e, c);
+	tcp_sync_mss(e, c);
+	flow_insert(e, &c->f);
+	conn_set_state(e, c, SYN_SENT);
+	c->syn_due = true;
+	e->stats.active_opens++;
+	tcp_want_output(e, c);
+}
+
+int engine_connect(struct engine *e, struct conn *c, const struct endpoint *remote, usec_t now)
+{
+	struct timewait *tw;
+	int rc;
+
+	set_now(e, now);
+	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
+		return -EALREADY;
+	if (c->state != CLOSED)
+		return -EISCONN;
+	if (!remote->port || ip_is_any(&remote->addr))
+		return -ECONNREFUSED;
+	if (!ip_reachable(e, &remote->addr) && !engine_is_local(e, &remote->addr))
+		return -ENETUNREACH;
+	reset_for_connect(e, c);
+	rc = choose_ends(e, c, remote, &tw);
+	if (rc < 0)
+		return rc;
+	start_syn(e, c, tw);
+	return -EINPROGRESS;
+}
+
+/* ---- SEND ---- */
+
+/* A place to copy to: behind the last packet if it was not sent yet and is not full, else a new one. NULL: no memory. */
+static struct rte_mbuf *tail_with_room(struct engine *e, struct conn *c)
+{
+	struct rte_mbuf *m = c->sndq.tail;
+
+	if (m && c->snd_new && !(pkt(m)->flags & PKT_SENT) && pkt(m)->len < c->mss && pkt_tailroom(m))
+		return m;
+	if (c->snd_queued >= c->sndbuf || e->held >= e->held_max)
+		return NULL;
+	m = engine_mbuf(e);
+	if (!m)
+		return NULL;
+	*pkt(m) = (struct pkt){.seq = c->snd_end, .off = m->data_off, .csum_valid = true};
+	e->held++;
+	c->snd_queued += pkt_truesize(m);
+	pktq_push(&c->sndq, m);
+	if (!c->snd_new)
+		c->snd_new = m;
+	return m;
+}
+
+/* Copy up to len bytes behind the payload of m: how many. */
+static uint32_t append(struct engine *e, struct conn *c, struct rte_mbuf *m, const void *src, size_t len)
+{
+	struct pkt *p = pkt(m);
+	uint32_t n = c->mss - p->len;
+
+	if (n > pkt_tailroom(m))
+		n = pkt_tailroom(m);
+	if (n > len)
+		n = len;
+	if (e->cfg.caps & ENGINE_TX_TCP_CSUM) {
+		memcpy(pkt_data(m) + p->len, src, n);
+		p->csum_valid = false;
+	} else {
+		uint16_t sum = csum_copy(pkt_data(m) + p->len, src, n);
+
+		p->csum = csum_fold(csum_add(p->csum, sum, p->len));
+	}
+	p->len += n;
+	c->snd_end += n;
+	return n;
+}
+
+static ssize_t queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < iovcnt; i++) {
+		const char *src = iov[i].iov_base;
+
+		for (size_t done = 0; done < iov[i].iov_len;) {
+			struct rte_mbuf *m = tail_with_room(e, c);
+			uint32_t n;
+
+			if (!m)
+				return total;
+			n = append(e, c, m, src + done, iov[i].iov_len - done);
+			done += n;
+			total += n;
+		}
+	}
+	return total;
+}
+
+/* In the order in which Linux's tcp_sendmsg() looks: the pending error, the shutdown, the state. */
+static int may_send(struct conn *c)
+{
+	if (c->error)
+		return -engine_error(c);
+	if (c->snd_shutdown)
+		return -EPIPE;
+	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
+		return -EAGAIN;
+	if (!(STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT))))
+		return -EPIPE;
+	return 0;
+}
+
+static size_t iov_length(const struct iovec *iov, int iovcnt)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < iovcnt; i++)
+		n += iov[i].iov_len;
+	return n;
+}
+
+/* No room: the socket is to become ready again when acknowledgments, or other sockets, have made some. */
+static ssize_t no_room(struct engine *e, struct conn *c)
+{
+	if (c->snd_queued < c->sndbuf && !c->starved) {
+		c->starved = true;
+		list_add_tail(&e->starved, &c->starved_link);
+	}
+	ready_update(e, c, 0);
+	return -EAGAIN;
+}
+
+ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+{
+	ssize_t n = may_send(c);
+
+	set_now(e, now);
+	if (n < 0)
+		return n;
+	n = queue_iov(e, c, iov, iovcnt);
+	if (n == 0)
+		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
+	if (!(flags & MSG_MORE) && !(pkt(c->sndq.tail)->flags & PKT_SENT))
+		pkt(c->sndq.tail)->flags |= PKT_PUSH;
+	c->more = flags & MSG_MORE;
+	if (flags & MSG_OOB) {
+		c->snd_up = c->snd_end;
+		c->snd_urgent = true;
+	}
+	tcp_want_output(e, c);
+	ready_update(e, c, 0);
+	return n;
+}
+
+/* ---- RECEIVE ---- */
+
+/* Where recv() must stop: before the urgent byte, which is not part of the stream unless SO_OOBINLINE. */
+static uint32_t readable_before_mark(const struct conn *c, uint32_t avail)
+{
+	uint32_t to_mark = c->rcv_up - c->copied_seq;
+
+	if (c->urg_valid && to_mark > 0 && to_mark < avail)
+		return to_mark;
+	return avail;
+}
+
+/* A cursor over the caller's buffers. */
+struct sink {
+	const struct iovec *iov;
+	int iovcnt;
+	size_t off;
+	bool discard; /* MSG_TRUNC */
+};
+
+static void sink_put(struct sink *s, const uint8_t *src, uint32_t len)
+{
+	while (len) {
+		size_t n = s->iov->iov_len - s->off;
+
+		if (!n) {
+			s->iov++;
+			s->off = 0;
+			continue;
+		}
+		if (n > len)
+			n = len;
+		if (!s->discard)
+			memcpy((char *)s->iov->iov_base + s->off, src, n);
+		s->off += n;
+		src += n;
+		len -= n;
+	}
+}
+
+/* Copy n bytes from the head of the queue, skipping the first `skip`; nothing is taken off. */
+static void copy_out(struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
+{
+	for (struct rte_mbuf *m = c->rcvq.head; n; m = pkt(m)->next) {
+		uint32_t len = pkt(m)->len;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		len -= skip;
+		if (len > n)
+			len = n;
+		if (pkt(m)->next)
+			rte_prefetch0(pkt_data(pkt(m)->next));
+		sink_put(s, pkt_data(m) + skip, len);
+		skip = 0;
+		n -= len;
+	}
+}
+
+/* Take n bytes off the queue. */
+static void consume(struct engine *e, struct conn *c, uint32_t n)
+{
+	c->copied_seq += n;
+	while (n) {
+		struct rte_mbuf *m = c->rcvq.head;
+
+		if (pkt(m)->len > n) {
+			pkt(m)->off += n;
+			pkt(m)->seq += n;
+			pkt(m)->len -= n;
+			return;
+		}
+		n -= pkt(m)->len;
+		pktq_pop(&c->rcvq);
+		c->rcv_queued -= pkt_truesize(m);
+		conn_free_pkt(e, m);
+	}
+}
+
+/* RFC 9293 3.8.6.2.2: tell the sender about room only when there is much of it: twice what he knows of, as Linux. */
+static void maybe_update_window(struct engine *e, struct conn *c)
+{
+	uint32_t known = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0, offer;
+
+	if (!(STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2))) || c->rcv_shutdown)
+		return;
+	offer = tcp_window_offer(e, c);
+	if (offer && (offer >= 2 * known || offer - known >= c->rcvbuf / 2)) {
+		c->ack_now = true;
+		tcp_want_output(e, c);
+	}
+}
+
+/* Pass over the urgent byte when the reader stands on it. */
+static uint32_t skip_urgent(struct conn *c, uint32_t avail)
+{
+	if (!c->urg_valid || c->oob_inline || c->rcv_up != c->copied_seq || !avail)
+		return 0;
+	return 1;
+}
+
+static ssize_t recv_urgent(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags)
+{
+	if (c->oob_inline || !c->urg_valid || c->urg_taken)
+		return -EINVAL;
+	if (c->state == CLOSED && !c->urg_seen)
+		return -ENOTCONN;
+	if (!c->urg_seen)
+		return c->rcv_shutdown ? 0 : -EAGAIN;
+	if (!(flags & MSG_PEEK)) {
+		c->urg_taken = true;
+		ready_update(e, c, 0);
+	}
+	if (!iov_length(iov, iovcnt))
+		return 0;
+	if (!(flags & MSG_TRUNC))
+		*(uint8_t *)iov->iov_base = c->urg_byte;
+	return 1;
+}
+
+/* Nothing to read: why. */
+static ssize_t recv_nothing(struct conn *c)
+{
+	if (c->error)
+		return -engine_error(c);
+	if (c->rcv_shutdown)
+		return 0;
+	if (c->state == CLOSED || c->state == LISTEN)
+		return -ENOTCONN;
+	return -EAGAIN;
+}
+
+ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+{
+	struct sink sink = {.iov = iov, .iovcnt = iovcnt, .discard = flags & MSG_TRUNC};
+	uint32_t avail = c->rcv_nxt - c->fin_received - c->copied_seq, skip;
+	size_t want = iov_length(iov, iovcnt);
+
+	set_now(e, now);
+	if (c->state == LISTEN)
+		return -ENOTCONN;
+	if (flags & MSG_OOB)
+		return recv_urgent(e, c, iov, iovcnt, flags);
+	skip = skip_urgent(c, avail);
+	avail = readable_before_mark(c, avail);
+	if (avail == skip)
+		return want ? recv_nothing(c) : 0;
+	if (want > avail - skip)
+		want = avail - skip;
+	copy_out(c, &sink, skip, want);
+	if (flags & MSG_PEEK)
+		return want;
+	consume(e, c, skip + want);
+	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
+		c->urg_valid = c->urg_taken = false;
+	tcp_grow_rcvbuf(e, c, want);
+	maybe_update_window(e, c);
+	ready_update(e, c, 0);
+	return want;
+}
+
+/* ---- CLOSE ---- */
+
+/* The sending side ends behind what is queued: FIN. */
+static void queue_fin(struct engine *e, struct conn *c)
+{
+	c->snd_shutdown = true;
+	c->fin_queued = true;
+	c->more = false;
+	conn_set_state(e, c, c->state == CLOSE_WAIT ? LAST_ACK : FIN_WAIT_1);
+	tcp_want_output(e, c);
+}
+
+static void reset_child(struct engine *e, struct conn *child)
+{
+	if (child->state != CLOSED) {
+		tcp_send_rst(e, child);
+		child->orphan = true;
+		conn_closed(e, child);
+	} else {
+		child->orphan = true;
+		conn_closed(e, child);
+	}
+}
+
+static void stop_listening(struct engine *e, struct conn *c)
+{
+	while (!list_empty(&c->accept_queue))
+		reset_child(e, container_of(c->accept_queue.next, struct conn, accept_link));
+	while (!list_empty(&c->syn_queue))
+		reset_child(e, container_of(c->syn_queue.next, struct conn, accept_link));
+	conn_closed(e, c);
+}
+
+int engine_shutdown(struct engine *e, struct conn *c, int how, usec_t now)
+{
+	set_now(e, now);
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	if (c->state == CLOSED)
+		return -ENOTCONN;
+	if (c->state == LISTEN) {
+		if (how != SHUT_WR)
+			stop_listening(e, c);
+		return 0;
+	}
+	if (c->state == SYN_SENT) {
+		conn_closed(e, c);
+		return 0;
+	}
+	if (how != SHUT_WR)
+		c->rcv_shutdown = true;
+	if (how != SHUT_RD && (STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(SYN_RECEIVED) | STATE_BIT(CLOSE_WAIT))))
+		queue_fin(e, c);
+	ready_update(e, c, 0);
+	return 0;
+}
+
+void engine_abort(struct engine *e, struct conn *c, usec_t now)
+{
+	set_now(e, now);
+	c->orphan = true;
+	list_del(&c->event_link);
+	if (c->state == LISTEN) {
+		stop_listening(e, c);
+		return;
+	}
+	if (STATE_BIT(c->state) & (SYNCHRONIZED | STATE_BIT(SYN_RECEIVED)))
+		tcp_send_rst(e, c);
+	conn_closed(e, c);
+}
+
+/* Bytes received that nobody has read: closing on them is a reset (RFC 9293 3.10.4, RFC 2525 2.17). */
+static bool unread_data(const struct conn *c)
+{
+	return c->rcv_nxt - c->fin_received != c->copied_seq;
+}
+
+static void close_gracefully(struct engine *e, struct conn *c)
+{
+	switch ((enum tcp_state)c->state) {
+	case ESTABLISHED:
+	case SYN_RECEIVED:
+	case CLOSE_WAIT:
+		queue_fin(e, c);
+		break;
+	case FIN_WAIT_2:
+		timer_life(e, c, e->now + fin_wait_2_time(e, c));
+		break;
+	case FIN_WAIT_1:
+	case CLOSING:
+	case LAST_ACK:
+		break;
+	default:
+		conn_closed(e, c);
+		break;
+	}
+}
+
+void engine_close(struct engine *e, struct conn *c, usec_t now)
+{
+	bool synchronized = STATE_BIT(c->state) & SYNCHRONIZED;
+
+	set_now(e, now);
+	if (c->state == LISTEN || (c->linger_on && !c->linger_s && synchronized)) {
+		engine_abort(e, c, now);
+		return;
+	}
+	if (synchronized && unread_data(c)) {
+		e->stats.abort_on_close++;
+		engine_abort(e, c, now);
+		return;
+	}
+	c->orphan = true;
+	c->rcv_shutdown = true;
+	list_del(&c->event_link);
+	close_gracefully(e, c);
+}
+
+/* ---- STATUS ---- */
+
+int engine_error(struct conn *c)
+{
+	int err = c->error;
+
+	c->error = 0;
+	__atomic_and_fetch(&c->ready, ~(uint32_t)EPOLLERR, __ATOMIC_RELEASE);
+	if (!err) {
+		err = c->soft_error;
+		c->soft_error = 0;
+	}
+	return err;
+}
+
+int engine_state(const struct conn *c)
+{
+	return c->state;
+}
+
+int engine_sockname(const struct conn *c, struct endpoint *local)
+{
+	*local = (struct endpoint){c->f.t.laddr, c->f.t.lport};
+	return 0;
+}
+
+int engine_peername(const struct conn *c, struct endpoint *remote)
+{
+	if (STATE_BIT(c->state) & (STATE_BIT(CLOSED) | STATE_BIT(SYN_SENT) | STATE_BIT(LISTEN)))
+		return -ENOTCONN;
+	*remote = (struct endpoint){c->f.t.raddr, c->f.t.rport};
+	return 0;
+}
+
+unsigned engine_inq(const struct conn *c)
+{
+	uint32_t avail = c->rcv_nxt - c->fin_received - c->copied_seq;
+
+	if (c->state == LISTEN || !avail)
+		return 0;
+	return readable_before_mark(c, avail) - skip_urgent((struct conn *)c, avail);
+}
+
+unsigned engine_outq(const struct conn *c)
+{
+	return STATE_BIT(c->state) & (SYNCHRONIZED) ? c->snd_end - seq_min(c->snd_una, c->snd_end) : 0;
+}
+
+unsigned engine_outq_unsent(const struct conn *c)
+{
+	return c->snd_new ? c->snd_end - pkt(c->snd_new)->seq : 0;
+}
+
+bool engine_at_mark(const struct conn *c)
+{
+	return c->urg_valid && c->rcv_up == c->copied_seq;
+}
