@@ -15,7 +15,7 @@ LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
 CALLS := preload calls_io calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall
-THIN := $(CALLS) config fdtab fresh loader log netif own placeholder real route rules
+THIN := $(CALLS) config early fdtab fresh loader log netif own placeholder real route rules
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))
@@ -82,8 +82,9 @@ $(BUILD)/tests/tables: tests/tables.c engine/sysctl.def engine/stats.def shim/in
 	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -o $@ $<
 
 SOURCES := $(shell git ls-files -co --exclude-standard '*.[ch]' 2>/dev/null)
-lint:
+lint: $(BUILD)/tests/tables
 	@tests/lint
+	@tests/readme -c $<
 	@! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(SOURCES)
 format:
 	clang-format -i $(SOURCES)
