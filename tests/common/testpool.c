@@ -45,10 +45,10 @@ static int first_cpu(const cpu_set_t *set)
 
 int testpool_start(unsigned mem_mb)
 {
-	static char name[] = "test", no_huge[] = "--no-huge", in_memory[] = "--in-memory", no_pci[] = "--no-pci";
+	static char name[] = "test", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf", no_pci[] = "--no-pci";
 	static char no_telemetry[] = "--no-telemetry", log[] = "--log-level=error", drivers[] = "-d";
 	static char lcores[32], mem[16];
-	char *argv[16] = {name, no_huge, in_memory, no_pci, no_telemetry, log, lcores, mem};
+	char *argv[16] = {name, no_huge, no_shconf, no_pci, no_telemetry, log, lcores, mem};
 	cpu_set_t old;
 	int argc = 8, rc;
 
