@@ -198,6 +198,9 @@ void wire_echo_reply(uint8_t *p)
 	/* RFC 1624: HC' = ~(~HC + ~m + m'). */
 	memcpy(&sum, p + 2, 2);
 	sum = ~csum_fold((uint64_t)(uint16_t)~sum + (uint16_t)~csum_partial(was, 2) + csum_partial(is, 2));
+	/* Both zeros mean the same, but a message of nothing but zeros is verified with this one only. */
+	if (!sum)
+		sum = 0xffff;
 	memcpy(p + 2, &sum, 2);
 	p[0] = is[0];
 }

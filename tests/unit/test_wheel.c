@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_wheel.c - engine/wheel.c: order, exactness at every level's boundary, and a long random run against a plain array. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "engine/wheel.h"
+
+static struct wheel w;
+
+/* A timer alone fires at its time, not a microsecond before. */
+static void one_timer_fires_exactly(void **state)
+{
+	static const struct {
+		usec_t now, at;
+	} rows[] = {
+	    /* Times around the last microsecond there is, then digits of every level about to carry. */
+	    {UINT64_MAX - 10, UINT64_MAX - 1},
+	    {1, UINT64_MAX - 1},
+	    {(1ull << 60) - 1, 1ull << 60},
+	    {(1ull << 48) - 1, 1ull << 48},
+	    {(1ull << 48) - 2, (1ull << 48) + 5},
+	    {(1ull << 36) - 1, (1ull << 36) + 63},
+	    {4095, 4096},
+	    {4095, 8191},
+	    {63, 64},
+	    {62, 63},
+	    {1, 2},
+	    {1, 63},
+	    {1, 64},
+	    {1, 65},
+	    {100, 40 * 1000 + 100},
+	    {7, 200 * 1000 + 7},
+	    {1700000000000000ull, 1700000000000000ull + 7200ull * 1000000},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct wheel_timer t = {0};
+
+		wheel_init(&w, rows[i].now);
+		wheel_arm(&w, &t, rows[i].at);
+		assert_true(wheel_armed(&t));
+		assert_true(wheel_next(&w) == rows[i].at);
+		assert_null(wheel_pop(&w, rows[i].at - 1));
+		assert_true(wheel_next(&w) == rows[i].at);
+		assert_ptr_equal(wheel_pop(&w, rows[i].at), &t);
+		assert_false(wheel_armed(&t));
+		assert_null(wheel_pop(&w, rows[i].at));
+		assert_true(wheel_next(&w) == USEC_NEVER);
+		assert_int_equal(w.armed, 0);
+	}
+}
+
+static void past_deadline_fires_at_next_pop(void **state)
+{
+	struct wheel_timer past = {0}, now = {0};
+
+	wheel_init(&w, 5000);
+	wheel_arm(&w, &past, 17);
+	wheel_arm(&w, &now, 5000);
+	assert_true(wheel_next(&w) <= 5000);
+	assert_ptr_equal(wheel_pop(&w, 5000), &past);
+	assert_ptr_equal(wheel_pop(&w, 5000), &now);
+	assert_null(wheel_pop(&w, 5000));
+}
+
+static void arm_again_moves(void **state)
+{
+	struct wheel_timer t = {0};
+
+	wheel_init(&w, 1000);
+	wheel_arm(&w, &t, 2000);
+	wheel_arm(&w, &t, 500000);
+	assert_int_equal(w.armed, 1);
+	assert_null(wheel_pop(&w, 499999));
+	wheel_arm(&w, &t, 500010);
+	assert_true(wheel_next(&w) == 500010);
+	assert_ptr_equal(wheel_pop(&w, 600000), &t);
+}
+
+static void disarm_forgets_and_is_harmless_twice(void **state)
+{
+	struct wheel_timer a = {0}, b = {0};
+
+	wheel_init(&w, 1);
+	wheel_disarm(&w, &a);
+	wheel_arm(&w, &a, 100);
+	wheel_arm(&w, &b, 100);
+	wheel_disarm(&w, &a);
+	wheel_disarm(&w, &a);
+	assert_int_equal(w.armed, 1);
+	assert_true(wheel_next(&w) == 100);
+	assert_ptr_equal(wheel_pop(&w, 1000), &b);
+	assert_null(wheel_pop(&w, 1000));
+}
+
+static void time_standing_still_or_going_back_is_harmless(void **state)
+{
+	struct wheel_timer t = {0};
+
+	wheel_init(&w, 10000);
+	assert_null(wheel_pop(&w, 20000));
+	assert_null(wheel_pop(&w, 15000));
+	wheel_arm(&w, &t, 20001);
+	assert_null(wheel_pop(&w, 15000));
+	assert_null(wheel_pop(&w, 20000));
+	assert_ptr_equal(wheel_pop(&w, 20001), &t);
+}
+
+/* Many in one slot: the next deadline may be given early, never late, and following it always arrives. */
+static void crowded_slot_next_is_never_late(void **state)
+{
+	struct wheel_timer t[100] = {0};
+	unsigned fired = 0, steps = 0;
+
+	wheel_init(&w, 1);
+	for (unsigned i = 0; i < 100; i++)
+		wheel_arm(&w, &t[i], 70000 + 7 * i);
+	while (fired < 100) {
+		usec_t next = wheel_next(&w);
+		struct wheel_timer *due;
+
+		assert_true(next <= 70000 + 7 * fired);
+		while ((due = wheel_pop(&w, next))) {
+			assert_ptr_equal(due, &t[fired]);
+			fired++;
+		}
+		assert_true(++steps < 300);
+	}
+}
+
+/* A callback that arms a timer for now or the near future, in the middle of a run. */
+static void arming_between_pops_keeps_order(void **state)
+{
+	struct wheel_timer a = {0}, b = {0}, c = {0};
+
+	wheel_init(&w, 1);
+	wheel_arm(&w, &a, 100);
+	wheel_arm(&w, &c, 300);
+	assert_ptr_equal(wheel_pop(&w, 1000), &a);
+	wheel_arm(&w, &b, 200);
+	assert_ptr_equal(wheel_pop(&w, 1000), &b);
+	wheel_arm(&w, &a, 50);
+	assert_ptr_equal(wheel_pop(&w, 1000), &a);
+	assert_ptr_equal(wheel_pop(&w, 1000), &c);
+	assert_null(wheel_pop(&w, 1000));
+}
+
+#define RANDOM_TIMERS 300
+
+static uint64_t next_random(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+/* What the wheel should do, by looking at all timers. */
+static usec_t earliest(const struct wheel_timer *t)
+{
+	usec_t min = USEC_NEVER;
+
+	for (unsigned i = 0; i < RANDOM_TIMERS; i++) {
+		if (wheel_armed(&t[i]) && t[i].at < min)
+			min = t[i].at;
+	}
+	return min;
+}
+
+static void pop_all(struct wheel_timer *t, usec_t now)
+{
+	struct wheel_timer *due;
+	usec_t min = earliest(t), last = 0;
+
+	while ((due = wheel_pop(&w, now))) {
+		assert_true(due->at <= now);
+		assert_true(due->at == min);
+		assert_true(due->at >= last);
+		last = due->at;
+		min = earliest(t);
+	}
+	assert_true(min > now);
+}
+
+static void random_run_agrees_with_a_scan(void **state)
+{
+	static struct wheel_timer t[RANDOM_TIMERS];
+	uint64_t x = 88172645463325252ull;
+	usec_t now = (1ull << 42) - 12345;
+
+	memset(t, 0, sizeof(t));
+	wheel_init(&w, now);
+	for (unsigned step = 0; step < 20000; step++) {
+		struct wheel_timer *one = &t[next_random(&x) % RANDOM_TIMERS];
+		usec_t delay = 1 + (next_random(&x) & ((1ull << (next_random(&x) % 40)) - 1));
+
+		if (next_random(&x) % 4)
+			wheel_arm(&w, one, now + delay);
+		else
+			wheel_disarm(&w, one);
+		assert_true(wheel_next(&w) <= earliest(t));
+		if (next_random(&x) % 8)
+			continue;
+		now += next_random(&x) & ((1ull << (next_random(&x) % 36)) - 1);
+		pop_all(t, now);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(one_timer_fires_exactly),
+	    cmocka_unit_test(past_deadline_fires_at_next_pop),
+	    cmocka_unit_test(arm_again_moves),
+	    cmocka_unit_test(disarm_forgets_and_is_harmless_twice),
+	    cmocka_unit_test(time_standing_still_or_going_back_is_harmless),
+	    cmocka_unit_test(crowded_slot_next_is_never_late),
+	    cmocka_unit_test(arming_between_pops_keeps_order),
+	    cmocka_unit_test(random_run_agrees_with_a_scan),
+	};
+
+	return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
+}
