@@ -20,6 +20,7 @@ THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))
 CORE_OBJ := $(filter-out $(THIN_OBJ),$(patsubst %.c,$(BUILD)/%.o,$(wildcard shim/*.c)))
+TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/common/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
 all: $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so
@@ -31,14 +32,13 @@ $(BUILD)/libmtcpshim-core.so: $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
-# A unit test links the engine, io and the thin library's plain parts; each names in comments what it tests.
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lpthread
+# A unit test links the engine, io, the tests' helpers and the thin library's plain parts; each names in comments what it tests.
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB_OBJ) $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lm -lpthread
 unit: $(UNIT)
 	@set -e; for t in $^; do $$t; done
 
 # Packet scripts and the two-engine simulation: in process, no root, no devices.  With SAN=address,undefined under the sanitizers.
-TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/common/*.c))
 $(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka
 script: $(BUILD)/run-scripts
