@@ -7,7 +7,7 @@
 #   lo            Linux over 127.0.0.1, both programs on end a: the baseline without root
 #   memif         the shim on both ends over a memif; the namespaces hold nothing but lo and know no route to the other end
 #   shim-a        the shim on end a, Linux on end b, over veth;  shim-b: the other way round
-# Programs run on an end with lab_start (background) and lab_run (foreground), both on a leash (leash.c): nothing outlives the script, and
+# Programs run on an end with lab_start (in the background) and lab_run (until it ends), both on a leash (leash.c): nothing outlives the script, and
 # nothing is ever killed but by its process id.  Without root the ends are user namespaces, or where those are forbidden the host itself.
 #
 # Source it, then lab_open.  It sets LAB_TMP (removed at the end), LAB_MODE (netns, userns, none) and the EXIT trap.
@@ -142,13 +142,13 @@ lab_unlink() {
 	return 0
 }
 
-# lab_env END: the variables that a program on that end runs with, in LAB_ENV.
+# lab_env END: the variables that a program on that end runs with, in LAB_ENV; none if LAB_PLAIN is set.
 lab_env() {
 	local -n address=LAB_ADDR_$1
 	local role=server
 
 	LAB_ENV=()
-	[ "${LAB_USES_SHIM[$1]}" = yes ] || return 0
+	[ "${LAB_USES_SHIM[$1]}" = yes ] && [ -z "${LAB_PLAIN:-}" ] || return 0
 	[ "$1" = a ] || role=client
 	LAB_ENV=(MTCPSHIM_IP="$address/24" MTCPSHIM_MTU="$LAB_MTU" MTCPSHIM_STRICT=1 "${LAB_EXTRA[@]}" LD_PRELOAD="$LAB_SHIM")
 	if [ "$LAB_LINK" = memif ]; then
@@ -219,14 +219,17 @@ lab_alive() {
 	kill -0 "${LAB_PID[$1]}" 2>/dev/null
 }
 
-# lab_run NAME END LIMIT program...: in the foreground with our standard input and output; its status.
+# lab_run NAME END LIMIT program...: with our standard input and output; its status when it has ended.
 lab_run() {
 	local name=$1 end=$2 limit=$3
 
 	shift 3
 	lab_enter "$end"
 	lab_env "$end"
-	"$LAB_LEASH" -t "$limit" -u "$LAB_TMP/$name.usage" "${LAB_ENTER[@]}" env "${LAB_ENV[@]}" "$@"
+	# In the background all the same: a trap waits for a program in the foreground, but not for `wait`.
+	"$LAB_LEASH" -t "$limit" -u "$LAB_TMP/$name.usage" "${LAB_ENTER[@]}" env "${LAB_ENV[@]}" "$@" <&0 &
+	LAB_PID[$name]=$!
+	lab_wait "$name"
 }
 
 # lab_listening NAME END PORT: 0 once a listener on a wildcard address is there (the shim's placeholder listens too), 1 if the program died.

@@ -94,7 +94,7 @@ positive() {
 alike() {
 	local plain
 
-	lab_in a "$@" >"$LAB_WORK/plain.out" 2>"$LAB_WORK/plain.err"
+	LAB_PLAIN=yes lab_run alike a $LIMIT "$@" >"$LAB_WORK/plain.out" 2>"$LAB_WORK/plain.err"
 	plain=$?
 	lab_run alike a $LIMIT "$@" >"$LAB_WORK/shim.out" 2>"$LAB_WORK/shim.err"
 	[ $? = $plain ] || fail "status $? with the shim, $plain without: $*: $(cat "$LAB_WORK/shim.err")"
