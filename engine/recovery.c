@@ -3,14 +3,14 @@
  * recovery.c - what is lost and when to send it again: the scoreboard (RFC 2018, RFC 6675), fast retransmit and fast recovery (RFC 5681, RFC 6582
  * without SACK), and the state after a timeout.  Knows nothing of how a window grows: that is cc's.
  *
- * Each packet in flight is in one of three conditions: in the network, SACKED, or LOST; RETRANS says that a new copy is in the
- * network.  pipe = flight - sacked - lost + retransmitted.  Without SACK every duplicate ACK stands for one segment that left the network.
+ * Each packet in flight is in one of three conditions: in the network, SACKED, or LOST; one that is sent again is in the network again.
+ * pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that left the network.
  */
 #include "engine/stack.h"
 
 uint32_t recovery_pipe(const struct conn *c)
 {
-	uint32_t gone = c->sacked_out + c->lost_out, flight = conn_flight(c) + c->retrans_out;
+	uint32_t gone = c->sacked_out + c->lost_out, flight = conn_flight(c) - (c->fin_sent && !c->fin_acked);
 
 	return flight > gone ? flight - gone : 0;
 }
@@ -214,8 +214,10 @@ static void continue_recovery(struct engine *e, struct conn *c, const struct ack
 		uncount_reno(c, a->acked);
 	if (c->sack_ok)
 		mark_lost_by_sack(e, c);
-	if (a->acked)
+	if (a->acked) {
 		mark_head_lost(c);
+		c->fast_retransmit = c->lost_out > 0;
+	}
 	if (c->lost_out)
 		tcp_want_output(e, c);
 }

@@ -5,24 +5,37 @@
  */
 #include "engine/tcp_input.h"
 
-/* RFC 9293 3.10.7.4: only a newer segment may change the window. True: it changed. */
+/*
+ * RFC 9293 3.10.7.4: only a newer segment may change the window.  One with the same numbers and no new data may be a duplicate of an old one: it
+ * may open the window or close it, but not take part of it back (Linux's rule).
+ */
+static bool window_is_news(const struct input *in, uint32_t wnd)
+{
+	const struct conn *c = in->c;
+
+	if (in->seg.seq != c->snd_wl1)
+		return seq_gt(in->seg.seq, c->snd_wl1);
+	if (in->seg.ack != c->snd_wl2)
+		return seq_gt(in->seg.ack, c->snd_wl2);
+	return wnd > c->snd_wnd || !wnd || seq_gt(in->seg.seq + seg_len(&in->seg), c->rcv_nxt);
+}
+
+/* True: it changed. */
 static bool update_window(struct input *in)
 {
 	struct conn *c = in->c;
 	uint32_t wnd = (uint32_t)in->seg.wnd << c->snd_wscale;
 	bool changed = wnd != c->snd_wnd;
 
-	if (seq_lt(in->seg.seq, c->snd_wl1) || (in->seg.seq == c->snd_wl1 && seq_lt(in->seg.ack, c->snd_wl2)))
+	if (!window_is_news(in, wnd))
 		return false;
 	c->snd_wl1 = in->seg.seq;
 	c->snd_wl2 = in->seg.ack;
 	c->snd_wnd = wnd;
 	if (changed && wnd && !conn_flight(c))
 		c->backoff = 0; /* the window that was probed for has opened */
-	if (wnd > c->snd_wnd_max) {
+	if (wnd > c->snd_wnd_max)
 		c->snd_wnd_max = wnd;
-		tcp_sync_mss(in->e, c);
-	}
 	return changed;
 }
 

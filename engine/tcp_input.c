@@ -309,7 +309,7 @@ static bool refuse_data_after_close(struct input *in)
 	if (!c->orphan || !in->seg.len || !seq_gt(in->seg.seq + in->seg.len, c->rcv_nxt))
 		return false;
 	in->e->stats.abort_on_data++;
-	tcp_send_rst(in->e, c);
+	tcp_send_rst_for(in->e, &in->seg);
 	conn_closed(in->e, c);
 	return true;
 }

@@ -419,14 +419,17 @@ static bool window_allows(const struct conn *c, struct rte_mbuf *m)
 	return seq_leq(pkt_end(m), c->snd_una + c->snd_wnd);
 }
 
-/* What a probe may push into a window too small for the packet. */
+/*
+ * A window too small for the packet is filled if it is half of the largest that the peer ever offered, or when the persist timer says so (RFC 9293
+ * 3.8.6.2.1, (3) and (4)). False: wait.
+ */
 static bool fit_to_window(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	uint32_t room = c->snd_una + c->snd_wnd - pkt(m)->seq;
 
 	if (window_allows(c, m))
 		return true;
-	if (!c->force_probe || seq_geq(pkt(m)->seq, c->snd_una + c->snd_wnd))
+	if (seq_geq(pkt(m)->seq, c->snd_una + c->snd_wnd) || (room < c->snd_wnd_max / 2 && !c->force_probe))
 		return false;
 	return split(e, c, m, room);
 }
@@ -500,10 +503,10 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 			break;
 		sent_new(c, m, n);
 		c->force_probe = false;
+		if (e->now - c->last_data_at < PINGPONG_US)
+			c->pingpong = true;
 		--*turn;
 	}
-	if (e->now - c->last_data_at < PINGPONG_US && c->last_snd_at == e->now)
-		c->pingpong = true;
 }
 
 /* ---- all of it ---- */

@@ -414,7 +414,7 @@ static void maybe_update_window(struct engine *e, struct conn *c)
 	if (!(STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2))) || c->rcv_shutdown)
 		return;
 	offer = tcp_window_offer(e, c);
-	if (offer && (offer >= 2 * known || offer - known >= c->rcvbuf / 2)) {
+	if (offer > known && (offer >= 2 * known || offer - known >= c->rcvbuf / 2)) {
 		c->ack_now = true;
 		tcp_want_output(e, c);
 	}
@@ -500,24 +500,25 @@ static void queue_fin(struct engine *e, struct conn *c)
 	tcp_want_output(e, c);
 }
 
-static void reset_child(struct engine *e, struct conn *child)
+/* A child that nobody accepted: established ones are reset, half-open ones forgotten (the answer to the client's ACK will be the reset). */
+static void drop_child(struct engine *e, struct conn *child)
 {
-	if (child->state != CLOSED) {
+	if (child->in_accept_queue && child->state != CLOSED)
 		tcp_send_rst(e, child);
-		child->orphan = true;
-		conn_closed(e, child);
-	} else {
-		child->orphan = true;
-		conn_closed(e, child);
-	}
+	child->orphan = true;
+	conn_closed(e, child);
+}
+
+static void drop_children(struct engine *e, struct list *queue)
+{
+	while (!list_empty(queue))
+		drop_child(e, container_of(queue->next, struct conn, accept_link));
 }
 
 static void stop_listening(struct engine *e, struct conn *c)
 {
-	while (!list_empty(&c->accept_queue))
-		reset_child(e, container_of(c->accept_queue.next, struct conn, accept_link));
-	while (!list_empty(&c->syn_queue))
-		reset_child(e, container_of(c->syn_queue.next, struct conn, accept_link));
+	drop_children(e, &c->accept_queue);
+	drop_children(e, &c->syn_queue);
 	conn_closed(e, c);
 }
 

@@ -6,7 +6,6 @@
 #include "engine/stack.h"
 
 #define WSCALE_MAX 14     /* RFC 7323 2.3 */
-#define MSS_DEFAULT 536   /* RFC 9293 MUST-15 */
 #define TS_OPTION 12      /* with its padding */
 #define TS_ECHO_MAX_MS 200000 /* a SYN is not retried for longer */
 
@@ -147,10 +146,10 @@ uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c)
 	return c->user_mss && c->user_mss < mss ? c->user_mss : mss;
 }
 
-/* Eff.snd.MSS of RFC 9293 3.7.1, no more than half of the largest window that the peer ever offered, so that small windows still carry full segments. */
+/* Eff.snd.MSS of RFC 9293 3.7.1. */
 void tcp_sync_mss(struct engine *e, struct conn *c)
 {
-	unsigned mss = c->pmtu - ip_header_len(c) - TCP_HDR, half = c->snd_wnd_max;
+	unsigned mss = c->pmtu - ip_header_len(c) - TCP_HDR;
 
 	if (c->peer_mss && c->peer_mss < mss)
 		mss = c->peer_mss;
@@ -160,10 +159,6 @@ void tcp_sync_mss(struct engine *e, struct conn *c)
 		mss = e->cfg.tcp.min_snd_mss;
 	if (c->ts_ok)
 		mss -= TS_OPTION;
-	if (half > MSS_DEFAULT)
-		half /= 2;
-	if (c->state != SYN_SENT && half && mss > half)
-		mss = half > 48 ? half : 48;
 	if (mss > e->payload_room)
 		mss = e->payload_room;
 	c->mss = c->cc.mss = mss;
