@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# measure.sh - one measurement each: measure_bulk, measure_pingpong, measure_conns, measure_http, measure_redis, measure_idle.
+# measure.sh - one measurement each: measure_bulk, measure_pingpong, measure_conns, measure_http, measure_redis, measure_idle, measure_start.
 #
 # Source after lab.sh; the link is set (lab_link).  Each starts its server on end a, its client on end b, and stops both.  Results: VALUE (its unit is the
 # measurement's), RETRANS (bulk only), CPU_A and CPU_B (CPU seconds of server and client, start and end included).  Status 1 and WHY if there is none.
@@ -128,4 +128,18 @@ measure_idle() {
 # CPU time of a process with all its threads so far, clock ticks.
 ticks() {
 	sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
+}
+
+# measure_start SECONDS: microseconds that `true` takes, from fork to wait; with the shim preloaded and configured if the link has one.
+measure_start() {
+	CPU_A=- CPU_B=- RETRANS=- WHY=
+	lab_env b
+	VALUE=$(
+		[ ${#LAB_ENV[@]} = 0 ] || export "${LAB_ENV[@]}"
+		from=${EPOCHREALTIME/[.,]/} runs=0
+		until [ $((${EPOCHREALTIME/[.,]/} - from)) -gt $(($1 * 1000000)) ]; do
+			/bin/true && runs=$((runs + 1))
+		done
+		echo $(((${EPOCHREALTIME/[.,]/} - from) / runs))
+	)
 }
