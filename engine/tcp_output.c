@@ -494,10 +494,8 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 			break;
 		if (!fit_to_window(e, c, m) || small_must_wait(c, m))
 			break;
-		if (!cwnd_allows(c, pkt(m)->len)) {
-			c->cwnd_limited_seq = c->snd_nxt;
+		if (!cwnd_allows(c, pkt(m)->len))
 			break;
-		}
 		n = tso_count(e, c, m);
 		if (!send_packets(e, c, m, n))
 			break;
@@ -551,6 +549,9 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		output_lost(e, c, &turn);
 		output_new(e, c, &turn);
 		output_fin(e, c);
+		/* The window is in full use: only then may it grow (RFC 7661, RFC 9438 5.8). */
+		if (!cwnd_allows(c, c->mss))
+			c->cwnd_limited_seq = c->snd_nxt;
 		if (stalled(c))
 			timer_window_closed(e, c);
 	}
