@@ -141,5 +141,6 @@ measure_start() {
 			/bin/true && runs=$((runs + 1))
 		done
 		echo $(((${EPOCHREALTIME/[.,]/} - from) / runs))
-	)
+	) 2>"$LAB_TMP/client.err"
+	[ ! -s "$LAB_TMP/client.err" ] || measure_fail "a program without sockets printed something" "$LAB_TMP/client.err"
 }
