@@ -251,7 +251,7 @@ void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a)
 	case CA_RECOVERY:
 		if (a->acked && done) {
 			leave_recovery(c);
-			break;
+			return;
 		}
 		count_dupack(c, a);
 		continue_recovery(e, c, a);
