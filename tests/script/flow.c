@@ -9,14 +9,14 @@
 /* The ports of peers that begin a connection. */
 #define PEER_PORT_BASE 40000
 
-struct flow *flow_get(struct flows *fs, unsigned number, int line)
+struct flow *flows_get(struct flows *fs, unsigned number, int line)
 {
 	if (number < 1 || number > FLOWS_MAX)
 		script_fail(fs->err, line, "@%u: connections are numbered from 1 to %d", number, FLOWS_MAX);
 	return &fs->flow[number];
 }
 
-unsigned flow_find(const struct flows *fs, const struct packet *p)
+unsigned flows_find(const struct flows *fs, const struct packet *p)
 {
 	for (unsigned i = 1; i <= FLOWS_MAX; i++)
 		if (fs->flow[i].bound && fs->flow[i].local_port == p->src_port && fs->flow[i].remote_port == p->dst_port)
@@ -68,9 +68,9 @@ static void options_to_wire(const struct flow *f, struct tcp_part *t)
 	}
 }
 
-void flow_to_wire(struct flows *fs, const struct packet *script, int line, struct packet *wire, uint64_t *payload_offset)
+void flows_to_wire(struct flows *fs, const struct packet *script, int line, struct packet *wire, uint64_t *payload_offset)
 {
-	struct flow *f = flow_get(fs, script->flow, line);
+	struct flow *f = flows_get(fs, script->flow, line);
 	struct tcp_part *t = &wire->tcp;
 
 	*wire = *script;
@@ -158,14 +158,14 @@ static void tcp_to_script(struct flows *fs, const struct packet *want, struct pa
 	options_to_script(fs, f, t, want && want->kind == PACKET_TCP ? &want->tcp : NULL);
 }
 
-void flow_to_script(struct flows *fs, const struct packet *wire, const struct packet *want, struct packet *script,
+void flows_to_script(struct flows *fs, const struct packet *wire, const struct packet *want, struct packet *script,
 		    uint64_t *payload_offset)
 {
 	struct flow *f;
 
 	*script = *wire;
 	*payload_offset = 0;
-	script->flow = wire->kind == PACKET_TCP ? flow_find(fs, wire) : 1;
+	script->flow = wire->kind == PACKET_TCP ? flows_find(fs, wire) : 1;
 	if (!script->flow && want && want->kind == PACKET_TCP && want->flow <= FLOWS_MAX && !fs->flow[want->flow].bound) {
 		f = &fs->flow[want->flow];
 		f->bound = true;

@@ -36,17 +36,17 @@ struct flows {
 };
 
 /* The flow of that number; fails if it cannot be. */
-struct flow *flow_get(struct flows *fs, unsigned number, int line);
+struct flow *flows_get(struct flows *fs, unsigned number, int line);
 /* The number of the flow that a decoded packet of the engine's belongs to, 0 if none. */
-unsigned flow_find(const struct flows *fs, const struct packet *p);
+unsigned flows_find(const struct flows *fs, const struct packet *p);
 /* Turn a packet of the script's into one of the wire; *payload_offset is the place of its payload in the peer's stream. */
-void flow_to_wire(struct flows *fs, const struct packet *script, int line, struct packet *wire, uint64_t *payload_offset);
+void flows_to_wire(struct flows *fs, const struct packet *script, int line, struct packet *wire, uint64_t *payload_offset);
 /*
  * Turn a decoded packet of the engine's into the script's numbers, learning from it: want is the packet expected there (its flow
  * is bound to the ports if it has none yet), or NULL if none is.  *payload_offset is the place of the payload in the engine's
  * stream.
  */
-void flow_to_script(struct flows *fs, const struct packet *wire, const struct packet *want, struct packet *script,
+void flows_to_script(struct flows *fs, const struct packet *wire, const struct packet *want, struct packet *script,
 		    uint64_t *payload_offset);
 
 #endif

@@ -84,7 +84,7 @@ static void run_inbound(struct run *r, const struct event *ev)
 	uint64_t offset;
 	size_t len;
 
-	flow_to_wire(&r->flows, ev->packet, ev->line, &wire, &offset);
+	flows_to_wire(&r->flows, ev->packet, ev->line, &wire, &offset);
 	len = packet_build(&wire, host_mac, host_peer_mac, offset, r->frame, sizeof(r->frame));
 	if (!len)
 		script_fail(&r->err, ev->line, "the packet cannot be built: too long");
@@ -129,7 +129,7 @@ static bool take_actual(struct run *r, const struct packet *want, usec_t *at)
 	free(f);
 	if (fault)
 		script_fail(&r->err, r->line, "the engine sent a bad packet: %s", fault);
-	flow_to_script(&r->flows, &wire, want, &r->actual, &offset);
+	flows_to_script(&r->flows, &wire, want, &r->actual, &offset);
 	r->has_actual = true;
 	note(r, false, *at, &r->actual);
 	check_constants(r, &wire);
