@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * accept.c - connections out of the engine's accept queues and, for a dual-homed listener, out of the kernel's as well, by turns.
+ *
+ * The kernel is asked with a system call, so not each time: when a kernel wait reported something since it last had none
+ * (kernel_epoch), or when it was not asked for a while.  Its readiness reaches the application through epoll and poll in any
+ * case, and both move the epoch.
+ */
+#include "shim/sock.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+
+#define KERNEL_ACCEPT_US 100
+
+/* The listening connection in a stack; NULL: none there. */
+static struct conn *listener_in(struct sock *s, unsigned stack)
+{
+	struct spread *sp = atomic_load(&s->spread);
+
+	if (sp)
+		return sp->conn[stack];
+	return stack == atomic_load(&s->stack) ? atomic_load(&s->conn) : NULL;
+}
+
+/* A stack in which a connection waits, the caller's own first; -EAGAIN, -EINVAL when it does not listen. */
+static int stack_with_connection(const struct fdref *r)
+{
+	struct sock *s = sock_of(r);
+	struct stack *st;
+	struct conn *c;
+	usec_t now;
+	int rc, state;
+
+	if (!(sock_ready(s) & EPOLLIN)) {
+		st = sock_enter(r, &now, &rc);
+		if (!st)
+			return rc;
+		stack_drive(st, now);
+		state = engine_state(s->conn);
+		stack_leave(st, now);
+		if (state != TCP_LISTEN)
+			return -EINVAL;
+	}
+	for (unsigned i = 0; i < rt.nstacks; i++) {
+		unsigned stack = (thread_self()->home + i) % rt.nstacks;
+
+		c = listener_in(s, stack);
+		if (c && (engine_ready(c) & EPOLLIN))
+			return (int)stack;
+	}
+	return -EAGAIN;
+}
+
+/* Take a connection from a stack; NULL: *err. */
+static struct sock *take_from(const struct fdref *r, unsigned stack, struct endpoint *peer, int *err)
+{
+	struct sock *l = sock_of(r), *s = NULL;
+	struct stack *st = rt.stacks[stack];
+	struct conn *c, *listener;
+	usec_t now;
+
+	*err = -EAGAIN;
+	if (!stack_enter(st, &now))
+		return NULL;
+	listener = object_is(l, r->gen) ? listener_in(l, stack) : NULL;
+	if (!listener)
+		*err = -EBADF;
+	c = listener ? engine_accept(st->engine, listener, err) : NULL;
+	if (c && engine_peername(c, peer))
+		*peer = (struct endpoint){0};
+	if (c)
+		s = sock_make(c, stack, l->family);
+	if (c && !s) {
+		engine_abort(st->engine, c, now);
+		*err = -ENOBUFS;
+	}
+	if (s) {
+		/* Linux's accepted sockets inherit these, but not O_NONBLOCK (accept(2)). */
+		atomic_store(&s->rcvtimeo, atomic_load(&l->rcvtimeo));
+		atomic_store(&s->sndtimeo, atomic_load(&l->sndtimeo));
+		atomic_store(&s->rcvlowat, atomic_load(&l->rcvlowat));
+		atomic_store(&s->phase, PHASE_CONNECTED);
+	}
+	stack_leave(st, now);
+	return s;
+}
+
+static int accept_engine(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct sock *l = sock_of(r), *s;
+	struct endpoint peer;
+	int err, fd, stack = stack_with_connection(r);
+
+	if (stack < 0)
+		return stack;
+	fd = rt.thin->placeholder_get(l->family, flags & SOCK_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	s = take_from(r, (unsigned)stack, &peer, &err);
+	if (!s) {
+		rt.thin->placeholder_put(fd, true);
+		return err;
+	}
+	atomic_store(&s->nonblock, (flags & SOCK_NONBLOCK) != 0);
+	if (sa)
+		addr_write(l->family, &peer, sa, len);
+	rt.thin->fd_set(fd, FD_SOCK, s, object_gen(s));
+	return fd;
+}
+
+/* May the kernel have a connection, as far as can be told without asking? */
+static bool kernel_may(struct sock *s, usec_t now)
+{
+	return atomic_load(&s->kernel_epoch) != atomic_load(&rt.kernel_epoch) ||
+	       now - atomic_load(&s->kernel_asked) >= KERNEL_ACCEPT_US;
+}
+
+static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags, usec_t now)
+{
+	struct sock *s = sock_of(r);
+	uint32_t epoch = atomic_load(&rt.kernel_epoch);
+	int fd = rt.real->accept4(r->fd, sa, sa ? len : NULL, flags);
+
+	if (fd < 0)
+		fd = -errno;
+	/* After a connection the next question is worth its price. */
+	atomic_store(&s->kernel_epoch, fd == -EAGAIN ? epoch : epoch - 1);
+	atomic_store(&s->kernel_asked, now);
+	return fd;
+}
+
+/* One round without waiting: who served last time comes second. */
+static int accept_once(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int fd = -EAGAIN;
+	bool may;
+
+	if (!atomic_load(&s->dual))
+		return accept_engine(r, sa, len, flags);
+	now = io_now();
+	may = kernel_may(s, now);
+	if (may && atomic_load(&s->kernel_turn))
+		fd = accept_kernel(r, sa, len, flags, now);
+	if (fd == -EAGAIN) {
+		fd = accept_engine(r, sa, len, flags);
+		if (fd >= 0) {
+			atomic_store(&s->kernel_turn, true);
+			return fd;
+		}
+		if (fd == -EAGAIN && may && !atomic_load(&s->kernel_turn))
+			fd = accept_kernel(r, sa, len, flags, now);
+	}
+	if (fd >= 0)
+		atomic_store(&s->kernel_turn, false);
+	return fd;
+}
+
+int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct sock *s = sock_of(r);
+	usec_t deadline = sock_deadline(&s->rcvtimeo);
+	int rc;
+
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	if (sa && !len)
+		return -EFAULT;
+	if (sa && (int)*len < 0)
+		return -EINVAL;
+	for (;;) {
+		rc = accept_once(r, sa, len, flags);
+		if (rc != -EAGAIN || atomic_load(&s->nonblock))
+			return rc;
+		rc = sock_block(r, EPOLLIN, deadline, atomic_load(&s->dual) ? r->fd : -1);
+		if (rc <= 0)
+			return rc ? rc : -EAGAIN;
+	}
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * arena.c - slabs in one shared mapping.  Each slab has its own stretch of addresses, from which it takes objects one by one as
+ * long as no freed one is at hand; the kernel gives memory to the pages that were touched and no others.
+ */
+#include "shim/arena.h"
+#include "shim/epoll.h"
+#include "shim/lock.h"
+#include "shim/sock.h"
+#include "shim/wait.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SLAB_ALIGN 64u
+#define ALIGNED(size) (((size) + SLAB_ALIGN - 1) & ~(size_t)(SLAB_ALIGN - 1))
+
+static const struct {
+	size_t size;
+	uint32_t most;
+} kinds[SLABS] = {
+    [SLAB_SOCK] = {ALIGNED(sizeof(struct sock)), 1u << 18},   [SLAB_SPREAD] = {ALIGNED(sizeof(struct spread)), 1u << 18},
+    [SLAB_EPSET] = {ALIGNED(sizeof(struct epset)), 1u << 16}, [SLAB_MEMBER] = {ALIGNED(sizeof(struct member)), 1u << 19},
+    [SLAB_WATCH] = {ALIGNED(sizeof(struct watch)), 1u << 18}, [SLAB_THREAD] = {ALIGNED(sizeof(struct thread)), THREADS_MAX},
+};
+
+/* At the start of the region, shared like the objects themselves. */
+struct slab_head {
+	struct lock lock;
+	_Atomic uint32_t made;
+	struct object *free;
+} __attribute__((aligned(SLAB_ALIGN)));
+
+static struct slab_head *heads;
+static char *bases[SLABS];
+
+int arena_init(void)
+{
+	size_t size = SLABS * sizeof(struct slab_head), at = size;
+	char *region;
+
+	for (unsigned i = 0; i < SLABS; i++)
+		size += kinds[i].size * kinds[i].most;
+	region = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (region == MAP_FAILED)
+		return -ENOMEM;
+	heads = (struct slab_head *)region;
+	for (unsigned i = 0; i < SLABS; i++) {
+		bases[i] = region + at;
+		at += kinds[i].size * kinds[i].most;
+	}
+	return 0;
+}
+
+/* The next object never used before.  Caller holds the slab's lock. */
+static struct object *make(enum slab slab)
+{
+	uint32_t index = atomic_load_explicit(&heads[slab].made, memory_order_relaxed);
+	struct object *o;
+
+	if (index == kinds[slab].most)
+		return NULL;
+	o = (struct object *)(bases[slab] + (size_t)index * kinds[slab].size);
+	o->index = index;
+	o->slab = slab;
+	atomic_store_explicit(&o->ref, 1ull << 32, memory_order_relaxed);
+	atomic_store_explicit(&heads[slab].made, index + 1, memory_order_release);
+	return o;
+}
+
+void *arena_get(enum slab slab)
+{
+	struct slab_head *h = &heads[slab];
+	struct object *o;
+
+	lock_take(&h->lock);
+	o = h->free;
+	if (o)
+		h->free = o->next_free;
+	else
+		o = make(slab);
+	lock_drop(&h->lock);
+	if (!o)
+		return NULL;
+	memset(o + 1, 0, kinds[slab].size - sizeof(*o));
+	o->next_free = NULL;
+	atomic_fetch_add_explicit(&o->ref, 1, memory_order_release);
+	return o;
+}
+
+void arena_put(void *obj)
+{
+	struct object *o = obj;
+	struct slab_head *h = &heads[o->slab];
+	uint64_t ref = atomic_load_explicit(&o->ref, memory_order_relaxed);
+
+	/* object_release() moved the generation on already; an object with its one reference left has that still to come. */
+	if ((uint32_t)ref)
+		atomic_store_explicit(&o->ref, ((ref >> 32) + 1) << 32, memory_order_release);
+	lock_take(&h->lock);
+	o->next_free = h->free;
+	h->free = o;
+	lock_drop(&h->lock);
+}
+
+void *arena_at(enum slab slab, uint32_t index)
+{
+	return index < arena_count(slab) ? bases[slab] + (size_t)index * kinds[slab].size : NULL;
+}
+
+uint32_t arena_count(enum slab slab)
+{
+	return heads ? atomic_load_explicit(&heads[slab].made, memory_order_acquire) : 0;
+}
+
+bool object_is(const void *obj, uint32_t gen)
+{
+	uint64_t ref = atomic_load_explicit(&((struct object *)obj)->ref, memory_order_acquire);
+
+	return ref >> 32 == gen && (uint32_t)ref != 0;
+}
+
+bool object_hold(void *obj, uint32_t gen)
+{
+	struct object *o = obj;
+	uint64_t ref = atomic_load_explicit(&o->ref, memory_order_relaxed);
+
+	do {
+		if (ref >> 32 != gen || (uint32_t)ref == 0)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&o->ref, &ref, ref + 1, memory_order_acquire, memory_order_relaxed));
+	return true;
+}
+
+bool object_release(void *obj)
+{
+	struct object *o = obj;
+	uint64_t ref = atomic_load_explicit(&o->ref, memory_order_relaxed), next;
+
+	do {
+		if ((uint32_t)ref == 0)
+			return false; /* killed */
+		next = (uint32_t)ref == 1 ? ((ref >> 32) + 1) << 32 : ref - 1;
+	} while (!atomic_compare_exchange_weak_explicit(&o->ref, &ref, next, memory_order_acq_rel, memory_order_relaxed));
+	return (uint32_t)ref == 1;
+}
+
+bool object_kill(void *obj)
+{
+	struct object *o = obj;
+	uint64_t ref = atomic_load_explicit(&o->ref, memory_order_relaxed);
+
+	do
+		if ((uint32_t)ref == 0)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(&o->ref, &ref, ((ref >> 32) + 1) << 32, memory_order_acq_rel,
+						      memory_order_relaxed));
+	return true;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * arena.h - the core's objects: one region of shared memory, made when the core is loaded and never unmapped, cut into slabs of
+ * one type each.
+ *
+ * An object's memory is of its type for ever, and its generation changes when it is freed: a stale pointer is harmless, and the
+ * generation kept beside it tells that it is stale.  Objects are zeroed but for their header when they are handed out.
+ * Any thread, and later any process of the fork family, may use it: nothing in an object leads to private memory.
+ */
+#ifndef SHIM_ARENA_H
+#define SHIM_ARENA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* First member of every object. */
+struct object {
+	_Atomic uint64_t ref; /* generation in the upper half, number of references in the lower */
+	struct object *next_free;
+	uint32_t index; /* its place in its slab, for ever */
+	uint32_t slab;	/* enum slab */
+};
+
+enum slab { SLAB_SOCK, SLAB_SPREAD, SLAB_EPSET, SLAB_MEMBER, SLAB_WATCH, SLAB_THREAD, SLABS };
+
+/* Map the region.  0 or -ENOMEM.  Once. */
+int arena_init(void);
+/* A new object with one reference, zeroed; NULL when the slab is used up. */
+void *arena_get(enum slab slab);
+/* Give back an object whose last reference is gone (or that has only the one of arena_get()): its generation moves on. */
+void arena_put(void *obj);
+/* The object at an index; NULL if there never was one. */
+void *arena_at(enum slab slab, uint32_t index);
+/* How many objects of the slab were ever made: indices below it are valid for arena_at(). */
+uint32_t arena_count(enum slab slab);
+
+/* The generation to keep beside a pointer. */
+static inline uint32_t object_gen(const void *obj)
+{
+	return atomic_load_explicit(&((struct object *)obj)->ref, memory_order_acquire) >> 32;
+}
+/* Is it still the object of this generation, with a reference left? */
+bool object_is(const void *obj, uint32_t gen);
+/* One more reference: false if the object is no longer the one of this generation. */
+bool object_hold(void *obj, uint32_t gen);
+/* One less; true if it was the last: the caller must then dismantle the object and arena_put() it. Others see it as stale from
+ * here on. */
+bool object_release(void *obj);
+/* Make it stale for everybody, whoever holds references; false if it was already. */
+bool object_kill(void *obj);
+
+#endif

@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * epoll.c - membership: epoll_ctl() and all that puts members in and takes them out.  Waiting is in epwait.c.
+ *
+ * Semantics are those of Linux's fs/eventpoll.c: a member is a pair of descriptor number and open file, and leaves when the last
+ * descriptor of the file is closed.
+ */
+#include "shim/epoll.h"
+#include "shim/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* EP_MAX_NESTS of Linux. */
+#define NEST_MAX 4
+#define EXCLUSIVE_OK (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+/* Upper halves below this are those of small numbers and of user-space pointers: no cookie may look like them. */
+#define COOKIE_MIN 0x80000000u
+
+/* Serialize the creation of sets and the nesting of sets. */
+static struct lock create_lock, nest_lock;
+/* FRESH members in all sets: nothing to do for most descriptors that are closed. */
+static _Atomic unsigned fresh_members;
+
+/* ---- sets ---------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Does the kernel's instance have members already?  Its fdinfo lists them (proc(5)); in doubt, yes. */
+static bool kernel_has_members(int epfd)
+{
+	char path[64], line[256];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", epfd);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	while (!found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "tfd:", 4);
+	fclose(f);
+	return found;
+}
+
+static struct epset *epset_make(int epfd, int *err)
+{
+	struct epset *set = arena_get(SLAB_EPSET);
+	int kfd;
+
+	*err = -ENOMEM;
+	if (!set)
+		return NULL;
+	kfd = rt.real->fcntl(epfd, F_DUPFD_CLOEXEC, 0);
+	*err = -errno;
+	if (kfd >= 0) {
+		kfd = rt.thin->fd_private(kfd);
+		*err = kfd;
+	}
+	if (kfd < 0) {
+		arena_put(set);
+		return NULL;
+	}
+	list_init(&set->members);
+	list_init(&set->ready);
+	set->pid = rt.pid;
+	set->kfd = kfd;
+	if (getrandom(&set->cookie, sizeof(set->cookie), GRND_NONBLOCK) != sizeof(set->cookie))
+		set->cookie = (uint32_t)io_now();
+	set->cookie |= COOKIE_MIN;
+	atomic_store(&set->has_kernel, kernel_has_members(epfd));
+	return set;
+}
+
+/* The set of an epoll descriptor, made if there is none yet, with a reference for the caller. */
+static struct epset *epset_of(int epfd, int *err)
+{
+	struct epset *set = NULL;
+	struct fdref r;
+
+	lock_take(&create_lock);
+	r = rt.thin->fd_get(epfd);
+	*err = -EBADF;
+	if (r.kind == FD_EPOLL && r.obj) {
+		set = object_hold(r.obj, r.gen) ? r.obj : NULL;
+	} else if (r.kind == FD_EPOLL) {
+		set = epset_make(epfd, err);
+		if (set) {
+			object_hold(set, object_gen(set));
+			rt.thin->fd_set(epfd, FD_EPOLL, set, object_gen(set));
+		}
+	}
+	lock_drop(&create_lock);
+	return set;
+}
+
+/* ---- members ------------------------------------------------------------------------------------------------------------------
+ */
+
+bool member_event(struct watch *w, uint32_t events)
+{
+	struct member *m = container_of(w, struct member, watch);
+	struct epset *set = m->set;
+
+	lock_take(&set->ready_lock);
+	if (!m->disabled && !list_linked(&m->at_ready)) {
+		list_add_tail(&set->ready, &m->at_ready);
+		atomic_fetch_add(&set->nready, 1);
+	}
+	lock_drop(&set->ready_lock);
+	return pollable_notify(&set->poll, EPOLLIN | EPOLLRDNORM);
+}
+
+uint32_t member_level(const struct member *m)
+{
+	uint32_t level = 0;
+
+	if (m->kind == MEMBER_SOCK)
+		level = sock_ready(m->target);
+	else if (m->kind == MEMBER_SET)
+		level = epset_ready(m->target) ? EPOLLIN | EPOLLRDNORM : 0;
+	return level & m->events;
+}
+
+struct member *member_of_data(const struct epset *set, uint64_t data)
+{
+	struct member *m = data >> 32 == set->cookie ? arena_at(SLAB_MEMBER, (uint32_t)data) : NULL;
+
+	return m && m->set == set && atomic_load(&m->in_kernel) ? m : NULL;
+}
+
+/* Is it ready as it is put in or changed?  Then it is an event (epoll_ctl(2): also for edge-triggered ones). */
+static void check_level(struct member *m)
+{
+	bool ready;
+
+	lock_take(&m->set->ready_lock);
+	ready = member_level(m) != 0;
+	lock_drop(&m->set->ready_lock);
+	if (ready)
+		member_event(&m->watch, EPOLLIN);
+}
+
+/* Tell the kernel's set of a member that it shall know too. */
+static int kernel_ctl(struct member *m, int op)
+{
+	struct epoll_event ev = {.events = m->events, .data = {.u64 = (uint64_t)m->set->cookie << 32 | m->watch.obj.index}};
+	int rc;
+
+	if (m->kind == MEMBER_FRESH)
+		ev.data = m->data;
+	else if (m->kind == MEMBER_SOCK)
+		ev.events &= EPOLLIN | EPOLLRDNORM | EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE;
+	rc = rt.real->epoll_ctl(m->set->kfd, op, m->fd, &ev) ? -errno : 0;
+	atomic_store(&m->in_kernel, op != EPOLL_CTL_DEL);
+	atomic_store(&m->set->has_kernel, true);
+	return rc;
+}
+
+/* Watch the target; a change of what for goes the same way. */
+static void member_watch(struct member *m, struct pollable *p)
+{
+	m->watch.kind = WATCH_MEMBER;
+	m->watch.mask = m->events;
+	m->watch.exclusive = (m->events & EPOLLEXCLUSIVE) != 0;
+	pollable_add(p, &m->watch);
+	check_level(m);
+}
+
+static int member_add(struct epset *set, const struct member *what, struct pollable *p)
+{
+	struct member *m = arena_get(SLAB_MEMBER);
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	m->set = set;
+	m->kind = what->kind;
+	m->fd = what->fd;
+	m->target = what->target;
+	m->events = what->events;
+	m->data = what->data;
+	if (m->kind == MEMBER_SET || (m->kind == MEMBER_SOCK && atomic_load(&((struct sock *)m->target)->dual))) {
+		rc = kernel_ctl(m, EPOLL_CTL_ADD);
+		if (rc && m->kind == MEMBER_SET) {
+			arena_put(m);
+			return rc;
+		}
+	}
+	list_add_tail(&set->members, &m->in_set);
+	if (m->kind == MEMBER_FRESH) {
+		atomic_fetch_add(&set->nfresh, 1);
+		atomic_fetch_add(&fresh_members, 1);
+	}
+	if (p)
+		member_watch(m, p);
+	return 0;
+}
+
+static int member_change(struct member *m, const struct epoll_event *ev)
+{
+	struct pollable *p = m->watch.on;
+
+	lock_take(&m->set->ready_lock);
+	m->events = ev->events | EPOLLERR | EPOLLHUP;
+	m->data = ev->data;
+	m->disabled = false;
+	lock_drop(&m->set->ready_lock);
+	if (p) {
+		lock_take(&p->lock);
+		m->watch.mask = m->events;
+		lock_drop(&p->lock);
+	}
+	if (atomic_load(&m->in_kernel))
+		kernel_ctl(m, EPOLL_CTL_MOD);
+	check_level(m);
+	return 0;
+}
+
+/* Under the set's mtx. */
+static void member_remove(struct member *m)
+{
+	struct epset *set = m->set;
+
+	pollable_remove(&m->watch);
+	lock_take(&set->ready_lock);
+	if (list_linked(&m->at_ready)) {
+		list_del(&m->at_ready);
+		atomic_fetch_sub(&set->nready, 1);
+	}
+	m->set = NULL;
+	lock_drop(&set->ready_lock);
+	list_del(&m->in_set);
+	if (m->kind == MEMBER_FRESH) {
+		atomic_fetch_sub(&set->nfresh, 1);
+		atomic_fetch_sub(&fresh_members, 1);
+	}
+	if (atomic_load(&m->in_kernel)) {
+		struct epoll_event unused = {0};
+
+		rt.real->epoll_ctl(set->kfd, EPOLL_CTL_DEL, m->fd, &unused);
+	}
+	arena_put(m);
+}
+
+/* The member for a descriptor and what is behind it. */
+static struct member *member_find(struct epset *set, struct pollable *p, int fd)
+{
+	struct member *found = NULL;
+
+	lock_take(&p->lock);
+	if (p->watches.next)
+		list_each (at, &p->watches) {
+			struct watch *w = container_of(at, struct watch, at);
+			struct member *m = container_of(w, struct member, watch);
+
+			if (w->kind == WATCH_MEMBER && m->set == set && m->fd == fd)
+				found = m;
+		}
+	lock_drop(&p->lock);
+	return found;
+}
+
+static struct member *fresh_find(struct epset *set, int fd)
+{
+	if (!atomic_load(&set->nfresh))
+		return NULL;
+	list_each (at, &set->members) {
+		struct member *m = container_of(at, struct member, in_set);
+
+		if (m->kind == MEMBER_FRESH && m->fd == fd)
+			return m;
+	}
+	return NULL;
+}
+
+void epset_flush_fresh(struct epset *set)
+{
+	if (!atomic_load(&set->nfresh))
+		return;
+	lock_take(&set->mtx);
+	list_each_safe (at, &set->members) {
+		struct member *m = container_of(at, struct member, in_set);
+
+		if (m->kind != MEMBER_FRESH)
+			continue;
+		if (!atomic_load(&m->in_kernel))
+			kernel_ctl(m, EPOLL_CTL_ADD);
+		/* The kernel got the socket: its member is the kernel's alone from now on. */
+		if (rt.thin->fd_get(m->fd).kind != FD_FRESH) {
+			atomic_store(&m->in_kernel, false);
+			member_remove(m);
+		}
+	}
+	lock_drop(&set->mtx);
+}
+
+/* ---- epoll_ctl()
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+/* What do_epoll_ctl() refuses, whatever the member. */
+static int check_request(int op, int fd, const struct epoll_event *ev, bool target_is_set)
+{
+	if (op != EPOLL_CTL_ADD && op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL)
+		return -EINVAL;
+	if (op == EPOLL_CTL_DEL || !(ev->events & EPOLLEXCLUSIVE))
+		return 0;
+	if (op == EPOLL_CTL_MOD || target_is_set || (ev->events & ~EXCLUSIVE_OK))
+		return -EINVAL;
+	return 0;
+}
+
+/* One operation on a member of ours, under mtx. */
+static int apply(struct epset *set, struct member *m, int op, const struct member *what, struct pollable *p)
+{
+	struct epoll_event ev = {.events = what->events, .data = what->data};
+
+	if (op == EPOLL_CTL_ADD)
+		return m ? -EEXIST : member_add(set, what, p);
+	if (!m)
+		return -ENOENT;
+	if (op == EPOLL_CTL_MOD)
+		return m->events & EPOLLEXCLUSIVE ? -EINVAL : member_change(m, &ev);
+	member_remove(m);
+	return 0;
+}
+
+static int ctl_sock(struct epset *set, int op, const struct fdref *r, struct member *what)
+{
+	struct sock *s = r->obj;
+	int rc;
+
+	if (!object_hold(s, r->gen))
+		return -EBADF;
+	what->kind = MEMBER_SOCK;
+	what->target = s;
+	lock_take(&set->mtx);
+	rc = apply(set, member_find(set, &s->poll, r->fd), op, what, &s->poll);
+	lock_drop(&set->mtx);
+	sock_unhold(s);
+	return rc;
+}
+
+/* FRESH: remembered here, and given to the kernel when somebody is about to wait. */
+static int ctl_fresh(struct epset *set, int op, struct member *what)
+{
+	int rc;
+
+	what->kind = MEMBER_FRESH;
+	lock_take(&set->mtx);
+	rc = apply(set, fresh_find(set, what->fd), op, what, NULL);
+	lock_drop(&set->mtx);
+	if (!rc && op != EPOLL_CTL_DEL && atomic_load(&set->poll.nwatches))
+		epset_flush_fresh(set);
+	return rc;
+}
+
+static int ctl_kernel(struct epset *set, int op, int fd, struct epoll_event *ev)
+{
+	struct member *m;
+
+	lock_take(&set->mtx);
+	m = fresh_find(set, fd);
+	/* It was FRESH when it was put in, and has become the kernel's since. */
+	if (m && !atomic_load(&m->in_kernel))
+		kernel_ctl(m, EPOLL_CTL_ADD);
+	if (m) {
+		atomic_store(&m->in_kernel, false);
+		member_remove(m);
+	}
+	lock_drop(&set->mtx);
+	if (rt.real->epoll_ctl(set->kfd, op, fd, ev))
+		return -errno;
+	atomic_store(&set->has_kernel, true);
+	return 0;
+}
+
+/* How many sets lie one inside the other from here down; more than NEST_MAX when `outer` is among them.  Under nest_lock. */
+static int nest_depth(struct epset *set, const struct epset *outer, int depth)
+{
+	int deepest = depth;
+
+	if (set == outer || depth > NEST_MAX)
+		return NEST_MAX + 1;
+	lock_take(&set->mtx);
+	list_each (at, &set->members) {
+		struct member *m = container_of(at, struct member, in_set);
+		int d = m->kind == MEMBER_SET ? nest_depth(m->target, outer, depth + 1) : depth;
+
+		if (d > deepest)
+			deepest = d;
+	}
+	lock_drop(&set->mtx);
+	return deepest;
+}
+
+static int ctl_set(struct epset *outer, int op, struct member *what)
+{
+	int rc;
+	struct epset *inner = epset_of(what->fd, &rc);
+
+	if (!inner)
+		return rc;
+	what->kind = MEMBER_SET;
+	what->target = inner;
+	lock_take(&nest_lock);
+	if (op == EPOLL_CTL_ADD && nest_depth(inner, outer, 0) > NEST_MAX) {
+		rc = -ELOOP;
+	} else {
+		lock_take(&outer->mtx);
+		rc = apply(outer, member_find(outer, &inner->poll, what->fd), op, what, &inner->poll);
+		lock_drop(&outer->mtx);
+	}
+	lock_drop(&nest_lock);
+	epset_unhold(inner);
+	return rc;
+}
+
+int epset_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+	struct fdref er = rt.thin->fd_get(epfd), tr = rt.thin->fd_get(fd);
+	struct member what = {.fd = fd};
+	struct epset *set;
+	int rc;
+
+	if (tr.kind == FD_SPARE || tr.kind == FD_PRIVATE)
+		return -EBADF;
+	if (er.kind != FD_EPOLL || epfd == fd || !rt_up() || (tr.kind == FD_KERNEL && !er.obj))
+		return rt.real->epoll_ctl(epfd, op, fd, ev) ? -errno : 0;
+	if (op != EPOLL_CTL_DEL && !ev)
+		return -EFAULT;
+	rc = check_request(op, fd, ev, tr.kind == FD_EPOLL);
+	if (rc)
+		return rc;
+	set = epset_of(epfd, &rc);
+	if (!set)
+		return rc;
+	if (op != EPOLL_CTL_DEL) {
+		what.events = (ev->events & ~(uint32_t)EPOLLWAKEUP) | EPOLLERR | EPOLLHUP;
+		what.data = ev->data;
+	}
+	if (tr.kind == FD_SOCK)
+		rc = ctl_sock(set, op, &tr, &what);
+	else if (tr.kind == FD_FRESH)
+		rc = ctl_fresh(set, op, &what);
+	else if (tr.kind == FD_EPOLL)
+		rc = ctl_set(set, op, &what);
+	else
+		rc = ctl_kernel(set, op, fd, ev);
+	epset_unhold(set);
+	return rc;
+}
+
+/* ---- comings and goings elsewhere
+ * ------------------------------------------------------------------------------------------------ */
+
+/*
+ * For each member that watches p and that `which` picks: act() under its set's mtx.  Each act() must make which() false for it.
+ * The order of locks is mtx before pollable, so the member is found first and looked at again inside.
+ */
+static void each_member(struct pollable *p, bool (*which)(const struct member *m), void (*act)(struct member *m))
+{
+	for (;;) {
+		struct member *m = NULL;
+		struct epset *set = NULL;
+		bool held = false;
+
+		lock_take(&p->lock);
+		if (p->watches.next)
+			list_each (at, &p->watches) {
+				struct watch *w = container_of(at, struct watch, at);
+
+				m = w->kind == WATCH_MEMBER ? container_of(w, struct member, watch) : NULL;
+				if (m && which(m))
+					break;
+				m = NULL;
+			}
+		if (m) {
+			set = m->set;
+			held = object_hold(set, object_gen(set));
+		}
+		lock_drop(&p->lock);
+		if (!m)
+			return;
+		if (!held) {
+			/* Its set is being closed at this moment and takes the member out itself. */
+			sched_yield();
+			continue;
+		}
+		lock_take(&set->mtx);
+		if (m->set == set && m->watch.on == p && which(m))
+			act(m);
+		lock_drop(&set->mtx);
+		epset_unhold(set);
+	}
+}
+
+static bool any_member(const struct member *m)
+{
+	return true;
+}
+
+void epoll_forget(struct pollable *p)
+{
+	if (atomic_load(&p->nwatches))
+		each_member(p, any_member, member_remove);
+}
+
+static bool not_in_kernel(const struct member *m)
+{
+	return !atomic_load(&m->in_kernel);
+}
+
+static void join_kernel(struct member *m)
+{
+	kernel_ctl(m, EPOLL_CTL_ADD);
+}
+
+void epoll_dual(struct sock *s)
+{
+	each_member(&s->poll, not_in_kernel, join_kernel);
+}
+
+/* Call act() for the FRESH member of every set that has this descriptor, under mtx. */
+static void each_fresh(int fd, void (*act)(struct member *m, void *arg), void *arg)
+{
+	uint32_t sets = arena_count(SLAB_EPSET);
+
+	for (uint32_t i = 0; i < sets && atomic_load(&fresh_members); i++) {
+		struct epset *set = arena_at(SLAB_EPSET, i);
+		struct member *m;
+
+		if (!atomic_load(&set->nfresh) || set->pid != rt.pid || !object_hold(set, object_gen(set)))
+			continue;
+		lock_take(&set->mtx);
+		while ((m = fresh_find(set, fd)))
+			act(m, arg);
+		lock_drop(&set->mtx);
+		epset_unhold(set);
+	}
+}
+
+static void adopt(struct member *m, void *arg)
+{
+	struct sock *s = arg;
+	struct epoll_event unused = {0};
+
+	if (atomic_exchange(&m->in_kernel, false))
+		rt.real->epoll_ctl(m->set->kfd, EPOLL_CTL_DEL, m->fd, &unused);
+	atomic_fetch_sub(&m->set->nfresh, 1);
+	atomic_fetch_sub(&fresh_members, 1);
+	m->kind = MEMBER_SOCK;
+	m->target = s;
+	member_watch(m, &s->poll);
+}
+
+void epoll_adopt(int fd, struct sock *s)
+{
+	if (atomic_load(&fresh_members))
+		each_fresh(fd, adopt, s);
+}
+
+static void drop(struct member *m, void *arg)
+{
+	member_remove(m);
+}
+
+void epset_fd_closing(int fd)
+{
+	if (atomic_load(&fresh_members))
+		each_fresh(fd, drop, NULL);
+}
+
+void epset_retain(const struct fdref *r)
+{
+	if (r->obj && ((struct epset *)r->obj)->pid == rt.pid)
+		object_hold(r->obj, r->gen);
+}
+
+void epset_unhold(struct epset *set)
+{
+	struct list *at;
+
+	if (!object_release(set))
+		return;
+	epoll_forget(&set->poll);
+	lock_take(&set->mtx);
+	while ((at = set->members.next) != &set->members)
+		member_remove(container_of(at, struct member, in_set));
+	lock_drop(&set->mtx);
+	rt.thin->fd_private_close(set->kfd);
+	arena_put(set);
+}
+
+void epset_release(const struct fdref *r)
+{
+	if (r->obj && ((struct epset *)r->obj)->pid == rt.pid && object_is(r->obj, r->gen))
+		epset_unhold(r->obj);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * epoll.h - epoll instances with engine members.
+ *
+ * The instance is a real one of the kernel's; kernel members are in it with the user's own data.  Engine sockets are members of
+ * the epset alone: events put them on its ready list.  Three kinds of member are known to both: a FRESH socket (nobody's yet, so
+ * its placeholder is watched by the kernel), a dual-homed listener (its placeholder is), and an inner epoll instance.  Those are
+ * in the kernel's set with data of ours - a random upper half and the member's index - and are never reported twice in one call.
+ *
+ * Locks: mtx for who is a member, ready_lock for the ready list and for what collecting changes; the latter alone is taken by
+ * events.
+ */
+#ifndef SHIM_EPOLL_H
+#define SHIM_EPOLL_H
+
+#include "shim/arena.h"
+#include "shim/runtime.h"
+#include "shim/wait.h"
+
+struct epset;
+struct sock;
+
+enum member_kind { MEMBER_SOCK, MEMBER_SET, MEMBER_FRESH };
+
+struct member {
+	struct watch watch; /* on the target's pollable; its header is the member's */
+	struct epset *set;  /* NULL: of none any more */
+	struct list in_set;
+	struct list at_ready;
+	enum member_kind kind;
+	int fd;
+	void *target;	 /* struct sock or struct epset; NULL while FRESH */
+	uint32_t events; /* as given, EPOLLERR and EPOLLHUP added */
+	epoll_data_t data;
+	bool disabled; /* one-shot, and it was */
+	_Atomic bool in_kernel;
+	uint32_t reported; /* the last collection that reported it */
+};
+
+struct epset {
+	struct object obj;
+	struct pollable poll; /* for sleepers in epoll_wait() (exclusive), poll() and outer sets */
+	struct lock mtx;
+	struct list members;
+	_Atomic unsigned nfresh; /* FRESH members */
+	struct lock ready_lock;
+	struct list ready;
+	_Atomic unsigned nready;
+	uint32_t collection;
+	/* Private to the process `pid`. */
+	pid_t pid;
+	int kfd;		   /* our own descriptor of the kernel's instance */
+	uint32_t cookie;	   /* upper half of the data of members known to both */
+	_Atomic bool has_kernel;   /* there may be members in the kernel's set */
+	_Atomic bool kernel_hot;   /* the last question had an answer */
+	_Atomic bool kernel_first; /* whose turn it is */
+	_Atomic usec_t kernel_asked;
+};
+
+/* core_ops, see core.h. */
+int epset_ctl(int epfd, int op, int fd, struct epoll_event *ev);
+int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask);
+void epset_retain(const struct fdref *r);
+void epset_release(const struct fdref *r);
+void epset_fd_closing(int fd);
+
+/* Does an engine member have an event to report?  Takes only ready_lock. */
+bool epset_ready(struct epset *set);
+void epset_unhold(struct epset *set);
+/* An event for a member: on the ready list with it, and somebody is woken.  True if a sleeper was.  Under the pollable's lock. */
+bool member_event(struct watch *w, uint32_t events);
+/* What a member would report now.  Under its set's ready_lock. */
+uint32_t member_level(const struct member *m);
+/* A member that the kernel's set knows under this data; NULL: it is the user's own.  Under ready_lock. */
+struct member *member_of_data(const struct epset *set, uint64_t data);
+/* Give FRESH members to the kernel's set before it is asked. */
+void epset_flush_fresh(struct epset *set);
+
+/* A FRESH descriptor became an engine socket: its memberships move over. */
+void epoll_adopt(int fd, struct sock *s);
+/* A socket became a dual-homed listener: its placeholder joins the kernel's sets. */
+void epoll_dual(struct sock *s);
+/* What this pollable belongs to ends: it leaves all sets. */
+void epoll_forget(struct pollable *p);
+
+#endif

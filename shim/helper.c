@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * helper.c - the one thread of our own: it starts the engine (DPDK pins and marks the thread that starts it) and then drives the
+ * stacks while no application thread does, so that a program that computes still acknowledges, retransmits and answers.
+ *
+ * While an application thread sleeps as the watcher, the helper sleeps for good.  While application threads drive, it looks in
+ * every tick.  While they are away, it drives: woken by the ports' interrupts, or by naps that grow from 50 us to 1 ms.
+ */
+#include "shim/runtime.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#define TICK_US 1000
+/* Ticks with a watcher in place before it is left alone: a busy program's watcher comes and goes. */
+#define WATCHED_TICKS 20
+/* Application threads that have not driven for this long are away. */
+#define AWAY_US 1000
+#define NAP_MIN_US 50
+#define NAP_MAX_US 1000
+/* A deadline that comes this much earlier than its own waking time is worth waking it for. */
+#define POKE_SLACK_US 5000
+
+static struct {
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	bool answered;
+	int result;
+	int (*up)(void);
+	int efd;
+	_Atomic usec_t until; /* when it will wake by itself; 0 while it is awake */
+} helper = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .efd = -1};
+
+void helper_poke(usec_t deadline)
+{
+	static const uint64_t one = 1;
+	usec_t until = atomic_load(&helper.until);
+
+	if (deadline >= until || until - deadline < POKE_SLACK_US || atomic_load(&rt.watcher))
+		return;
+	if (atomic_exchange(&helper.until, 0))
+		(void)!rt.real->write(helper.efd, &one, sizeof(one));
+}
+
+/* Sleep until then, until poked, or until a port has something if fds has ports in it. */
+static void doze(struct pollfd *fds, nfds_t n, usec_t until)
+{
+	struct timespec ts;
+	usec_t now = io_now();
+	uint64_t count;
+
+	if (until <= now)
+		return;
+	ts.tv_sec = (time_t)((until - now) / 1000000);
+	ts.tv_nsec = (long)((until - now) % 1000000) * 1000;
+	fds[0] = (struct pollfd){.fd = helper.efd, .events = POLLIN};
+	rt.real->ppoll(fds, n, until == USEC_NEVER ? NULL : &ts, NULL);
+	if (!atomic_exchange(&helper.until, 0))
+		(void)!rt.real->read(helper.efd, &count, sizeof(count));
+}
+
+static void tick(usec_t us)
+{
+	struct pollfd fd;
+	usec_t until = io_now() + us;
+
+	atomic_store(&helper.until, until);
+	doze(&fd, 1, until);
+}
+
+/* A watcher has taken the ports into its own wait: nothing to do until it leaves. */
+static void sleep_deep(void)
+{
+	struct pollfd fd;
+
+	atomic_store(&helper.until, USEC_NEVER);
+	if (atomic_load(&rt.watcher))
+		doze(&fd, 1, USEC_NEVER);
+	else
+		atomic_store(&helper.until, 0);
+}
+
+/* Sleep on the ports' interrupts; false if they have none. */
+static bool sleep_on_ports(void)
+{
+	struct pollfd fds[1 + IO_QUEUES_MAX];
+	nfds_t n = 1;
+	bool armed = rt.info.has_interrupt;
+	usec_t until;
+
+	for (unsigned i = 0; armed && i < rt.nstacks; i++) {
+		int fd = port_wait_fd(rt.port, i);
+
+		armed = fd >= 0 && port_wait_arm(rt.port, i);
+		if (armed)
+			fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	if (armed) {
+		stacks_drive(true);
+		atomic_store(&helper.until, USEC_NEVER);
+		until = stacks_deadline();
+		atomic_store(&helper.until, until);
+		if (!atomic_load(&rt.watcher))
+			doze(fds, n, until);
+		atomic_store(&helper.until, 0);
+	}
+	for (unsigned i = 0; rt.info.has_interrupt && i < rt.nstacks; i++)
+		port_wait_disarm(rt.port, i);
+	return armed;
+}
+
+static usec_t drives(void)
+{
+	usec_t sum = 0;
+
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		sum += atomic_load_explicit(&rt.stacks[i]->last_drive, memory_order_relaxed);
+	return sum;
+}
+
+/* The application is away: drive in its place until it comes back or a watcher takes over. */
+static void stand_in(void)
+{
+	usec_t nap = NAP_MAX_US, until, mine;
+	uint64_t frames;
+
+	do {
+		frames = stacks_frames();
+		stacks_drive(true);
+		mine = drives();
+		nap = frames != stacks_frames() ? NAP_MIN_US : nap * 2 < NAP_MAX_US ? nap * 2 : NAP_MAX_US;
+		until = stacks_deadline();
+		if (nap < NAP_MAX_US || !sleep_on_ports())
+			tick(until < io_now() + nap ? until > io_now() ? until - io_now() : 0 : nap);
+		else
+			mine = drives();
+	} while (drives() == mine && !atomic_load(&rt.watcher));
+}
+
+static void serve(void)
+{
+	unsigned watched = 0;
+
+	for (;;) {
+		if (atomic_load(&rt.watcher)) {
+			if (++watched < WATCHED_TICKS)
+				tick(TICK_US);
+			else
+				sleep_deep();
+			continue;
+		}
+		watched = 0;
+		if (stacks_stale(AWAY_US))
+			stand_in();
+		else
+			tick(TICK_US);
+	}
+}
+
+static void *helper_main(void *arg)
+{
+	int rc;
+
+	prctl(PR_SET_NAME, "mtcpshim");
+	/* Naps of 50 us mean 50 us. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	rc = helper.up();
+	pthread_mutex_lock(&helper.mutex);
+	helper.result = rc;
+	helper.answered = true;
+	pthread_cond_signal(&helper.cond);
+	pthread_mutex_unlock(&helper.mutex);
+	if (!rc)
+		serve();
+	return NULL;
+}
+
+static int spawn(void)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int rc;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* The new thread inherits this mask: no signal of the application's is ever handled there. */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&thread, &attr, helper_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return -rc;
+}
+
+int helper_start(int (*up)(void))
+{
+	int rc = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (rc < 0)
+		return -errno;
+	rc = rt.thin->fd_private(rc);
+	if (rc < 0)
+		return rc;
+	helper.efd = rc;
+	helper.up = up;
+	helper.answered = false;
+	rc = spawn();
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&helper.mutex);
+	while (!helper.answered)
+		pthread_cond_wait(&helper.cond, &helper.mutex);
+	pthread_mutex_unlock(&helper.mutex);
+	return helper.result;
+}

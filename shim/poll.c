@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * poll.c - poll(), ppoll() and, through them, select() over descriptors of the engine and of the kernel together.
+ *
+ * POLL* and EPOLL* are the same bits on Linux.  Kernel descriptors are asked about with a system call before the answer "nothing"
+ * is given, and every KERNEL_ASK_US while the engine has something each time.
+ */
+#include "shim/epoll.h"
+#include "shim/sock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+/* Up to this many descriptors are handled on the caller's stack. */
+#define POLL_SMALL 64
+
+/* A descriptor that the engine has something to say about. */
+struct thing {
+	nfds_t at; /* in the user's array */
+	struct sock *sock;
+	struct epset *set;
+	uint32_t gen;
+	bool held;
+	struct watch *watch;
+};
+
+struct poller {
+	struct waiting w;
+	struct pollfd *user;
+	nfds_t n;
+	struct pollfd *kernel; /* one for each of the user's; fd -1: not the kernel's business */
+	struct thing *things;
+	nfds_t nthings, nkernel, ninvalid;
+	struct thread *t;
+};
+
+static struct pollable *thing_pollable(const struct thing *th)
+{
+	return th->sock ? &th->sock->poll : &th->set->poll;
+}
+
+static uint32_t thing_level(const struct thing *th)
+{
+	if (th->set)
+		return epset_ready(th->set) ? POLLIN | POLLRDNORM : 0;
+	return object_is(th->sock, th->gen) ? sock_ready(th->sock) : POLLNVAL;
+}
+
+/* The engine's answer for one of the user's descriptors. */
+static short thing_revents(const struct poller *p, const struct thing *th)
+{
+	return (short)(thing_level(th) & ((uint32_t)p->user[th->at].events | POLLERR | POLLHUP | POLLNVAL));
+}
+
+/* Sort the user's descriptors into ours and the kernel's. */
+static void sort_out(struct poller *p)
+{
+	for (nfds_t i = 0; i < p->n; i++) {
+		struct pollfd *k = &p->kernel[i];
+		struct thing th = {.at = i};
+		struct fdref r;
+
+		*k = (struct pollfd){.fd = p->user[i].fd, .events = p->user[i].events};
+		if (k->fd < 0)
+			continue;
+		r = rt.thin->fd_get(k->fd);
+		if (r.kind == FD_SOCK) {
+			th.sock = r.obj;
+			/* The placeholder of a dual-homed listener is asked as well, of any other nothing is to be known. */
+			if (rt_up() && atomic_load(&th.sock->dual))
+				k->events &= POLLIN | POLLRDNORM;
+			else
+				k->fd = -1;
+		} else if (r.kind == FD_EPOLL && r.obj) {
+			th.set = r.obj;
+		} else if (r.kind == FD_SPARE || r.kind == FD_PRIVATE) {
+			k->fd = -1;
+			k->revents = POLLNVAL;
+			p->ninvalid++;
+		}
+		th.gen = r.gen;
+		p->nkernel += k->fd >= 0;
+		if (th.sock || th.set)
+			p->things[p->nthings++] = th;
+	}
+}
+
+static bool any_thing(const struct poller *p)
+{
+	for (nfds_t i = 0; i < p->nthings; i++)
+		if (thing_revents(p, &p->things[i]))
+			return true;
+	return false;
+}
+
+static bool ask_kernel(struct poller *p)
+{
+	const struct timespec none = {0};
+	int n;
+
+	if (!p->nkernel)
+		return false;
+	n = rt.real->ppoll(p->kernel, p->n, &none, NULL);
+	p->t->poll_asked = n > 0 ? 0 : io_now();
+	if (n > 0)
+		atomic_fetch_add(&rt.kernel_epoch, 1);
+	return n > 0;
+}
+
+static bool poll_ready(struct waiting *w)
+{
+	return any_thing(container_of(w, struct poller, w));
+}
+
+static bool poll_ask_kernel(struct waiting *w)
+{
+	return ask_kernel(container_of(w, struct poller, w));
+}
+
+static int poll_enroll(struct waiting *w, struct thread *t)
+{
+	struct poller *p = container_of(w, struct poller, w);
+
+	for (nfds_t i = 0; i < p->nthings; i++) {
+		struct thing *th = &p->things[i];
+		void *obj = th->sock ? (void *)th->sock : (void *)th->set;
+
+		/* Keeps it open, as poll(2) does with files, so that the watch has something to be on. */
+		th->held = object_hold(obj, th->gen);
+		if (!th->held)
+			continue;
+		th->watch = arena_get(SLAB_WATCH);
+		if (!th->watch)
+			return -ENOMEM;
+		th->watch->kind = WATCH_THREAD;
+		th->watch->thread = t;
+		th->watch->mask = (uint32_t)p->user[th->at].events;
+		pollable_add(thing_pollable(th), th->watch);
+	}
+	return 0;
+}
+
+static void poll_resign(struct waiting *w)
+{
+	struct poller *p = container_of(w, struct poller, w);
+
+	for (nfds_t i = 0; i < p->nthings; i++) {
+		struct thing *th = &p->things[i];
+
+		if (th->watch) {
+			pollable_remove(th->watch);
+			arena_put(th->watch);
+		}
+		if (th->held && th->sock)
+			sock_unhold(th->sock);
+		else if (th->held)
+			epset_unhold(th->set);
+		th->watch = NULL;
+		th->held = false;
+	}
+}
+
+/* Put both answers together; how many descriptors have one. */
+static int answer(struct poller *p)
+{
+	int count = 0;
+
+	for (nfds_t i = 0; i < p->n; i++)
+		p->user[i].revents = p->kernel[i].revents;
+	for (nfds_t i = 0; i < p->nthings; i++)
+		p->user[p->things[i].at].revents |= thing_revents(p, &p->things[i]);
+	for (nfds_t i = 0; i < p->n; i++)
+		count += p->user[i].revents != 0;
+	return count;
+}
+
+static int poll_both(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	int rc, count;
+
+	if (stacks_stale(DRIVE_STALE_US))
+		stacks_drive(false);
+	if (any_thing(p) || p->ninvalid) {
+		if (p->ninvalid || io_now() - p->t->poll_asked >= KERNEL_ASK_US)
+			ask_kernel(p);
+		return answer(p);
+	}
+	if (timeout && !timeout->tv_sec && !timeout->tv_nsec) {
+		stacks_drive(false);
+		ask_kernel(p);
+		return answer(p);
+	}
+	p->w = (struct waiting){.ready = poll_ready,
+				.ask_kernel = poll_ask_kernel,
+				.enroll = poll_enroll,
+				.resign = poll_resign,
+				.fds = p->kernel,
+				.nfds = p->n,
+				.deadline = wait_deadline(timeout),
+				.kernel_asked = p->t->poll_asked,
+				.sigmask = sigmask};
+	/* Another thread may take away what woke this one. */
+	do {
+		rc = wait_for(&p->w);
+		if (rc < 0)
+			return rc;
+		if (rc == 1)
+			atomic_fetch_add(&rt.kernel_epoch, 1);
+		count = answer(p);
+	} while (rc == 1 && !count);
+	return count;
+}
+
+/* Without an engine: what the kernel says, and an error for a socket of the parent's engine. */
+static int poll_kernel(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	const struct timespec none = {0};
+	int rc = rt.real->ppoll(p->kernel, p->n, p->nthings || p->ninvalid ? &none : timeout, sigmask);
+
+	if (rc < 0)
+		return -errno;
+	for (nfds_t i = 0; i < p->nthings; i++)
+		if (p->things[i].sock)
+			p->kernel[p->things[i].at].revents |= POLLERR;
+	p->nthings = 0;
+	return answer(p);
+}
+
+/* Memory for n descriptors: the thread's own scratch, or, when a signal handler polls inside a poll, for this call. */
+static void *scratch_get(struct thread *t, size_t size)
+{
+	void *m;
+
+	if (!t->scratch_busy && t->scratch_size >= size) {
+		t->scratch_busy = true;
+		return t->scratch;
+	}
+	m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m == MAP_FAILED)
+		return NULL;
+	if (!t->scratch_busy) {
+		if (t->scratch)
+			munmap(t->scratch, t->scratch_size);
+		t->scratch = m;
+		t->scratch_size = size;
+		t->scratch_busy = true;
+	}
+	return m;
+}
+
+static void scratch_put(struct thread *t, void *m, size_t size)
+{
+	if (m == t->scratch)
+		t->scratch_busy = false;
+	else
+		munmap(m, size);
+}
+
+static int run(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	sort_out(p);
+	return rt_up() ? poll_both(p, timeout, sigmask) : poll_kernel(p, timeout, sigmask);
+}
+
+static int poll_many(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	size_t ksize = (p->n + WAIT_EXTRA_FDS) * sizeof(*p->kernel), size = ksize + p->n * sizeof(*p->things);
+	void *m = scratch_get(p->t, size);
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	/* The structures first: they need the stricter alignment. */
+	p->things = m;
+	p->kernel = (struct pollfd *)((char *)m + p->n * sizeof(*p->things));
+	rc = run(p, timeout, sigmask);
+	scratch_put(p->t, m, size);
+	return rc;
+}
+
+int core_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	struct pollfd kernel[POLL_SMALL + WAIT_EXTRA_FDS];
+	struct thing things[POLL_SMALL];
+	struct poller p = {.user = fds, .n = n, .kernel = kernel, .things = things, .t = thread_self()};
+	struct rlimit lim;
+
+	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000L))
+		return -EINVAL;
+	if (n <= POLL_SMALL)
+		return run(&p, timeout, sigmask);
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && n > lim.rlim_cur)
+		return -EINVAL;
+	return poll_many(&p, timeout, sigmask);
+}

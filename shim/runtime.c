@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * runtime.c - driving a stack: frames from the port into the engine, time, frames from the engine to the port, events to the
+ * waiters.
+ */
+#include "shim/runtime.h"
+#include "shim/sock.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+/* Bursts taken in one go while the port has more: bounds the time under the lock. */
+#define RX_BURSTS 4
+/* A doorbell that costs a system call is not rung more often than this unless a full burst waits. */
+#define DOORBELL_US 20
+#define LINK_CHECK_US 1000
+/* Without a link for this long, the user is told once what is missing. */
+#define LINK_SAY_US 500000
+#define FOREIGN_BURST 32
+
+struct runtime rt;
+
+static usec_t stack_time(struct stack *st)
+{
+	usec_t now = io_now();
+
+	/* Clocks of two cores may disagree by a little. */
+	if (now > st->now)
+		st->now = now;
+	return st->now;
+}
+
+static usec_t entered(struct stack *st)
+{
+	thread_self()->stacks_held++;
+	io_lcore_enter(st->id);
+	return stack_time(st);
+}
+
+bool stack_try_enter(struct stack *st, usec_t *now)
+{
+	if (!lock_try(&st->lock))
+		return false;
+	*now = entered(st);
+	return true;
+}
+
+bool stack_enter(struct stack *st, usec_t *now)
+{
+	if (stack_try_enter(st, now))
+		return true;
+	if (lock_mine(&st->lock))
+		return false;
+	lock_take(&st->lock);
+	*now = entered(st);
+	return true;
+}
+
+/* Frames to the port; what it refuses stays for the next time. */
+static void transmit(struct stack *st, usec_t now)
+{
+	unsigned sent = port_tx(rt.port, st->id, st->tx, st->ntx);
+
+	st->last_ring = now;
+	/* Nobody at the other end: as on a cable that is out, frames are lost and TCP's timers see to the rest. */
+	if (!st->link_up && sent < st->ntx) {
+		rte_pktmbuf_free_bulk(st->tx + sent, st->ntx - sent);
+		sent = st->ntx;
+	}
+	st->ntx -= sent;
+	for (unsigned i = 0; sent && i < st->ntx; i++)
+		st->tx[i] = st->tx[i + sent];
+}
+
+/* Fetch what the engine wants to send, and give it to the port now or later. */
+static void output(struct stack *st, usec_t now, bool ring)
+{
+	unsigned room, n;
+
+	do {
+		room = TX_PENDING - st->ntx;
+		n = room ? engine_output(st->engine, st->tx + st->ntx, room, now) : 0;
+		st->ntx += n;
+		if (!st->ntx)
+			return;
+		if (rt.info.doorbell != IO_DOORBELL_CHEAP && !ring && st->ntx < RX_BURST && now - st->last_ring < DOORBELL_US)
+			return;
+		transmit(st, now);
+	} while (n == room && st->ntx < TX_PENDING);
+}
+
+void stack_flush(struct stack *st, usec_t now)
+{
+	output(st, now, true);
+}
+
+/* Frames that other queues received for this stack. */
+static void take_over(struct stack *st, usec_t now)
+{
+	struct rte_mbuf *pkts[FOREIGN_BURST];
+	unsigned n;
+
+	if (!st->handed_over)
+		return;
+	n = rte_ring_dequeue_burst(st->handed_over, (void **)pkts, FOREIGN_BURST, NULL);
+	if (n)
+		engine_input(st->engine, pkts, n, now);
+}
+
+/* Frames that this queue received for other stacks. */
+static void hand_over(struct stack *st)
+{
+	struct rte_mbuf *pkts[FOREIGN_BURST];
+	uint8_t owner[FOREIGN_BURST];
+	unsigned n;
+
+	if (!st->handed_over)
+		return;
+	while ((n = engine_foreign(st->engine, pkts, owner, FOREIGN_BURST)))
+		for (unsigned i = 0; i < n; i++)
+			if (rte_ring_enqueue(rt.stacks[owner[i]]->handed_over, pkts[i]))
+				rte_pktmbuf_free(pkts[i]);
+}
+
+static void check_link(struct stack *st, usec_t now)
+{
+	bool up;
+
+	if (now - st->link_checked < LINK_CHECK_US)
+		return;
+	st->link_checked = now;
+	up = port_link_up(rt.port);
+	if (up != st->link_up) {
+		st->link_changed = now;
+		rt.thin->log(LOG_LEVEL_DEBUG, "stack %u: link %s", st->id, up ? "up" : "down");
+	}
+	if (up && !st->link_up)
+		engine_announce(st->engine, now);
+	st->link_up = up;
+	if (!up && !rt.link_said && now - st->link_changed > LINK_SAY_US) {
+		rt.link_said = true;
+		rt.thin->log(LOG_LEVEL_WARN, "%s", port_link_text(rt.port));
+	}
+}
+
+static void notify(struct stack *st)
+{
+	struct conn *c;
+	uint32_t edges;
+
+	while ((c = engine_next_event(st->engine, &edges))) {
+		struct sock *s = (struct sock *)(uintptr_t)engine_user(c);
+
+		if (s)
+			pollable_notify(&s->poll, edges);
+	}
+}
+
+void stack_drive(struct stack *st, usec_t now)
+{
+	struct rte_mbuf *pkts[RX_BURST];
+	unsigned n, total = 0;
+
+	check_link(st, now);
+	do {
+		n = port_rx(rt.port, st->id, pkts, RX_BURST);
+		if (n)
+			engine_input(st->engine, pkts, n, now);
+		total += n;
+	} while (n == RX_BURST && total < RX_BURSTS * RX_BURST);
+	if (total)
+		atomic_fetch_add_explicit(&st->frames, total, memory_order_relaxed);
+	take_over(st, now);
+	hand_over(st);
+	if (now >= engine_next_deadline(st->engine))
+		engine_run(st->engine, now);
+	atomic_store_explicit(&st->last_drive, now, memory_order_relaxed);
+}
+
+void stack_leave(struct stack *st, usec_t now)
+{
+	struct thread *t = thread_self();
+	usec_t deadline;
+
+	if (st->ntx || engine_has_output(st->engine))
+		output(st, now, false);
+	notify(st);
+	deadline = engine_next_deadline(st->engine);
+	/* Before watch_until is read, as the watcher stores watch_until before it reads this: one of the two sees the other. */
+	if (deadline != atomic_load_explicit(&st->deadline, memory_order_relaxed))
+		atomic_exchange(&st->deadline, deadline);
+	io_lcore_leave();
+	t->stacks_held--;
+	lock_drop(&st->lock);
+	if (t->nwakes)
+		thread_flush_wakes(t);
+	/* Whoever sleeps for all of us must not sleep past this. */
+	if (deadline < atomic_load(&rt.watch_until)) {
+		struct thread *w = atomic_load(&rt.watcher);
+
+		if (w)
+			thread_wake(w);
+	}
+	helper_poke(deadline);
+}
+
+static void try_drive(struct stack *st, bool ring)
+{
+	usec_t now;
+
+	if (!stack_try_enter(st, &now))
+		return;
+	stack_drive(st, now);
+	if (ring)
+		stack_flush(st, now);
+	stack_leave(st, now);
+}
+
+void stacks_drive(bool ring)
+{
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		try_drive(rt.stacks[i], ring);
+	/* A later stack may have received frames for an earlier one. */
+	for (unsigned i = 0; rt.nstacks > 1 && i < rt.nstacks; i++)
+		if (!rte_ring_empty(rt.stacks[i]->handed_over))
+			try_drive(rt.stacks[i], ring);
+}
+
+bool stacks_stale(usec_t us)
+{
+	usec_t now = io_now();
+
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		if (stack_stale(rt.stacks[i], now, us))
+			return true;
+	return false;
+}
+
+uint64_t stacks_frames(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		sum += atomic_load_explicit(&rt.stacks[i]->frames, memory_order_relaxed);
+	return sum;
+}
+
+usec_t stacks_deadline(void)
+{
+	usec_t first = USEC_NEVER, d;
+
+	for (unsigned i = 0; i < rt.nstacks; i++) {
+		d = atomic_load(&rt.stacks[i]->deadline);
+		if (d < first)
+			first = d;
+	}
+	return first;
+}
+
+bool watch_take(struct thread *t)
+{
+	struct thread *nobody = NULL;
+
+	return atomic_compare_exchange_strong(&rt.watcher, &nobody, t) || nobody == t;
+}
+
+void watch_drop(struct thread *t)
+{
+	atomic_store(&rt.watch_until, 0);
+	atomic_exchange(&rt.watcher, NULL);
+	helper_poke(0);
+}

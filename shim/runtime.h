@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * runtime.h - where engine and ports meet: the stacks, who drives them and when, and the one watcher that sleeps for all.
+ *
+ * A stack is an engine, a queue of the port and a lock.  Whoever has the lock drives: an application thread in its own call, or
+ * the helper thread when no application thread does.  Only here is the clock read and a packet moved between engine and port.
+ */
+#ifndef SHIM_RUNTIME_H
+#define SHIM_RUNTIME_H
+
+#include "engine/engine.h"
+#include "io/io.h"
+#include "shim/config.h"
+#include "shim/core.h"
+#include "shim/lock.h"
+#include "shim/wait.h"
+
+struct rte_ring;
+
+#define RX_BURST 32
+#define TX_PENDING 64
+
+struct stack {
+	struct lock lock;
+	unsigned id;
+	struct engine *engine;
+	usec_t now;		   /* the latest time the engine was told: never goes back */
+	_Atomic usec_t last_drive; /* when packets were last looked for */
+	_Atomic uint64_t frames;   /* received so far */
+	_Atomic usec_t deadline;   /* engine_next_deadline() when the lock was last released */
+	usec_t last_ring;	   /* when the doorbell was last rung */
+	usec_t link_checked, link_changed;
+	bool link_up;
+	unsigned ntx; /* frames that wait for the doorbell, or that the port refused */
+	struct rte_mbuf *tx[TX_PENDING];
+	struct rte_ring *handed_over; /* frames that arrived at another stack's queue; NULL with a single stack */
+};
+
+enum rt_state {
+	RT_DOWN, /* not tried yet */
+	RT_UP,
+	RT_FAILED,  /* tried, said why, not tried again */
+	RT_OFF,	    /* a forked child: the engine is its parent's */
+	RT_EXITING, /* connections were closed for good */
+};
+
+/* The process's runtime.  Written by engine_up() and fork alone. */
+struct runtime {
+	const struct thin_ops *thin;
+	const struct real_calls *real;
+	const struct config *cfg;
+	_Atomic int state; /* enum rt_state */
+	pid_t pid;
+	uint32_t exiter; /* thread that ended the process's connections */
+	struct port *port;
+	struct port_info info;
+	bool link_said; /* the user was told that there is no link */
+	unsigned nstacks;
+	struct stack *stacks[IO_QUEUES_MAX];
+	_Atomic(struct thread *) watcher; /* the application thread that sleeps with the ports in its wait; NULL: none */
+	_Atomic usec_t watch_until;	  /* when it will wake by itself; 0 when there is none or it is awake */
+	_Atomic uint32_t kernel_epoch;	  /* counts the kernel waits that reported something */
+};
+extern struct runtime rt;
+
+static inline bool rt_up(void)
+{
+	return atomic_load_explicit(&rt.state, memory_order_acquire) == RT_UP;
+}
+
+/* Take the stack's lock and the time.  False if this thread holds it already: a signal handler that interrupted a call of its
+ * own. */
+bool stack_enter(struct stack *st, usec_t *now);
+bool stack_try_enter(struct stack *st, usec_t *now);
+/* Send what is to be sent (as the doorbell's price allows), tell the waiters, release the lock. */
+void stack_leave(struct stack *st, usec_t now);
+/* Packets in, timers, packets out.  Caller is inside the stack. */
+void stack_drive(struct stack *st, usec_t now);
+/* Ring the doorbell now, whatever it costs. */
+void stack_flush(struct stack *st, usec_t now);
+/* Has it not looked for packets for that long? */
+static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
+{
+	return now - atomic_load_explicit(&st->last_drive, memory_order_relaxed) > us;
+}
+/* Is one of them that stale? */
+bool stacks_stale(usec_t us);
+/* Drive every stack that nobody else drives at this moment. ring: pending frames leave too, dear or not. */
+void stacks_drive(bool ring);
+/* Frames received so far by all stacks. */
+uint64_t stacks_frames(void);
+/* Earliest deadline of all engines. */
+usec_t stacks_deadline(void);
+/* An application's call that only takes or gives data looks for packets when nobody did for this long. */
+#define DRIVE_STALE_US 20
+
+/* Sleeping threads: one of them watches the ports for all. */
+bool watch_take(struct thread *t);
+void watch_drop(struct thread *t);
+
+/*
+ * The helper thread (helper.c).  start() runs up() in the new thread, which has all signals blocked, waits for its result and
+ * returns it; on 0 the thread then serves until the process ends.
+ */
+int helper_start(int (*up)(void));
+/* The watch is free, or a deadline came closer: wake the helper if it sleeps too deeply for that. */
+void helper_poke(usec_t deadline);
+
+/* engine_up() of core.h (setup.c). */
+int runtime_up(void);
+
+/* core_ops, see core.h: poll.c, fork.c. */
+int core_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask);
+void core_exiting(void);
+void core_fork_prepare(void);
+void core_fork_parent(void);
+void core_fork_child(void);
+
+#endif

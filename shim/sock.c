@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sock.c - a socket's life: taken over from its placeholder, named, connected or listening, shut down, let go.
+ * Data and accept() are in sockio.c and accept.c, options in sockopt.c.
+ */
+#include "shim/sock.h"
+#include "shim/epoll.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+/* A bound port has to be free in every stack: how often another one is tried when the user leaves the choice to us. */
+#define PORT_TRIES 16
+/* Acknowledgements make no event: how often SO_LINGER's wait looks for the last one. */
+#define LINGER_LOOK_US 2000
+/* A thread that uses a socket while the process exits is about to end: it is held up rather than told of an error. */
+#define EXIT_HOLD_MS 3000
+
+uint32_t sock_ready(struct sock *s)
+{
+	struct conn *c = atomic_load_explicit(&s->conn, memory_order_acquire);
+	struct spread *sp = atomic_load_explicit(&s->spread, memory_order_acquire);
+	uint32_t ready = c ? engine_ready(c) : 0;
+
+	for (unsigned i = 0; sp && i < rt.nstacks; i++)
+		if (sp->conn[i])
+			ready |= engine_ready(sp->conn[i]);
+	return ready;
+}
+
+/* Why no socket can be used at the moment. */
+static int not_up(void)
+{
+	static _Atomic bool said;
+
+	if (atomic_load(&rt.state) == RT_EXITING) {
+		const struct timespec hold = {.tv_sec = EXIT_HOLD_MS / 1000, .tv_nsec = EXIT_HOLD_MS % 1000 * 1000000L};
+
+		if (lock_tid() != rt.exiter)
+			rt.real->ppoll(NULL, 0, &hold, NULL);
+		return -EBADF;
+	}
+	if (!atomic_exchange(&said, true))
+		rt.thin->log(LOG_LEVEL_WARN, "a forked child uses a connection of its parent's engine: not supported, EIO");
+	return -EIO;
+}
+
+struct stack *sock_enter(const struct fdref *r, usec_t *now, int *err)
+{
+	struct sock *s = sock_of(r);
+	struct stack *st;
+	bool current;
+
+	if (!rt_up()) {
+		*err = not_up();
+		return NULL;
+	}
+	for (;;) {
+		st = rt.stacks[atomic_load_explicit(&s->stack, memory_order_relaxed)];
+		if (!stack_enter(st, now)) {
+			*err = -EAGAIN;
+			return NULL;
+		}
+		current = object_is(s, r->gen);
+		if (current && st->id == atomic_load_explicit(&s->stack, memory_order_relaxed))
+			return st;
+		stack_leave(st, *now);
+		if (!current) {
+			*err = -EBADF;
+			return NULL;
+		}
+	}
+}
+
+struct sock *sock_make(struct conn *c, unsigned stack, int family)
+{
+	struct sock *s = arena_get(SLAB_SOCK);
+
+	if (!s)
+		return NULL;
+	s->family = (uint16_t)family;
+	s->pid = rt.pid;
+	s->rcvlowat = 1;
+	atomic_store_explicit(&s->stack, stack, memory_order_relaxed);
+	atomic_store_explicit(&s->conn, c, memory_order_release);
+	engine_set_user(c, (uintptr_t)s);
+	return s;
+}
+
+/* Close a connection that is its user's no more. */
+static void conn_drop(unsigned stack, struct conn *c, bool reset)
+{
+	struct stack *st = rt.stacks[stack];
+	usec_t now;
+
+	if (!c || !stack_enter(st, &now))
+		return;
+	engine_set_user(c, 0);
+	if (reset)
+		engine_abort(st->engine, c, now);
+	else
+		engine_close(st->engine, c, now);
+	stack_leave(st, now);
+}
+
+/* A closed connection in a stack, which tells the socket of its events. NULL: none left. */
+static struct conn *conn_new(struct sock *s, unsigned stack)
+{
+	struct stack *st = rt.stacks[stack];
+	struct conn *c;
+	usec_t now;
+
+	if (!stack_enter(st, &now))
+		return NULL;
+	c = engine_socket(st->engine);
+	if (c)
+		engine_set_user(c, (uintptr_t)s);
+	stack_leave(st, now);
+	return c;
+}
+
+struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err)
+{
+	struct sock *s = NULL;
+	struct stack *st;
+	struct conn *c;
+	usec_t now;
+
+	if (!rt_up() || !stack_enter(st = rt.stacks[thread_self()->home % rt.nstacks], &now)) {
+		*err = -EIO;
+		return NULL;
+	}
+	c = engine_socket(st->engine);
+	if (c)
+		s = sock_make(c, st->id, fresh->family);
+	if (c && !s)
+		engine_close(st->engine, c, now);
+	stack_leave(st, now);
+	if (!s) {
+		*err = -ENOBUFS;
+		return NULL;
+	}
+	atomic_store(&s->nonblock, fresh->nonblock);
+	s->v6only = fresh->v6only;
+	for (unsigned i = 0; i < fresh->nopts; i++) {
+		const struct early_opt *o = &fresh->opts[i];
+		int rc = sockopt_set(s, fd, o->level, o->name, o->val, o->len);
+
+		if (rc < 0)
+			rt.thin->log(LOG_LEVEL_DEBUG, "fd %d: option %d/%d is lost: %s", fd, o->level, o->name, strerror(-rc));
+	}
+	*gen = object_gen(s);
+	epoll_adopt(fd, s);
+	return s;
+}
+
+/* ---- several stacks: one connection in each ------------------------------------------------------------------------------- */
+
+/* Close those of a spread but one, and forget it. */
+static void spread_end(struct sock *s, unsigned keep)
+{
+	struct spread *sp = atomic_exchange(&s->spread, NULL);
+
+	if (!sp)
+		return;
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		if (i != keep)
+			conn_drop(i, sp->conn[i], false);
+	arena_put(sp);
+}
+
+/* Give every other stack a connection bound to the same address and port. */
+static int spread_bind(struct sock *s, const struct endpoint *local)
+{
+	struct spread *sp = arena_get(SLAB_SPREAD);
+	unsigned home = atomic_load(&s->stack);
+	usec_t now;
+	int rc = sp ? 0 : -ENOBUFS;
+
+	for (unsigned i = 0; sp && i < rt.nstacks && !rc; i++) {
+		struct stack *st = rt.stacks[i];
+
+		sp->conn[i] = i == home ? atomic_load(&s->conn) : conn_new(s, i);
+		if (!sp->conn[i])
+			rc = -ENOBUFS;
+		if (rc || i == home)
+			continue;
+		sockopt_copy(rt.stacks[home], atomic_load(&s->conn), st, sp->conn[i]);
+		if (!stack_enter(st, &now))
+			return -EAGAIN;
+		rc = engine_bind(st->engine, sp->conn[i], local);
+		stack_leave(st, now);
+	}
+	if (sp)
+		atomic_store(&s->spread, sp);
+	if (rc)
+		spread_end(s, home);
+	return rc;
+}
+
+/* Put a new, unbound connection with the same options in the place of the socket's own. */
+static int conn_renew(struct sock *s, bool reset)
+{
+	unsigned home = atomic_load(&s->stack);
+	struct conn *old = atomic_load(&s->conn), *c = conn_new(s, home);
+
+	if (!c)
+		return -ENOBUFS;
+	sockopt_copy(rt.stacks[home], old, rt.stacks[home], c);
+	atomic_store(&s->conn, c);
+	conn_drop(home, old, reset);
+	return 0;
+}
+
+static int bind_here(const struct fdref *r, const struct endpoint *want, struct endpoint *got)
+{
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int rc;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = engine_bind(st->engine, s->conn, want);
+	if (!rc)
+		engine_sockname(s->conn, got);
+	stack_leave(st, now);
+	return rc;
+}
+
+static int bind_everywhere(const struct fdref *r, const struct endpoint *want)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint got;
+	int rc = bind_here(r, want, &got);
+
+	for (int i = 0; !rc && rt.nstacks > 1; i++) {
+		rc = spread_bind(s, &got);
+		if (rc != -EADDRINUSE)
+			break;
+		if (conn_renew(s, false) || want->port || i == PORT_TRIES)
+			break;
+		rc = bind_here(r, want, &got);
+	}
+	return rc;
+}
+
+int sock_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct endpoint local;
+	int rc = addr_read(sock_of(r)->family, sa, len, &local);
+
+	return rc ? rc : bind_everywhere(r, &local);
+}
+
+/* ---- listen --------------------------------------------------------------------------------------------------------------- */
+
+/* listen() in one stack, for the connection that the socket has there. */
+static int listen_in(const struct fdref *r, unsigned stack, int backlog)
+{
+	struct sock *s = sock_of(r);
+	struct stack *st = rt.stacks[stack];
+	struct spread *sp;
+	usec_t now;
+	int rc = -EBADF;
+
+	if (!stack_enter(st, &now))
+		return -EAGAIN;
+	sp = atomic_load(&s->spread);
+	if (object_is(s, r->gen))
+		rc = engine_listen(st->engine, sp ? sp->conn[stack] : atomic_load(&s->conn), backlog, now);
+	stack_leave(st, now);
+	return rc;
+}
+
+/* The placeholder listens beside the engine; it must never block, whatever the application believes of its descriptor. */
+static int listen_dual(const struct fdref *r, int backlog)
+{
+	struct sock *s = sock_of(r);
+	int flags = rt.real->fcntl(r->fd, F_GETFL);
+
+	atomic_store(&s->dirty, true);
+	if (rt.real->listen(r->fd, backlog) || flags < 0 || rt.real->fcntl(r->fd, F_SETFL, flags | O_NONBLOCK))
+		return -errno;
+	if (!atomic_exchange(&s->dual, true))
+		epoll_dual(s);
+	return 0;
+}
+
+int sock_listen(const struct fdref *r, int backlog, bool kernel_too)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint local;
+	usec_t now;
+	int rc;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = engine_sockname(s->conn, &local);
+	stack_leave(st, now);
+	if (rt.nstacks > 1 && !local.port) {
+		rc = bind_everywhere(r, &local);
+		if (rc)
+			return rc;
+	}
+	if (atomic_load(&s->spread)) {
+		for (unsigned i = 0; !rc && i < rt.nstacks; i++)
+			rc = listen_in(r, i, backlog);
+	} else {
+		rc = listen_in(r, atomic_load(&s->stack), backlog);
+	}
+	return rc || !kernel_too ? rc : listen_dual(r, backlog);
+}
+
+/* ---- connect -------------------------------------------------------------------------------------------------------------- */
+
+/* connect() to AF_UNSPEC: back to the closed state, keeping options and an explicit name (connect(2)). */
+static int disconnect(const struct fdref *r)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint local = {0};
+	usec_t now;
+	int rc, state;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	state = engine_state(s->conn);
+	if (state == TCP_LISTEN)
+		engine_sockname(s->conn, &local);
+	stack_leave(st, now);
+	spread_end(s, atomic_load(&s->stack));
+	rc = conn_renew(s, state != TCP_LISTEN);
+	if (!rc && local.port)
+		rc = bind_here(r, &local, &local);
+	atomic_store(&s->phase, PHASE_UNCONNECTED);
+	return rc;
+}
+
+/* A bound socket of several stacks connects in the one that the replies will arrive at. */
+static void settle(struct sock *s, const struct endpoint *remote)
+{
+	struct spread *sp = atomic_load(&s->spread);
+	struct stack *st = rt.stacks[atomic_load(&s->stack)];
+	struct endpoint local;
+	unsigned owner;
+	usec_t now;
+
+	if (!sp || !stack_enter(st, &now))
+		return;
+	engine_sockname(s->conn, &local);
+	owner = engine_owner(st->engine, &local, remote);
+	atomic_store(&s->conn, sp->conn[owner]);
+	atomic_store(&s->stack, owner);
+	stack_leave(st, now);
+	spread_end(s, owner);
+}
+
+/* Start it, or find out how far it is: 0 done, -EINPROGRESS or -EALREADY while it is under way. */
+static int connect_step(const struct fdref *r, const struct endpoint *remote, bool *started)
+{
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int rc, state;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	if (s->phase == PHASE_CONNECTED) {
+		rc = -EISCONN;
+	} else if (s->phase == PHASE_UNCONNECTED) {
+		rc = engine_connect(st->engine, s->conn, remote, now);
+		if (rc == 0 || rc == -EINPROGRESS) {
+			s->phase = PHASE_CONNECTING;
+			*started = true;
+			rc = -EINPROGRESS;
+		}
+	} else {
+		stack_drive(st, now);
+		state = engine_state(s->conn);
+		rc = *started ? -EINPROGRESS : -EALREADY;
+		if (state == TCP_CLOSE) {
+			rc = engine_error(s->conn);
+			rc = rc ? -rc : -ECONNABORTED;
+			s->phase = PHASE_UNCONNECTED;
+		} else if (state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
+			s->phase = PHASE_CONNECTED;
+			rc = 0;
+		}
+	}
+	stack_leave(st, now);
+	return rc;
+}
+
+int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint remote;
+	usec_t deadline = sock_deadline(&s->sndtimeo);
+	bool started = false;
+	int rc, waited;
+
+	if (len >= sizeof(sa->sa_family) && sa && sa->sa_family == AF_UNSPEC)
+		return disconnect(r);
+	rc = addr_read(s->family, sa, len, &remote);
+	if (rc)
+		return rc;
+	settle(s, &remote);
+	for (;;) {
+		rc = connect_step(r, &remote, &started);
+		if ((rc != -EINPROGRESS && rc != -EALREADY) || atomic_load(&s->nonblock))
+			return rc;
+		waited = sock_block(r, EPOLLIN | EPOLLOUT, deadline, -1);
+		if (waited < 0)
+			return waited;
+		/* SO_SNDTIMEO: it goes on by itself (socket(7)). */
+		if (waited == 0)
+			return connect_step(r, &remote, &started);
+	}
+}
+
+/* ---- shutdown and the end ---------------------------------------------------------------------------------------------------
+ */
+
+int sock_shutdown(const struct fdref *r, int how)
+{
+	struct sock *s = sock_of(r);
+	struct spread *sp;
+	usec_t now;
+	int rc;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = engine_shutdown(st->engine, s->conn, how, now);
+	stack_leave(st, now);
+	sp = atomic_load(&s->spread);
+	for (unsigned i = 0; sp && i < rt.nstacks; i++) {
+		if (sp->conn[i] == s->conn || !stack_enter(rt.stacks[i], &now))
+			continue;
+		engine_shutdown(rt.stacks[i]->engine, sp->conn[i], how, now);
+		stack_leave(rt.stacks[i], now);
+	}
+	if (!rc && atomic_load(&s->dual))
+		rt.real->shutdown(r->fd, how);
+	return rc;
+}
+
+void sock_retain(const struct fdref *r)
+{
+	if (sock_of(r)->pid == rt.pid)
+		object_hold(r->obj, r->gen);
+}
+
+/* Has the peer acknowledged all, the FIN included? */
+static bool delivered(struct sock *s)
+{
+	struct stack *st = rt.stacks[s->stack];
+	bool done;
+	int state;
+	usec_t now;
+
+	if (!stack_enter(st, &now))
+		return true;
+	state = engine_state(s->conn);
+	done = state != TCP_FIN_WAIT1 && state != TCP_CLOSING && state != TCP_LAST_ACK;
+	stack_leave(st, now);
+	return done;
+}
+
+/* close() with SO_LINGER waits until the peer has it all, or the time is over; unread data makes it a reset at once (RFC
+ * 2525 2.17). */
+static void linger(struct sock *s)
+{
+	struct stack *st = rt.stacks[s->stack];
+	struct linger l = {0};
+	socklen_t len = sizeof(l);
+	usec_t now, end;
+
+	if (!stack_enter(st, &now))
+		return;
+	engine_getsockopt(st->engine, s->conn, SOL_SOCKET, SO_LINGER, &l, &len, now);
+	if (!l.l_onoff || l.l_linger <= 0 || engine_inq(s->conn) || engine_shutdown(st->engine, s->conn, SHUT_WR, now)) {
+		stack_leave(st, now);
+		return;
+	}
+	stack_leave(st, now);
+	end = now + (usec_t)l.l_linger * 1000000;
+	while (!delivered(s) && io_now() < end)
+		if (sock_wait(s, 0, io_now() + LINGER_LOOK_US, -1) < 0)
+			return;
+}
+
+void sock_end(struct sock *s)
+{
+	unsigned home = atomic_load(&s->stack);
+
+	spread_end(s, home);
+	conn_drop(home, atomic_exchange(&s->conn, NULL), false);
+}
+
+/* The last reference is gone. */
+static void destroy(struct sock *s)
+{
+	epoll_forget(&s->poll);
+	linger(s);
+	sock_end(s);
+	arena_put(s);
+}
+
+void sock_unhold(struct sock *s)
+{
+	if (object_release(s))
+		destroy(s);
+}
+
+int sock_release(const struct fdref *r, bool *pristine)
+{
+	struct sock *s = sock_of(r);
+
+	*pristine = false;
+	/* A child's descriptors are not among those that keep its parent's connection. */
+	if (s->pid != rt.pid || !object_is(s, r->gen))
+		return 0;
+	if (object_release(s)) {
+		*pristine = !atomic_load(&s->dirty);
+		destroy(s);
+	}
+	return 0;
+}
+
+/* ---- names and flags --------------------------------------------------------------------------------------------------------
+ */
+
+static int name_of(const struct fdref *r, struct sockaddr *sa, socklen_t *len, bool peer)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint ep = {0};
+	usec_t now;
+	int rc;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = peer ? engine_peername(s->conn, &ep) : engine_sockname(s->conn, &ep);
+	stack_leave(st, now);
+	if (!rc && !sa)
+		rc = -EFAULT;
+	return rc ? rc : addr_write(s->family, &ep, sa, len);
+}
+
+int sock_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len)
+{
+	return name_of(r, sa, len, false);
+}
+
+int sock_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_t *len)
+{
+	return name_of(r, sa, len, true);
+}
+
+int sock_getfl(const struct fdref *r)
+{
+	struct sock *s = sock_of(r);
+
+	if (!object_is(s, r->gen))
+		return -EBADF;
+	return O_RDWR | (atomic_load(&s->nonblock) ? O_NONBLOCK : 0) | (atomic_load(&s->async) ? O_ASYNC : 0);
+}
+
+int sock_setfl(const struct fdref *r, int flags)
+{
+	struct sock *s = sock_of(r);
+
+	if (!object_is(s, r->gen))
+		return -EBADF;
+	atomic_store(&s->nonblock, (flags & O_NONBLOCK) != 0);
+	atomic_store(&s->async, (flags & O_ASYNC) != 0);
+	return 0;
+}
+
+void sock_describe(const struct fdref *r, char *buf, size_t size)
+{
+	static const char *const states[] = {"",	  "established", "syn-sent",   "syn-received", "fin-wait-1", "fin-wait-2",
+					     "time-wait", "closed",	 "close-wait", "last-ack",     "listening",  "closing"};
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int rc, state;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st) {
+		snprintf(buf, size, "engine: %s", strerror(-rc));
+		return;
+	}
+	state = engine_state(s->conn);
+	stack_leave(st, now);
+	snprintf(buf, size, "engine, stack %u%s, %s%s", st->id, atomic_load(&s->spread) ? " and all others" : "",
+		 state > 0 && state <= 11 ? states[state] : "?", atomic_load(&s->dual) ? "; the kernel listens too" : "");
+}

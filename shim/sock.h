@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sock.h - one open file description that the engine serves: a connection of one stack, or, with several stacks, one of each
+ * until it is known which of them it belongs to (a bound or listening socket).
+ *
+ * References: every descriptor holds one, and so does every call that blocks, as a system call holds its file: the last one to go
+ * closes the connection.  A call that does not block holds none: inside the stack's lock it checks the generation instead.
+ */
+#ifndef SHIM_SOCK_H
+#define SHIM_SOCK_H
+
+#include "shim/arena.h"
+#include "shim/runtime.h"
+#include "shim/wait.h"
+
+/* As Linux's SS_*: whether connect() has reported its result. */
+enum sock_phase { PHASE_UNCONNECTED, PHASE_CONNECTING, PHASE_CONNECTED };
+
+/* The connections of a socket that is not yet bound to one stack, by stack. */
+struct spread {
+	struct object obj;
+	struct conn *conn[IO_QUEUES_MAX];
+};
+
+struct sock {
+	struct object obj;
+	struct pollable poll;
+	/* Changed under the lock of the stack named here, which owns the socket; read by anybody. */
+	struct conn *_Atomic conn;
+	struct spread *_Atomic spread; /* NULL: only conn */
+	_Atomic uint32_t stack;
+	pid_t pid;	 /* of the process whose engine it is */
+	uint16_t family; /* AF_INET, AF_INET6 */
+	_Atomic bool nonblock;
+	_Atomic bool async; /* O_ASYNC as set; no signal is sent */
+	bool v6only;
+	_Atomic bool dual;     /* the placeholder listens too */
+	_Atomic bool dirty;    /* the placeholder was used: not to be recycled */
+	_Atomic uint8_t phase; /* enum sock_phase */
+	_Atomic uint32_t rcvlowat;
+	_Atomic usec_t rcvtimeo, sndtimeo; /* 0: for ever */
+	/* Dual-homed listener: when the kernel was last asked for a connection, and what was known then. */
+	_Atomic usec_t kernel_asked;
+	_Atomic uint32_t kernel_epoch;
+	_Atomic bool kernel_turn;
+};
+
+/* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */
+uint32_t sock_ready(struct sock *s);
+/* The socket of a descriptor if the reference still holds, inside its stack; NULL: *err is -EBADF, -EIO (forked child), -EAGAIN
+ * (signal handler). */
+struct stack *sock_enter(const struct fdref *r, usec_t *now, int *err);
+static inline struct sock *sock_of(const struct fdref *r)
+{
+	return r->obj;
+}
+
+/*
+ * Wait for any of these events (and always for EPOLLERR and EPOLLHUP; 0: for none): 1, 0 at the deadline, -EINTR.  Without a
+ * deadline, handlers with SA_RESTART don't end it.  kernel_fd: a descriptor that may become readable as well, or -1.
+ */
+int sock_wait(struct sock *s, uint32_t events, usec_t deadline, int kernel_fd);
+/* The same for a call on a descriptor, which keeps the socket open meanwhile. -EBADF: it was closed. */
+int sock_block(const struct fdref *r, uint32_t events, usec_t deadline, int kernel_fd);
+/* When a call that starts now times out by SO_RCVTIMEO or SO_SNDTIMEO; USEC_NEVER without. */
+usec_t sock_deadline(const _Atomic usec_t *timeout);
+/* A new socket for a connection of a stack; NULL: no memory. */
+struct sock *sock_make(struct conn *c, unsigned stack, int family);
+
+/* core_ops, see core.h. */
+struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err);
+int sock_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
+int sock_listen(const struct fdref *r, int backlog, bool kernel_too);
+int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
+int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags);
+int sock_shutdown(const struct fdref *r, int how);
+void sock_retain(const struct fdref *r);
+int sock_release(const struct fdref *r, bool *pristine);
+ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+int sock_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len);
+int sock_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len);
+int sock_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
+int sock_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
+int sock_ioctl(const struct fdref *r, unsigned long request, void *arg);
+int sock_getfl(const struct fdref *r);
+int sock_setfl(const struct fdref *r, int flags);
+void sock_describe(const struct fdref *r, char *buf, size_t size);
+
+/* End a hold that a blocking call took with object_hold(): may be the last reference. */
+void sock_unhold(struct sock *s);
+/* Let go of the socket's connections, without SO_LINGER's wait: nobody may use it any more. */
+void sock_end(struct sock *s);
+/* Set one recorded option as setsockopt() would; used for a FRESH socket's and for the options a connection's successor inherits.
+ */
+int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, socklen_t len);
+/* Give the options of one connection to another one, possibly of another stack (inside neither: this enters them one after the
+ * other). */
+void sockopt_copy(struct stack *from, struct conn *c, struct stack *to, struct conn *d);
+
+/* Addresses (addr.c): from a sockaddr for a socket of this family; -EINVAL, -EAFNOSUPPORT. */
+int addr_read(int family, const struct sockaddr *sa, socklen_t len, struct endpoint *ep);
+/* Write one as accept() and getsockname() do: cut to *len, *len set to its true length. -EINVAL, -EFAULT. */
+int addr_write(int family, const struct endpoint *ep, struct sockaddr *sa, socklen_t *len);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sockio.c - data through a socket: what recv() and send() do inside the stack, when they block, and for what.
+ *
+ * A call that finds what it wants makes no system call and polls no port, unless nobody has for a while: a program that only
+ * sends must take in ACKs, and one that only reads must not let the port's ring run over.
+ */
+#include "shim/sock.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+/* Flags that concern the engine; the others concern the call. */
+#define RECV_FLAGS (MSG_PEEK | MSG_TRUNC | MSG_OOB)
+#define SEND_FLAGS (MSG_MORE | MSG_OOB)
+/* Linux's UIO_MAXIOV. */
+#define VEC_MAX 1024
+
+/* ---- blocking ---------------------------------------------------------------------------------------------------------------
+ */
+
+struct sock_wait {
+	struct waiting w;
+	struct sock *s;
+	uint32_t events;
+	struct watch *watch;
+	struct thread *t;
+	struct pollfd fds[1 + WAIT_EXTRA_FDS];
+};
+
+static bool sock_wait_ready(struct waiting *w)
+{
+	struct sock_wait *sw = container_of(w, struct sock_wait, w);
+
+	return (sock_ready(sw->s) & (sw->events | EPOLLERR | EPOLLHUP)) && sw->events;
+}
+
+static bool sock_wait_kernel(struct waiting *w)
+{
+	struct sock_wait *sw = container_of(w, struct sock_wait, w);
+	const struct timespec none = {0};
+	struct pollfd fd = sw->fds[0];
+
+	if (rt.real->ppoll(&fd, 1, &none, NULL) != 1)
+		return false;
+	atomic_fetch_add(&rt.kernel_epoch, 1);
+	return true;
+}
+
+static int sock_wait_enroll(struct waiting *w, struct thread *t)
+{
+	struct sock_wait *sw = container_of(w, struct sock_wait, w);
+
+	/* The thread's own watch is in use when a signal handler waits inside a wait. */
+	sw->watch = t->watch_busy ? arena_get(SLAB_WATCH) : &t->watch;
+	if (!sw->watch)
+		return -ENOBUFS;
+	sw->t = t;
+	if (sw->watch == &t->watch)
+		t->watch_busy = true;
+	sw->watch->kind = WATCH_THREAD;
+	sw->watch->thread = t;
+	sw->watch->mask = sw->events;
+	sw->watch->exclusive = false;
+	pollable_add(&sw->s->poll, sw->watch);
+	return 0;
+}
+
+static void sock_wait_resign(struct waiting *w)
+{
+	struct sock_wait *sw = container_of(w, struct sock_wait, w);
+
+	if (!sw->watch)
+		return;
+	pollable_remove(sw->watch);
+	if (sw->watch == &sw->t->watch)
+		sw->t->watch_busy = false;
+	else
+		arena_put(sw->watch);
+}
+
+int sock_wait(struct sock *s, uint32_t events, usec_t deadline, int kernel_fd)
+{
+	struct sock_wait sw = {.s = s, .events = events};
+	int rc;
+
+	sw.w = (struct waiting){.ready = sock_wait_ready,
+				.enroll = sock_wait_enroll,
+				.resign = sock_wait_resign,
+				.fds = sw.fds,
+				.deadline = deadline,
+				.restart = deadline == USEC_NEVER};
+	if (kernel_fd >= 0) {
+		sw.fds[0] = (struct pollfd){.fd = kernel_fd, .events = POLLIN};
+		sw.w.nfds = 1;
+		sw.w.kernel_asked = io_now();
+		sw.w.ask_kernel = sock_wait_kernel;
+	}
+	rc = wait_for(&sw.w);
+	if (rc == 1 && kernel_fd >= 0 && sw.fds[0].revents)
+		atomic_fetch_add(&rt.kernel_epoch, 1);
+	return rc;
+}
+
+usec_t sock_deadline(const _Atomic usec_t *timeout)
+{
+	usec_t us = atomic_load_explicit(timeout, memory_order_relaxed);
+
+	return us ? io_now() + us : USEC_NEVER;
+}
+
+int sock_block(const struct fdref *r, uint32_t events, usec_t deadline, int kernel_fd)
+{
+	struct sock *s = sock_of(r);
+	int rc;
+
+	if (!object_hold(s, r->gen))
+		return -EBADF;
+	rc = sock_wait(s, events, deadline, kernel_fd);
+	sock_unhold(s);
+	return rc;
+}
+
+/* ---- vectors ----------------------------------------------------------------------------------------------------------------
+ */
+
+/* What is left of a vector of which some bytes are done. */
+struct cursor {
+	const struct iovec *iov;
+	int n;
+	struct iovec rest[VEC_MAX];
+};
+
+static size_t iov_total(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+/* Make c what is left of iov after its first `done` bytes. */
+static void cursor_set(struct cursor *c, const struct iovec *iov, int n, size_t done)
+{
+	while (n && done >= iov->iov_len) {
+		done -= iov->iov_len;
+		iov++;
+		n--;
+	}
+	if (n > VEC_MAX)
+		n = VEC_MAX;
+	memcpy(c->rest, iov, (size_t)n * sizeof(*iov));
+	if (n) {
+		c->rest[0].iov_base = (char *)c->rest[0].iov_base + done;
+		c->rest[0].iov_len -= done;
+	}
+	c->iov = c->rest;
+	c->n = n;
+}
+
+/* ---- receive ----------------------------------------------------------------------------------------------------------------
+ */
+
+static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
+{
+	struct sock *s = sock_of(r);
+	ssize_t got;
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return err;
+	got = engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
+	if (got == -EAGAIN) {
+		stack_drive(st, now);
+		got = engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
+	} else if (stack_stale(st, now, DRIVE_STALE_US)) {
+		stack_drive(st, now);
+	}
+	stack_leave(st, now);
+	return got;
+}
+
+struct recv_state {
+	const struct fdref *r;
+	int flags;
+	size_t target, got;
+	usec_t deadline;
+	struct cursor rest;
+};
+
+/* Is the call over?  Otherwise it has to wait. */
+static bool recv_done(const struct recv_state *rs, ssize_t n)
+{
+	if (n != -EAGAIN && n <= 0)
+		return true;
+	if (rs->got >= rs->target)
+		return true;
+	return atomic_load(&sock_of(rs->r)->nonblock) || (rs->flags & MSG_DONTWAIT);
+}
+
+/*
+ * Wait until there is more than what was got.  MSG_PEEK left that in place, so that readiness says nothing: look at the queue's
+ * length instead, at each event and every millisecond.  1, 0 at the timeout or when no more can come, -errno.
+ */
+static int wait_for_more(struct recv_state *rs)
+{
+	const usec_t look_us = 1000;
+	struct sock *s = sock_of(rs->r);
+	struct stack *st;
+	unsigned inq;
+	usec_t now;
+	int rc;
+
+	if (!(rs->flags & MSG_PEEK) || !rs->got)
+		return sock_block(rs->r, EPOLLIN | EPOLLRDHUP, rs->deadline, -1);
+	for (;;) {
+		st = sock_enter(rs->r, &now, &rc);
+		if (!st)
+			return rc;
+		inq = engine_inq(s->conn);
+		stack_leave(st, now);
+		if (inq > rs->got)
+			return 1;
+		if (now >= rs->deadline || (sock_ready(s) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+			return 0;
+		rc = sock_block(rs->r, 0, now + look_us, -1);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* The general case: several rounds until there is enough. */
+static ssize_t recv_rounds(struct recv_state *rs, const struct iovec *iov, int iovcnt, ssize_t n)
+{
+	int rc;
+
+	while (!recv_done(rs, n)) {
+		rc = wait_for_more(rs);
+		if (rc <= 0)
+			return rs->got ? (ssize_t)rs->got : rc ? rc : -EAGAIN;
+		/* An error that comes after data is for the next call (tcp_recvmsg: copied first). */
+		if (rs->got && (sock_ready(sock_of(rs->r)) & EPOLLERR))
+			break;
+		cursor_set(&rs->rest, iov, iovcnt, rs->flags & MSG_PEEK ? 0 : rs->got);
+		n = recv_once(rs->r, rs->rest.iov, rs->rest.n, rs->flags);
+		if (n > 0)
+			rs->got = rs->flags & MSG_PEEK ? (size_t)n : rs->got + (size_t)n;
+	}
+	return rs->got ? (ssize_t)rs->got : n;
+}
+
+ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	struct sock *s = sock_of(r);
+	struct recv_state rs;
+	uint32_t lowat;
+	size_t total;
+	ssize_t n;
+
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	n = recv_once(r, iov, iovcnt, flags);
+	lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
+	if ((n != -EAGAIN && n <= 0) || (n > 0 && !(flags & MSG_WAITALL) && (size_t)n >= lowat) || (flags & MSG_OOB))
+		return n;
+	rs.r = r;
+	rs.flags = flags;
+	total = iov_total(iov, iovcnt);
+	rs.target = (flags & MSG_WAITALL) || total < lowat ? total : lowat;
+	rs.got = n > 0 ? (size_t)n : 0;
+	rs.deadline = sock_deadline(&s->rcvtimeo);
+	if (!rs.target)
+		rs.target = 1;
+	return recv_rounds(&rs, iov, iovcnt, n);
+}
+
+/* ---- send -------------------------------------------------------------------------------------------------------------------
+ */
+
+static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
+{
+	struct sock *s = sock_of(r);
+	ssize_t sent;
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return err;
+	sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
+	if (sent == -EAGAIN) {
+		stack_drive(st, now);
+		sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
+	} else if (stack_stale(st, now, DRIVE_STALE_US)) {
+		stack_drive(st, now);
+	}
+	stack_leave(st, now);
+	return sent;
+}
+
+/* The rest of a blocking send, of which `sent` bytes are queued: until all is. */
+static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, size_t sent)
+{
+	struct sock *s = sock_of(r);
+	usec_t deadline = sock_deadline(&s->sndtimeo);
+	size_t total = iov_total(iov, iovcnt);
+	struct cursor rest;
+	ssize_t n;
+	int rc;
+
+	for (;;) {
+		rc = sock_block(r, EPOLLOUT, deadline, -1);
+		if (rc <= 0)
+			return sent ? (ssize_t)sent : rc ? rc : -EAGAIN;
+		/* What was queued counts; the error is for the next call (tcp_sendmsg: copied first). */
+		if (sent && (sock_ready(s) & (EPOLLERR | EPOLLHUP)))
+			return (ssize_t)sent;
+		cursor_set(&rest, iov, iovcnt, sent);
+		n = send_once(r, rest.iov, rest.n, flags);
+		if (n < 0 && n != -EAGAIN)
+			return sent ? (ssize_t)sent : n;
+		if (n > 0)
+			sent += (size_t)n;
+		if (sent >= total)
+			return (ssize_t)sent;
+	}
+}
+
+ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	ssize_t n;
+
+	if (flags & MSG_FASTOPEN)
+		return -EOPNOTSUPP;
+	n = send_once(r, iov, iovcnt, flags);
+	if (n < 0 && n != -EAGAIN)
+		return n;
+	if ((flags & MSG_DONTWAIT) || atomic_load_explicit(&sock_of(r)->nonblock, memory_order_relaxed))
+		return n;
+	if (n >= 0 && (size_t)n >= iov_total(iov, iovcnt))
+		return n;
+	return send_rounds(r, iov, iovcnt, flags, n > 0 ? (size_t)n : 0);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sockopt.c - options and ioctls: those of the call and of the descriptor are served here, those of the connection by the engine,
+ * and the rest by the placeholder, which answers as a TCP socket of the kernel does and is not recycled after that.
+ */
+#include "shim/sock.h"
+
+#include <asm/socket.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#ifndef SO_RCVTIMEO_NEW
+#define SO_RCVTIMEO_NEW 66
+#define SO_SNDTIMEO_NEW 67
+#endif
+#define OPT_MAX 64
+/* When the kernel's tick cannot be found out: the usual one. */
+#define TICK_US_DEFAULT 4000
+
+/* ---- timeouts of calls --------------------------------------------------------------------------------------------------------
+ */
+
+/* The kernel keeps these timeouts in ticks; their length shows in what getsockopt() gives back for the shortest one. */
+static usec_t tick_us(void)
+{
+	static _Atomic usec_t tick;
+	struct timeval tv = {.tv_usec = 1};
+	socklen_t len = sizeof(tv);
+	int fd;
+
+	if (atomic_load(&tick))
+		return atomic_load(&tick);
+	fd = rt.real->socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || rt.real->setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
+	    rt.real->getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) || tv.tv_usec <= 0)
+		tv.tv_usec = TICK_US_DEFAULT;
+	if (fd >= 0)
+		rt.real->close(fd);
+	atomic_store(&tick, (usec_t)tv.tv_usec);
+	return (usec_t)tv.tv_usec;
+}
+
+/* The field for an option of this kind; NULL: it is not one. */
+static _Atomic usec_t *timeout_field(struct sock *s, int level, int name)
+{
+	if (level != SOL_SOCKET)
+		return NULL;
+	if (name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW)
+		return &s->rcvtimeo;
+	if (name == SO_SNDTIMEO || name == SO_SNDTIMEO_NEW)
+		return &s->sndtimeo;
+	return NULL;
+}
+
+static int timeout_set(_Atomic usec_t *field, const void *val, socklen_t len)
+{
+	usec_t tick = tick_us();
+	struct timeval tv;
+
+	if (len < sizeof(tv))
+		return -EINVAL;
+	memcpy(&tv, val, sizeof(tv));
+	if (tv.tv_usec < 0 || tv.tv_usec >= 1000000)
+		return -EDOM;
+	/* Negative: the call gives up at once.  One microsecond is not a multiple of the tick and reads back as 0, as it does on
+	 * Linux. */
+	if (tv.tv_sec < 0)
+		atomic_store(field, 1);
+	else if (tv.tv_sec > INT32_MAX)
+		atomic_store(field, 0);
+	else
+		atomic_store(field, (usec_t)tv.tv_sec * 1000000 + ((usec_t)tv.tv_usec + tick - 1) / tick * tick);
+	return 0;
+}
+
+/* Copy an answer out as sock_getsockopt() of the kernel does: cut to *len. */
+static int answer(const void *src, socklen_t size, void *val, socklen_t *len)
+{
+	if ((int)*len < 0)
+		return -EINVAL;
+	if (*len > size)
+		*len = size;
+	memcpy(val, src, *len);
+	return 0;
+}
+
+static int timeout_get(const _Atomic usec_t *field, void *val, socklen_t *len)
+{
+	usec_t us = atomic_load(field), tick = tick_us();
+	struct timeval tv = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000 / tick * tick)};
+
+	return answer(&tv, sizeof(tv), val, len);
+}
+
+/* ---- set ----------------------------------------------------------------------------------------------------------------------
+ */
+
+static int engine_set(unsigned stack, struct conn *c, const struct early_opt *o, const void *val)
+{
+	struct stack *st = rt.stacks[stack];
+	usec_t now;
+	int rc;
+
+	if (!stack_enter(st, &now))
+		return -EAGAIN;
+	rc = engine_setsockopt(st->engine, c, o->level, o->name, val, o->len, now);
+	stack_leave(st, now);
+	return rc;
+}
+
+/* In all connections that the socket has. */
+static int engine_set_all(struct sock *s, const struct early_opt *o, const void *val)
+{
+	struct spread *sp = atomic_load(&s->spread);
+	struct conn *own = atomic_load(&s->conn);
+	int rc = own ? engine_set(atomic_load(&s->stack), own, o, val) : -EBADF;
+
+	for (unsigned i = 0; sp && !rc && i < rt.nstacks; i++)
+		if (sp->conn[i] && sp->conn[i] != own)
+			rc = engine_set(i, sp->conn[i], o, val);
+	return rc;
+}
+
+/* The call needs it at each receive: keep what the engine made of it. */
+static void note_rcvlowat(struct sock *s)
+{
+	struct stack *st = rt.stacks[atomic_load(&s->stack)];
+	int lowat = 1;
+	socklen_t len = sizeof(lowat);
+	usec_t now;
+
+	if (!stack_enter(st, &now))
+		return;
+	if (!engine_getsockopt(st->engine, s->conn, SOL_SOCKET, SO_RCVLOWAT, &lowat, &len, now))
+		atomic_store(&s->rcvlowat, (uint32_t)lowat);
+	stack_leave(st, now);
+}
+
+static int v6only_set(struct sock *s, const void *val, socklen_t len)
+{
+	struct endpoint local;
+	int on;
+
+	if (len < sizeof(on))
+		return -EINVAL;
+	memcpy(&on, val, sizeof(on));
+	/* Too late once it has a port (ipv6(7)). */
+	if (!engine_sockname(s->conn, &local) && local.port)
+		return -EINVAL;
+	s->v6only = on != 0;
+	return 0;
+}
+
+int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, socklen_t len)
+{
+	const struct early_opt o = {.level = level, .name = name, .len = len};
+	_Atomic usec_t *timeout = timeout_field(s, level, name);
+	int rc;
+
+	if ((int)len < 0)
+		return -EINVAL;
+	if (!val && len)
+		return -EFAULT;
+	if (timeout)
+		return timeout_set(timeout, val, len);
+	if (level == IPPROTO_IPV6 && s->family != AF_INET6)
+		return -ENOPROTOOPT;
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
+		return v6only_set(s, val, len);
+	rc = engine_set_all(s, &o, val);
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT && !rc)
+		note_rcvlowat(s);
+	if (rc != -ENOPROTOOPT || fd < 0)
+		return rc;
+	atomic_store(&s->dirty, true);
+	return rt.real->setsockopt(fd, level, name, val, len) ? -errno : 0;
+}
+
+int sock_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len)
+{
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return err;
+	stack_leave(st, now);
+	return sockopt_set(sock_of(r), r->fd, level, name, val, len);
+}
+
+/* ---- get ----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Options of the descriptor rather than of the connection: true if it is one, *value filled in. Inside the stack. */
+static bool own_option(struct sock *s, int level, int name, int *value)
+{
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->family == AF_INET6) {
+		*value = s->v6only;
+		return true;
+	}
+	if (level != SOL_SOCKET)
+		return false;
+	switch (name) {
+	case SO_TYPE:
+		*value = SOCK_STREAM;
+		return true;
+	case SO_DOMAIN:
+		*value = s->family;
+		return true;
+	case SO_PROTOCOL:
+		*value = IPPROTO_TCP;
+		return true;
+	case SO_ACCEPTCONN:
+		*value = engine_state(s->conn) == TCP_LISTEN;
+		return true;
+	case SO_ERROR:
+		*value = engine_error(s->conn);
+		return true;
+	default:
+		return false;
+	}
+}
+
+int sock_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
+{
+	struct sock *s = sock_of(r);
+	_Atomic usec_t *timeout = timeout_field(s, level, name);
+	int rc, value;
+	bool own;
+	usec_t now;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = !len || (!val && *len) ? -EFAULT : -ENOPROTOOPT;
+	own = own_option(s, level, name, &value);
+	if (rc == -ENOPROTOOPT && !own && !timeout && (level != IPPROTO_IPV6 || s->family == AF_INET6))
+		rc = engine_getsockopt(st->engine, s->conn, level, name, val, len, now);
+	stack_leave(st, now);
+	if (rc != -ENOPROTOOPT)
+		return rc;
+	if (timeout)
+		return timeout_get(timeout, val, len);
+	if (own)
+		return answer(&value, sizeof(value), val, len);
+	return rt.real->getsockopt(r->fd, level, name, val, len) ? -errno : 0;
+}
+
+/* ---- the options that a successor inherits ------------------------------------------------------------------------------------
+ */
+
+static const struct {
+	int level, name;
+	bool doubled; /* set doubles what get gives (socket(7)) */
+} inherited[] = {
+    {SOL_SOCKET, SO_REUSEADDR, false},
+    {SOL_SOCKET, SO_REUSEPORT, false},
+    {SOL_SOCKET, SO_KEEPALIVE, false},
+    {SOL_SOCKET, SO_LINGER, false},
+    {SOL_SOCKET, SO_RCVBUF, true},
+    {SOL_SOCKET, SO_SNDBUF, true},
+    {SOL_SOCKET, SO_RCVLOWAT, false},
+    {SOL_SOCKET, SO_OOBINLINE, false},
+    {IPPROTO_TCP, TCP_NODELAY, false},
+    {IPPROTO_TCP, TCP_CORK, false},
+    {IPPROTO_TCP, TCP_KEEPIDLE, false},
+    {IPPROTO_TCP, TCP_KEEPINTVL, false},
+    {IPPROTO_TCP, TCP_KEEPCNT, false},
+    {IPPROTO_TCP, TCP_SYNCNT, false},
+    {IPPROTO_TCP, TCP_LINGER2, false},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, false},
+    {IPPROTO_TCP, TCP_MAXSEG, false},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
+    {IPPROTO_TCP, TCP_CONGESTION, false},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, false},
+    {IPPROTO_IP, IP_TOS, false},
+    {IPPROTO_IP, IP_TTL, false},
+};
+#define NINHERITED (sizeof(inherited) / sizeof(inherited[0]))
+
+struct opt_value {
+	socklen_t len; /* 0: not known */
+	unsigned char val[OPT_MAX];
+};
+
+static void read_options(struct stack *st, struct conn *c, struct opt_value *v)
+{
+	usec_t now;
+
+	memset(v, 0, sizeof(*v) * NINHERITED);
+	if (!stack_enter(st, &now))
+		return;
+	for (unsigned i = 0; i < NINHERITED; i++) {
+		v[i].len = OPT_MAX;
+		if (engine_getsockopt(st->engine, c, inherited[i].level, inherited[i].name, v[i].val, &v[i].len, now))
+			v[i].len = 0;
+	}
+	stack_leave(st, now);
+}
+
+void sockopt_copy(struct stack *from, struct conn *c, struct stack *to, struct conn *d)
+{
+	struct opt_value have[NINHERITED], want[NINHERITED];
+	usec_t now;
+	int n;
+
+	read_options(from, c, want);
+	read_options(to, d, have);
+	if (!stack_enter(to, &now))
+		return;
+	for (unsigned i = 0; i < NINHERITED; i++) {
+		/* Setting a buffer to its default would switch its tuning off: only what differs was set by the user. */
+		if (!want[i].len || (want[i].len == have[i].len && !memcmp(want[i].val, have[i].val, want[i].len)))
+			continue;
+		if (inherited[i].doubled) {
+			memcpy(&n, want[i].val, sizeof(n));
+			n /= 2;
+			memcpy(want[i].val, &n, sizeof(n));
+		}
+		engine_setsockopt(to->engine, d, inherited[i].level, inherited[i].name, want[i].val, want[i].len, now);
+	}
+	stack_leave(to, now);
+}
+
+/* ---- ioctl --------------------------------------------------------------------------------------------------------------------
+ */
+
+/* The requests about a connection's queues; -ENOTTY: it is another one. Inside the stack. */
+static int queue_ioctl(struct conn *c, unsigned long request, int *value)
+{
+	if (request != FIONREAD && request != SIOCOUTQ && request != SIOCOUTQNSD && request != SIOCATMARK)
+		return -ENOTTY;
+	/* tcp_ioctl(): a listener has no queues. */
+	if (request != SIOCATMARK && engine_state(c) == TCP_LISTEN)
+		return -EINVAL;
+	if (request == FIONREAD)
+		*value = (int)engine_inq(c);
+	else if (request == SIOCOUTQ)
+		*value = (int)engine_outq(c);
+	else if (request == SIOCOUTQNSD)
+		*value = (int)engine_outq_unsent(c);
+	else
+		*value = engine_at_mark(c);
+	return 0;
+}
+
+int sock_ioctl(const struct fdref *r, unsigned long request, void *arg)
+{
+	struct sock *s = sock_of(r);
+	int rc, value = 0;
+	usec_t now;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = queue_ioctl(s->conn, request, &value);
+	stack_leave(st, now);
+	if (rc != -ENOTTY) {
+		if (!rc && !arg)
+			return -EFAULT;
+		if (!rc)
+			memcpy(arg, &value, sizeof(value));
+		return rc;
+	}
+	if (request == FIONBIO || request == FIOASYNC) {
+		if (!arg)
+			return -EFAULT;
+		memcpy(&value, arg, sizeof(value));
+		atomic_store(request == FIONBIO ? &s->nonblock : &s->async, value != 0);
+		return 0;
+	}
+	return rt.real->ioctl(r->fd, request, arg) ? -errno : 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * thread.c - what the core knows of each thread: its record, its eventfd, and how it is woken.
+ */
+#include "shim/runtime.h"
+#include "shim/wait.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Microseconds of spinning that a new thread begins with. */
+#define SPIN_START_US 50
+
+/* One pointer of static TLS: cheap to reach, small enough for a library loaded with dlopen(). */
+static __thread struct thread *self __attribute__((tls_model("initial-exec")));
+static pthread_key_t exit_key;
+static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
+static _Atomic unsigned next_home;
+/* Eventfds by index of the record, plus one; 0: none.  Private to the process, as descriptors are. */
+static _Atomic int fds[THREADS_MAX];
+
+uint32_t lock_tid(void)
+{
+	struct thread *t = self;
+
+	return t ? t->tid : (uint32_t)rt.real->syscall(SYS_gettid);
+}
+
+/* The thread ends: its record goes to the next one. */
+static void thread_exit(void *arg)
+{
+	struct thread *t = arg;
+
+	self = NULL;
+	if (t->scratch)
+		munmap(t->scratch, t->scratch_size);
+	arena_put(t);
+}
+
+static void make_exit_key(void)
+{
+	pthread_key_create(&exit_key, thread_exit);
+}
+
+static struct thread *thread_make(void)
+{
+	struct thread *t;
+
+	/* More threads than the kernel itself allows would have to live at once. */
+	while (!(t = arena_get(SLAB_THREAD)))
+		sched_yield();
+	t->pid = getpid();
+	t->tid = (uint32_t)rt.real->syscall(SYS_gettid);
+	t->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) % (rt.nstacks ? rt.nstacks : 1);
+	t->watch.kind = WATCH_THREAD;
+	t->watch.thread = t;
+	t->spin_us = SPIN_START_US;
+	return t;
+}
+
+struct thread *thread_self(void)
+{
+	if (__builtin_expect(!self, 0)) {
+		struct thread *t = thread_make();
+
+		pthread_once(&exit_key_once, make_exit_key);
+		pthread_setspecific(exit_key, t);
+		self = t;
+	}
+	return self;
+}
+
+void thread_forget(void)
+{
+	memset(fds, 0, sizeof(fds[0]) * arena_count(SLAB_THREAD));
+	if (!self)
+		return;
+	self = NULL;
+	pthread_setspecific(exit_key, NULL);
+}
+
+int thread_fd(struct thread *t)
+{
+	int fd = atomic_load_explicit(&fds[t->obj.index], memory_order_acquire) - 1;
+
+	if (fd >= 0)
+		return fd;
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	fd = rt.thin->fd_private(fd);
+	if (fd >= 0)
+		atomic_store_explicit(&fds[t->obj.index], fd + 1, memory_order_release);
+	return fd;
+}
+
+void thread_drain(struct thread *t)
+{
+	uint64_t n;
+
+	(void)!rt.real->read(thread_fd(t), &n, sizeof(n));
+}
+
+static void ring(struct thread *t)
+{
+	static const uint64_t one = 1;
+	int fd = atomic_load_explicit(&fds[t->obj.index], memory_order_acquire) - 1;
+
+	if (fd >= 0)
+		(void)!rt.real->write(fd, &one, sizeof(one));
+}
+
+bool thread_wake(struct thread *t)
+{
+	struct thread *me;
+
+	if (!atomic_exchange(&t->sleeping, 0))
+		return false;
+	me = self;
+	if (me && me->stacks_held && me->nwakes < THREAD_WAKES_MAX)
+		me->wakes[me->nwakes++] = t;
+	else
+		ring(t);
+	return true;
+}
+
+void thread_flush_wakes(struct thread *t)
+{
+	while (t->nwakes)
+		ring(t->wakes[--t->nwakes]);
+}

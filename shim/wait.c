@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wait.c - pollables, and the three stages of a wait: drive and look, spin while that has paid off lately, sleep in one kernel
+ * call.
+ */
+#include "shim/wait.h"
+#include "shim/epoll.h"
+#include "shim/runtime.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+#define SPIN_MAX_US 100u
+/* An event that comes so soon after the wait began would have been worth spinning for. */
+#define SPIN_WORTH_US 300u
+#define SPIN_LEAST_US 5u
+/* Somebody else may need this core to bring about what we spin for. */
+#define SPIN_YIELD_US 20u
+#define NAP_MIN_US 50u
+#define NAP_MAX_US 1000u
+
+void pollable_add(struct pollable *p, struct watch *w)
+{
+	lock_take(&p->lock);
+	if (!p->watches.next)
+		list_init(&p->watches);
+	if (w->exclusive)
+		list_add_tail(&p->watches, &w->at);
+	else
+		list_add_head(&p->watches, &w->at);
+	w->on = p;
+	atomic_fetch_add(&p->nwatches, 1);
+	lock_drop(&p->lock);
+}
+
+void pollable_remove(struct watch *w)
+{
+	struct pollable *p = w->on;
+
+	if (!p)
+		return;
+	lock_take(&p->lock);
+	list_del(&w->at);
+	w->on = NULL;
+	atomic_fetch_sub(&p->nwatches, 1);
+	lock_drop(&p->lock);
+}
+
+bool pollable_notify(struct pollable *p, uint32_t events)
+{
+	bool woke = false, served = false, one;
+
+	/* Read-modify-write: either this sees the watch, or who added it sees what made the event. */
+	if (!atomic_fetch_add(&p->nwatches, 0))
+		return false;
+	lock_take(&p->lock);
+	if (p->watches.next)
+		list_each (at, &p->watches) {
+			struct watch *w = container_of(at, struct watch, at);
+
+			if (!(events & (w->mask | EPOLLERR | EPOLLHUP)) || (w->exclusive && served))
+				continue;
+			one = w->kind == WATCH_THREAD ? thread_wake(w->thread) : member_event(w, events);
+			woke |= one;
+			served |= one && w->exclusive;
+		}
+	lock_drop(&p->lock);
+	return woke;
+}
+
+usec_t wait_deadline(const struct timespec *timeout)
+{
+	usec_t now = io_now(), us;
+
+	if (!timeout || timeout->tv_sec > INT32_MAX)
+		return USEC_NEVER;
+	us = (usec_t)timeout->tv_sec * 1000000 + (timeout->tv_nsec + 999) / 1000;
+	return now + us;
+}
+
+/* Look, and ask the kernel when its turn has come. */
+static bool look(struct waiting *w, usec_t now)
+{
+	if (w->ready(w))
+		return true;
+	if (!w->ask_kernel || now - w->kernel_asked < KERNEL_ASK_US)
+		return false;
+	w->kernel_asked = now;
+	return w->ask_kernel(w);
+}
+
+/* Spin for up to us microseconds, not past the deadline; true if it was worth it. */
+static bool spin(struct waiting *w, usec_t start, unsigned us)
+{
+	usec_t now = io_now(), yielded = now;
+
+	while (now - start < us && now < w->deadline) {
+		stacks_drive(false);
+		if (look(w, now))
+			return true;
+		__builtin_ia32_pause();
+		now = io_now();
+		if (now - yielded > SPIN_YIELD_US) {
+			sched_yield();
+			yielded = now;
+		}
+	}
+	return false;
+}
+
+static unsigned spin_budget(const struct thread *t)
+{
+	if (rt.cfg->spin_us >= 0)
+		return (unsigned)rt.cfg->spin_us;
+	return t->spin_us < SPIN_LEAST_US ? 0 : t->spin_us;
+}
+
+/* Learn from a wait that ended after us microseconds: how long would have been worth spinning? */
+static void spin_learn(struct thread *t, usec_t us, bool while_spinning)
+{
+	if (while_spinning || us < SPIN_MAX_US)
+		t->spin_us = us * 2 + 20 > t->spin_us ? us * 2 + 20 : t->spin_us;
+	else if (t->spin_us >= SPIN_LEAST_US)
+		t->spin_us /= 2;
+	else if (us < SPIN_WORTH_US)
+		t->spin_us = SPIN_MAX_US / 4;
+	if (t->spin_us > SPIN_MAX_US)
+		t->spin_us = SPIN_MAX_US;
+}
+
+/*
+ * Would the kernel have restarted the call after the handler that just ran (signal(7))?  Which handler it was cannot be known any
+ * more; but programs install all theirs one way or all the other.  Handlers for faults don't count.
+ */
+static bool handlers_restart(void)
+{
+	struct sigaction sa;
+	bool restart = true;
+
+	for (int sig = 1; sig < NSIG; sig++) {
+		if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGABRT || sig == SIGTRAP)
+			continue;
+		if (sigaction(sig, NULL, &sa) || sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN)
+			continue;
+		restart &= (sa.sa_flags & SA_RESTART) != 0;
+	}
+	return restart;
+}
+
+/* Add the receive interrupts of all stacks; false if a port has none or it can't be armed: nap then. */
+static bool arm_ports(struct pollfd *fds, nfds_t *n)
+{
+	bool all = rt.info.has_interrupt;
+
+	for (unsigned i = 0; all && i < rt.nstacks; i++) {
+		int fd = port_wait_fd(rt.port, i);
+
+		all = fd >= 0 && port_wait_arm(rt.port, i);
+		if (all)
+			fds[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	return all;
+}
+
+static void disarm_ports(void)
+{
+	for (unsigned i = 0; rt.info.has_interrupt && i < rt.nstacks; i++)
+		port_wait_disarm(rt.port, i);
+}
+
+static int ppoll_until(struct pollfd *fds, nfds_t n, usec_t until, const sigset_t *mask)
+{
+	usec_t now = io_now(), left = until > now ? until - now : 0;
+	struct timespec ts = {.tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000) * 1000};
+	int rc = rt.real->ppoll(fds, n, until == USEC_NEVER ? NULL : &ts, mask);
+
+	return rc < 0 ? -errno : rc;
+}
+
+/* What one stay in the kernel is made of. */
+struct sleep {
+	struct waiting *w;
+	struct thread *t;
+	struct pollfd *fds;
+	const sigset_t *mask; /* to be in force while asleep, and only then */
+	bool watching;
+	unsigned nap_us;
+};
+
+static bool caller_fds_ready(const struct waiting *w)
+{
+	for (nfds_t i = 0; i < w->nfds; i++)
+		if (w->fds[i].fd >= 0 && w->fds[i].revents)
+			return true;
+	return false;
+}
+
+/* When a watcher must wake by itself; published for those who bring a deadline forward. */
+static usec_t watch_time(struct sleep *s, bool interrupts)
+{
+	usec_t until, nap = io_now() + s->nap_us;
+
+	atomic_store(&rt.watch_until, USEC_NEVER);
+	until = stacks_deadline();
+	if (s->w->deadline < until)
+		until = s->w->deadline;
+	if (!interrupts && nap < until)
+		until = nap;
+	atomic_store(&rt.watch_until, until);
+	return until;
+}
+
+/* Sleep once: > 0 if the caller's descriptors have something, 0 to look again, -EINTR. */
+static int sleep_once(struct sleep *s)
+{
+	nfds_t n = s->w->nfds;
+	usec_t until = s->w->deadline;
+	bool interrupts = false;
+	int rc;
+
+	s->fds[n++] = (struct pollfd){.fd = thread_fd(s->t), .events = POLLIN};
+	atomic_exchange(&s->t->sleeping, 1);
+	if (s->watching)
+		interrupts = arm_ports(s->fds, &n);
+	stacks_drive(true);
+	if (s->w->ready(s->w)) {
+		rc = 0;
+	} else {
+		if (s->watching)
+			until = watch_time(s, interrupts);
+		rc = ppoll_until(s->fds, n, until, s->mask);
+		if (s->watching)
+			atomic_store(&rt.watch_until, 0);
+	}
+	if (!atomic_exchange(&s->t->sleeping, 0))
+		thread_drain(s->t);
+	if (s->watching)
+		disarm_ports();
+	if (rc <= 0)
+		return rc;
+	return caller_fds_ready(s->w);
+}
+
+/* Sleep until there is something. */
+static int sleep_for(struct sleep *s)
+{
+	struct waiting *w = s->w;
+	uint64_t frames;
+	int rc;
+
+	for (;;) {
+		if (!s->watching)
+			s->watching = watch_take(s->t);
+		frames = stacks_frames();
+		rc = sleep_once(s);
+		if (rc > 0)
+			return 1;
+		stacks_drive(false);
+		if (w->ready(w))
+			return 1;
+		if (rc == -EINTR && !(w->restart && handlers_restart()))
+			return -EINTR;
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+		if (io_now() >= w->deadline)
+			return 0;
+		s->nap_us = stacks_frames() != frames ? NAP_MIN_US : s->nap_us * 2;
+		if (s->nap_us > NAP_MAX_US)
+			s->nap_us = NAP_MAX_US;
+	}
+}
+
+/*
+ * The third stage.  All signals are blocked but in the kernel wait itself: one that arrives between two naps must end the next
+ * one.
+ */
+static int sleep_stage(struct waiting *w, struct thread *t)
+{
+	struct pollfd own[WAIT_EXTRA_FDS];
+	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .nap_us = NAP_MIN_US};
+	sigset_t all, before;
+	int rc = thread_fd(t);
+
+	if (rc < 0)
+		return rc;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	s.mask = w->sigmask ? w->sigmask : &before;
+	rc = w->enroll(w, t);
+	if (!rc)
+		rc = sleep_for(&s);
+	w->resign(w);
+	if (s.watching)
+		watch_drop(t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+int wait_for(struct waiting *w)
+{
+	struct thread *t = thread_self();
+	usec_t start = io_now();
+	bool spun;
+	int rc;
+
+	stacks_drive(false);
+	if (look(w, start))
+		return 1;
+	spun = spin(w, start, spin_budget(t));
+	if (spun) {
+		spin_learn(t, io_now() - start, true);
+		return 1;
+	}
+	if (io_now() >= w->deadline)
+		return 0;
+	rc = sleep_stage(w, t);
+	spin_learn(t, rc == 1 ? io_now() - start : USEC_NEVER, false);
+	return rc;
+}

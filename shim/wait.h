@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wait.h - who waits for what, and how a thread sleeps without missing its wake-up.
+ *
+ * A pollable is what can be waited for: it is embedded in every socket and epoll set.  A watch ties it to who is told: a thread
+ * (blocked in a call, in poll() or in epoll_wait()), or a member of an epoll set.
+ *
+ * The protocol.  Sleeper: put the watch on the pollable, set `sleeping`, drive and look once more, sleep.  Waker: make it ready,
+ * look at the watches, exchange `sleeping`, and only if it was set write the eventfd.  Each step of one side and its counterpart
+ * of the other are read-modify-writes of the same word (pollable.nwatches, thread.sleeping), so that one of the two always sees
+ * the other.
+ */
+#ifndef SHIM_WAIT_H
+#define SHIM_WAIT_H
+
+#include "engine/engine.h"
+#include "engine/list.h"
+#include "shim/arena.h"
+#include "shim/lock.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/types.h>
+
+struct thread;
+struct pollable;
+
+enum watch_kind { WATCH_THREAD, WATCH_MEMBER };
+
+/* Protected by the lock of the pollable it is on. */
+struct watch {
+	struct object obj;
+	struct list at;	     /* on pollable.watches */
+	struct pollable *on; /* NULL: on none */
+	enum watch_kind kind;
+	bool exclusive;	       /* of several exclusive ones only the first that has somebody sleeping is told */
+	uint32_t mask;	       /* EPOLL* of interest; EPOLLERR and EPOLLHUP always are */
+	struct thread *thread; /* WATCH_THREAD */
+};
+
+struct pollable {
+	struct lock lock;
+	_Atomic uint32_t nwatches;
+	struct list watches; /* exclusive ones last; linked on first use */
+};
+
+/* Put a watch on a pollable (w->kind, mask, thread, exclusive filled in).  From then on events reach it: look at the level after
+ * this. */
+void pollable_add(struct pollable *p, struct watch *w);
+/* Take it off; nobody tells it anything any more when this returns.  Harmless if it is on none. */
+void pollable_remove(struct watch *w);
+/* Something happened: tell those who are interested in any of these events.  True if an exclusive watcher, or any sleeper, was
+ * woken. */
+bool pollable_notify(struct pollable *p, uint32_t events);
+
+#define THREAD_WAKES_MAX 32
+
+/*
+ * What the core keeps of a thread, in the arena so that a waker finds it.  Its eventfd belongs to the record's index and stays
+ * when the thread ends, for the next one: a late waker never writes into another file.
+ */
+struct thread {
+	struct object obj;
+	_Atomic uint32_t sleeping; /* exchange to 0 before writing the eventfd */
+	pid_t pid;		   /* of the thread's process: its eventfd is in that process's private table */
+	uint32_t tid;
+	unsigned home;	      /* the stack on which it opens connections */
+	unsigned stacks_held; /* stack locks this thread holds */
+	unsigned nwakes;      /* wake-ups put off until the stack lock is released */
+	struct thread *wakes[THREAD_WAKES_MAX];
+	struct watch watch; /* for a call that waits for one socket */
+	bool watch_busy;    /* in use: a signal handler waits meanwhile */
+	unsigned spin_us;   /* what adaptive spinning has learnt: how long is worth it */
+	usec_t poll_asked;  /* when poll() last asked the kernel in vain; 0: it had something */
+	void *scratch;	    /* the thread's own memory, for poll() of many descriptors */
+	size_t scratch_size;
+	bool scratch_busy;
+};
+
+#define THREADS_MAX (1u << 18)
+
+/* This thread's record, made at its first use; never NULL. */
+struct thread *thread_self(void);
+/* The record of the calling thread is the parent's: forget it (in the child of a fork). */
+void thread_forget(void);
+/* The eventfd that wakes it, made at the first use; -errno when there is no descriptor left. */
+int thread_fd(struct thread *t);
+/* Read its eventfd empty. */
+void thread_drain(struct thread *t);
+/* Wake it if it sleeps; true if it did.  Under a stack lock the system call is put off until the lock is released. */
+bool thread_wake(struct thread *t);
+/* Do the wake-ups that were put off. */
+void thread_flush_wakes(struct thread *t);
+
+/* One wait of a thread for something that the engine, the kernel or both will bring about. */
+struct waiting {
+	/* Is there something?  Called often, without locks, without system calls. */
+	bool (*ready)(struct waiting *w);
+	/* Ask the kernel without blocking; NULL: nothing of the kernel's is waited for. */
+	bool (*ask_kernel)(struct waiting *w);
+	/* Put watches on what is waited for, and take them off again.  0 or -errno. */
+	int (*enroll)(struct waiting *w, struct thread *t);
+	void (*resign)(struct waiting *w);
+	struct pollfd *fds; /* kernel descriptors to sleep on, with room for WAIT_EXTRA_FDS more behind them; NULL with nfds 0 */
+	nfds_t nfds;
+	usec_t deadline; /* of io_now(); USEC_NEVER */
+	const sigset_t *sigmask;
+	bool restart;	     /* handlers with SA_RESTART don't end it */
+	usec_t kernel_asked; /* when it was last asked: it is again after KERNEL_ASK_US */
+};
+
+/* The thread's own eventfd, and one receive interrupt per stack. */
+#define WAIT_EXTRA_FDS 17
+/* While the engine has plenty to say, the kernel is asked this often. */
+#define KERNEL_ASK_US 50
+
+/* Drive, spin, sleep until there is something: 1; 0 at the deadline; -EINTR; -EMFILE and the like when it cannot sleep. */
+int wait_for(struct waiting *w);
+/* Deadline of a relative timeout (NULL: never); saturates. */
+usec_t wait_deadline(const struct timespec *timeout);
+
+#endif
