@@ -4,8 +4,9 @@
  *
  *   rawport DEV_A DEV_B [size=1514] [mtu=1500] [seconds=2] [huge=auto|yes|no] [rtt]
  *
- * One way: one process sends frames of that size as fast as the port takes them, the other counts and prints.  rtt: one frame goes
- * to and fro.  Example: rawport net_memif0,role=server,socket=/tmp/r.sock net_memif0,role=client,socket=/tmp/r.sock size=9014 mtu=9000
+ * One way: one process sends frames of that size as fast as the port takes them, the other counts and prints.  rtt: one frame
+ * goes to and fro.  Example: rawport net_memif0,role=server,socket=/tmp/r.sock net_memif0,role=client,socket=/tmp/r.sock
+ * size=9014 mtu=9000
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * clock.c - io_now(): the TSC in microseconds by one multiplication.  EAL rounds its own measurement of the TSC to 10 MHz, up to 0.2 %
- * off; here it is measured against CLOCK_MONOTONIC_RAW over the time that EAL's start takes.  Where the TSC does not run at a
- * constant rate in all power states, CLOCK_MONOTONIC serves.
+ * clock.c - io_now(): the TSC in microseconds by one multiplication.  EAL rounds its own measurement of the TSC to 10 MHz, up to
+ * 0.2 % off; here it is measured against CLOCK_MONOTONIC_RAW over the time that EAL's start takes.  Where the TSC does not run at
+ * a constant rate in all power states, CLOCK_MONOTONIC serves.
  */
 #include <cpuid.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@
 
 static struct {
 	uint64_t tsc0, ns0; /* one moment on both clocks */
-	uint64_t mult;      /* microseconds per cycle, times 2^64; 0: the TSC is not to be used */
+	uint64_t mult;	    /* microseconds per cycle, times 2^64; 0: the TSC is not to be used */
 } cal;
 
 static uint64_t raw_ns(clockid_t id)

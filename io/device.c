@@ -23,15 +23,15 @@
 
 #define SOFTWARE .any_mtu = true, .any_mac = true
 static const struct traits known[] = {
-	{.driver = "net_memif", SOFTWARE},
-	{.driver = "net_ring", SOFTWARE},
-	{.driver = "net_null", SOFTWARE},
-	{.driver = "net_pcap", SOFTWARE},
-	{.driver = "net_af_packet", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, SOFTWARE},
-	{.driver = "net_af_xdp", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, .tx_refusals = true, SOFTWARE},
-	{.driver = "net_tap", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_FD, .no_offload = true},
-	{.driver = "net_vhost", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT, .any_mac = true},
-	{.driver = "net_virtio_user", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT},
+    {.driver = "net_memif", SOFTWARE},
+    {.driver = "net_ring", SOFTWARE},
+    {.driver = "net_null", SOFTWARE},
+    {.driver = "net_pcap", SOFTWARE},
+    {.driver = "net_af_packet", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, SOFTWARE},
+    {.driver = "net_af_xdp", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, .tx_refusals = true, SOFTWARE},
+    {.driver = "net_tap", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_FD, .no_offload = true},
+    {.driver = "net_vhost", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT, .any_mac = true},
+    {.driver = "net_virtio_user", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT},
 };
 static const struct traits hardware = {.driver = "", .wait = WAIT_INTERRUPT};
 
@@ -39,9 +39,9 @@ static const struct traits hardware = {.driver = "", .wait = WAIT_INTERRUPT};
 static const struct {
 	const char *driver, *library;
 } renamed[] = {
-	{"net_virtio_user", "net_virtio"},
-	{"net_bonding", "net_bond"},
-	{"net_tun", "net_tap"},
+    {"net_virtio_user", "net_virtio"},
+    {"net_bonding", "net_bond"},
+    {"net_tun", "net_tap"},
 };
 
 const struct traits *device_traits(const char *driver)
@@ -99,8 +99,9 @@ int device_parse(struct device *d, const char *string, struct io_error *err)
 
 	memset(d, 0, sizeof(*d));
 	if (!n || n >= sizeof(d->name) || strlen(string) >= sizeof(d->string))
-		return io_fail(err, -EINVAL, "MTCPSHIM_DEV: \"%.60s\" is no device: give a DPDK device string such as "
-					     "net_memif0,role=client,socket=/run/x.sock, a PCI address, or a kernel interface",
+		return io_fail(err, -EINVAL,
+			       "MTCPSHIM_DEV: \"%.60s\" is no device: give a DPDK device string such as "
+			       "net_memif0,role=client,socket=/run/x.sock, a PCI address, or a kernel interface",
 			       string);
 	strcpy(d->string, string);
 	memcpy(d->name, string, n);
@@ -112,8 +113,9 @@ int device_parse(struct device *d, const char *string, struct io_error *err)
 	} else if (if_nametoindex(string)) {
 		d->kind = DEVICE_KERNEL_IF;
 	} else {
-		return io_fail(err, -ENODEV, "MTCPSHIM_DEV: no kernel interface \"%.60s\" here (ip link shows those there are), and it is no "
-					     "DPDK device string or PCI address either",
+		return io_fail(err, -ENODEV,
+			       "MTCPSHIM_DEV: no kernel interface \"%.60s\" here (ip link shows those there are), and it is no "
+			       "DPDK device string or PCI address either",
 			       string);
 	}
 	return 0;
@@ -157,8 +159,8 @@ static int driver_missing(const char *driver, struct io_error *err)
 	char package[64];
 
 	package_of(driver, package, sizeof(package));
-	return io_fail(err, -ENODEV, "MTCPSHIM_DEV: the DPDK driver %s is not installed (looked in %s): apt-get install %s", driver,
-		       RTE_EAL_PMD_PATH, package);
+	return io_fail(err, -ENODEV, "MTCPSHIM_DEV: the DPDK driver %s is not installed (looked in %s): apt-get install %s",
+		       driver, RTE_EAL_PMD_PATH, package);
 }
 
 static int read_hex(const char *bdf, const char *file, unsigned *value)

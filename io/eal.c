@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * eal.c - starts DPDK's EAL inside somebody else's process: no pinned threads, no signals taken, no output, no files, no drivers but those
- * asked for, and memory that a forked child shares.  Also the memory and the lcore ids that stacks use.
+ * eal.c - starts DPDK's EAL inside somebody else's process: no pinned threads, no signals taken, no output, no files, no drivers
+ * but those asked for, and memory that a forked child shares.  Also the memory and the lcore ids that stacks use.
  *
  * Memory is always a shared mapping: with huge pages a memfd per segment list (--in-memory --single-file-segments), without them
  * one memfd (--no-huge).  EAL has one main lcore, the last id; ids 0..IO_QUEUES_MAX-1 are lent to whoever drives a stack.
@@ -58,7 +58,8 @@ static void arg(struct args *a, const char *fmt, ...)
 		a->argv[a->argc++] = at;
 }
 
-/* ---- memory: huge pages or not ------------------------------------------------------------------------------------------------- */
+/* ---- memory: huge pages or not
+ * ------------------------------------------------------------------------------------------------- */
 
 static unsigned long read_number(const char *dir, const char *file)
 {
@@ -107,16 +108,18 @@ static int choose_huge(const struct io_config *cfg, struct io_error *err)
 	if (mb >= cfg->mem_mb)
 		return 1;
 	if (cfg->huge == IO_HUGE_AUTO) {
-		io_fail(err, 0, "no huge pages: %lu MB are free, %u MB are needed; ordinary pages serve (slower; MTCPSHIM_HUGE)", mb,
-			cfg->mem_mb);
+		io_fail(err, 0, "no huge pages: %lu MB are free, %u MB are needed; ordinary pages serve (slower; MTCPSHIM_HUGE)",
+			mb, cfg->mem_mb);
 		return 0;
 	}
-	return io_fail(err, -ENOMEM, "MTCPSHIM_HUGE=yes: %lu MB of huge pages are free, %u MB are needed (MTCPSHIM_MEM): "
-				     "sysctl vm.nr_hugepages=%u",
+	return io_fail(err, -ENOMEM,
+		       "MTCPSHIM_HUGE=yes: %lu MB of huge pages are free, %u MB are needed (MTCPSHIM_MEM): "
+		       "sysctl vm.nr_hugepages=%u",
 		       mb, cfg->mem_mb, cfg->mem_mb / 2 + 1);
 }
 
-/* ---- the start itself ---------------------------------------------------------------------------------------------------------- */
+/* ---- the start itself
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* All CPUs that this process may use, as EAL's "127@(0,1,5)": nothing gets pinned. */
 static void arg_lcores(struct args *a, const cpu_set_t *cpus)
@@ -216,7 +219,8 @@ static int no_print(int level, const char *fmt, va_list ap)
 static void silence(const char *library, const char *setter)
 {
 	void *lib = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
-	void (*set)(int (*)(int, const char *, va_list)) = lib ? (void (*)(int (*)(int, const char *, va_list)))dlsym(lib, setter) : NULL;
+	void (*set)(int (*)(int, const char *, va_list)) =
+	    lib ? (void (*)(int (*)(int, const char *, va_list)))dlsym(lib, setter) : NULL;
 
 	if (set)
 		set(no_print);
@@ -230,10 +234,11 @@ static int start_failed(const struct io_config *cfg, int rc, bool huge, struct i
 
 	log_reason(reason, sizeof(reason));
 	if (rc == -ENOMEM)
-		return io_fail(err, rc, "MTCPSHIM_MEM: DPDK cannot get %u MB of %s memory (%s): ask for less, or free some", cfg->mem_mb,
-			       huge ? "huge page" : "ordinary", reason);
+		return io_fail(err, rc, "MTCPSHIM_MEM: DPDK cannot get %u MB of %s memory (%s): ask for less, or free some",
+			       cfg->mem_mb, huge ? "huge page" : "ordinary", reason);
 	if (rc == -EACCES || rc == -EPERM)
-		return io_fail(err, -EPERM, "MTCPSHIM_DEV: DPDK may not start (%s): run as root, or set MTCPSHIM_HUGE=no", reason);
+		return io_fail(err, -EPERM, "MTCPSHIM_DEV: DPDK may not start (%s): run as root, or set MTCPSHIM_HUGE=no",
+			       reason);
 	return io_fail(err, rc ? rc : -EIO, "MTCPSHIM_DEV: DPDK does not start: %s", reason[0] ? reason : strerror(-rc));
 }
 
@@ -262,7 +267,8 @@ int io_start(const struct io_config *cfg, struct io_error *err)
 	arg(&args, "-m");
 	arg(&args, "%u", cfg->mem_mb);
 	arg(&args, "%s", huge ? "--in-memory" : "--no-huge");
-	arg(&args, "%s", huge ? "--single-file-segments" : "--no-shconf");
+	arg(&args, "--single-file-segments");
+	arg(&args, "--no-shconf");
 	started = true;
 	rc = run_eal(&args, &cpus);
 	if (rc)

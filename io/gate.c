@@ -3,8 +3,9 @@
  * gate.c - the control side of a port's gate (the bursts' side is in port.c): wait until no burst is under way, with or without
  * letting new ones in.
  *
- * A burst stores "busy", then reads "open"; the control side stores "open", then reads "busy".  Each must see the other's store, which needs a full
- * fence on both sides, or membarrier(2) on the rare side and nothing but the compiler's good behaviour on the frequent one.
+ * A burst stores "busy", then reads "open"; the control side stores "open", then reads "busy".  Each must see the other's store,
+ * which needs a full fence on both sides, or membarrier(2) on the rare side and nothing but the compiler's good behaviour on the
+ * frequent one.
  */
 #include <errno.h>
 #include <linux/membarrier.h>

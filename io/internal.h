@@ -40,21 +40,21 @@ void log_stderr_give(void);
 
 enum device_kind { DEVICE_VIRTUAL, DEVICE_PCI, DEVICE_KERNEL_IF };
 
-#define DEVICE_STRING_MAX 512    /* with what is added to it */
-#define DEVICE_STRING_GIVEN 400  /* as the user may give it */
+#define DEVICE_STRING_MAX 512	/* with what is added to it */
+#define DEVICE_STRING_GIVEN 400 /* as the user may give it */
 
 struct device {
 	enum device_kind kind;
 	char string[DEVICE_STRING_GIVEN]; /* as given */
-	char name[64];                    /* "net_memif0", "0000:03:00.0", "veth0": the string up to the first comma */
-	char driver[32];                  /* "net_memif"; for a kernel interface and for PCI empty */
+	char name[64];			  /* "net_memif0", "0000:03:00.0", "veth0": the string up to the first comma */
+	char driver[32];		  /* "net_memif"; for a kernel interface and for PCI empty */
 };
 
 /* How packets of a driver can be waited for. */
 enum wait_kind {
-	WAIT_NONE,      /* not at all */
-	WAIT_SOCKET,    /* the driver's own packet socket, found after it was opened */
-	WAIT_FD,        /* ethdev gives a descriptor that is readable while packets wait */
+	WAIT_NONE,	/* not at all */
+	WAIT_SOCKET,	/* the driver's own packet socket, found after it was opened */
+	WAIT_FD,	/* ethdev gives a descriptor that is readable while packets wait */
 	WAIT_INTERRUPT, /* ethdev gives an eventfd that must be armed */
 };
 
@@ -63,10 +63,10 @@ struct traits {
 	const char *driver;
 	enum io_doorbell doorbell;
 	enum wait_kind wait;
-	bool any_mtu;      /* carries frames of any size that fits its buffers, whatever max_rx_pktlen says */
-	bool any_mac;      /* has no address filter: a MAC needs no telling */
-	bool no_offload;   /* offloads would be done in software by the driver: the engine does that better */
-	bool tx_refusals;  /* counts frames that it left with the caller as errors */
+	bool any_mtu;	  /* carries frames of any size that fits its buffers, whatever max_rx_pktlen says */
+	bool any_mac;	  /* has no address filter: a MAC needs no telling */
+	bool no_offload;  /* offloads would be done in software by the driver: the engine does that better */
+	bool tx_refusals; /* counts frames that it left with the caller as errors */
 };
 
 /* Read a device string.  -EINVAL, -ENODEV with *err. */
@@ -92,16 +92,16 @@ bool driver_find(const char *driver, char path[DRIVER_PATH_MAX]);
 /* ---- redirected calls ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Let the loaded library whose file name begins with object call "with" where it would call symbol; returns what it called before,
- * NULL if no such call was found.  Only that library's own calls change.
+ * Let the loaded library whose file name begins with object call "with" where it would call symbol; returns what it called
+ * before, NULL if no such call was found.  Only that library's own calls change.
  */
 void *redirect_call(const char *object, const char *symbol, void *with);
 
 /* ---- ports ---------------------------------------------------------------------------------------------------------------- */
 
 struct gate_queue {
-	_Atomic uint32_t busy;   /* a burst is under way */
-	uint64_t tx_no_carrier;  /* frames dropped because nobody is connected */
+	_Atomic uint32_t busy;	/* a burst is under way */
+	uint64_t tx_no_carrier; /* frames dropped because nobody is connected */
 } __attribute__((aligned(64)));
 
 /*
@@ -110,30 +110,31 @@ struct gate_queue {
  */
 struct gate {
 	bool used;
-	bool fence;              /* no membarrier(2): bursts fence for themselves */
+	bool fence; /* no membarrier(2): bursts fence for themselves */
 	_Atomic bool open;
 	struct gate_queue q[IO_QUEUES_MAX];
 };
 
 struct memif {
 	bool used, client, started;
-	uint64_t started_us;     /* when the last connection attempt began */
-	_Atomic bool hung_up;    /* the control channel ended since then */
-	unsigned rings;          /* offered by the client so far (server) */
-	char trouble[128];       /* why there is no link */
-	struct port *next;       /* list of memif ports */
+	uint64_t started_us;  /* when the last connection attempt began */
+	_Atomic bool hung_up; /* the control channel ended since then */
+	unsigned rings;	      /* offered by the client so far (server) */
+	char trouble[128];    /* why there is no link */
+	bool explained;	      /* for this handshake it is said */
+	struct port *next;    /* list of memif ports */
 };
 
 struct waiting {
 	enum wait_kind kind;
 	int fd[IO_QUEUES_MAX];
-	void (*poke)(int);       /* TAP: tells the driver that packets may wait, instead of its signal */
+	void (*poke)(int); /* TAP: tells the driver that packets may wait, instead of its signal */
 };
 
 struct capture;
 
 struct port {
-	uint16_t id;             /* ethdev's */
+	uint16_t id; /* ethdev's */
 	struct gate gate;
 	struct waiting wait;
 	struct capture *capture;
@@ -167,6 +168,8 @@ struct kernel_if {
 };
 int kernel_if_read(const char *name, struct kernel_if *k, struct io_error *err);
 void kernel_if_af_xdp(const char *name, const struct kernel_if *k, unsigned queues, char *string);
+/* Add ring sizes for that MTU to the device string of an AF_PACKET device, unless it has its own. */
+void kernel_if_ring(const char *given, uint16_t mtu, char *string);
 void kernel_if_af_packet(const char *name, uint16_t mtu, unsigned queues, char *string);
 
 /* Descriptors: a snapshot of the sockets of one kind (AF_PACKET, AF_XDP) that this process has open. */

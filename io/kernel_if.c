@@ -7,7 +7,9 @@
  * checksums, as no wire would: switch that off there (ethtool -K veth1 tso off gso off tx off).
  */
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,26 +21,31 @@
 
 #include "internal.h"
 
+/* Frames in a ring; what their size is a multiple of; what a block's size must be a multiple of. */
 #define FRAMES 1024u
-#define BLOCK (64 * 1024u)
+#define FRAME_STEP 128u
+#define PAGE 4096u
 
-static unsigned count_rx_queues(const char *name)
+/* Ask the interface's driver (ethtool, by ioctl: /sys may show another network namespace). */
+static bool ask(int fd, struct ifreq *r, void *question)
 {
-	char path[96];
-	unsigned n = 0;
+	r->ifr_data = question;
+	return ioctl(fd, SIOCETHTOOL, r) == 0;
+}
 
-	do
-		snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-%u", name, n);
-	while (!access(path, F_OK) && ++n < IO_QUEUES_MAX);
+static unsigned count_rx_queues(int fd, struct ifreq *r)
+{
+	struct ethtool_channels c = {.cmd = ETHTOOL_GCHANNELS};
+	unsigned n = ask(fd, r, &c) ? RTE_MAX(c.combined_count, c.rx_count) : 1;
+
 	return n ? n : 1;
 }
 
-static bool has_hardware(const char *name)
+static bool has_hardware(int fd, struct ifreq *r)
 {
-	char path[96];
+	struct ethtool_drvinfo d = {.cmd = ETHTOOL_GDRVINFO};
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/device", name);
-	return !access(path, F_OK);
+	return ask(fd, r, &d) && d.bus_info[0];
 }
 
 int kernel_if_read(const char *name, struct kernel_if *k, struct io_error *err)
@@ -51,8 +58,8 @@ int kernel_if_read(const char *name, struct kernel_if *k, struct io_error *err)
 		return io_fail(err, -errno, "MTCPSHIM_DEV: %s cannot be read: %s", name, strerror(errno));
 	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
 	k->index = if_nametoindex(name);
-	k->rx_queues = count_rx_queues(name);
-	k->virtual = !has_hardware(name);
+	k->rx_queues = count_rx_queues(fd, &r);
+	k->virtual = !has_hardware(fd, &r);
 	if (ioctl(fd, SIOCGIFMTU, &r) == 0)
 		k->mtu = RTE_MIN(r.ifr_mtu, (int)UINT16_MAX);
 	if (ioctl(fd, SIOCGIFHWADDR, &r) == 0)
@@ -75,11 +82,26 @@ void kernel_if_af_xdp(const char *name, const struct kernel_if *k, unsigned queu
 		 k->virtual ? ",busy_budget=0" : "");
 }
 
-/* A ring frame holds the packet behind its header (packet_mmap: TPACKET2_HDRLEN, then the link header aligned to 16). */
+/*
+ * A frame of the ring holds the packet behind its header (packet_mmap: TPACKET2_HDRLEN, then the link header aligned to 16), and
+ * is no larger than an mbuf, or the driver refuses the mbufs.  Frames fill blocks without a gap: the driver counts on it.
+ */
+void kernel_if_ring(const char *given, uint16_t mtu, char *string)
+{
+	unsigned frame = RTE_ALIGN(mtu + FRAME_OVERHEAD + TPACKET2_HDRLEN + 2 * TPACKET_ALIGNMENT, FRAME_STEP);
+	char value[16];
+
+	snprintf(string, DEVICE_STRING_MAX, "%s", given);
+	if (device_arg(given, "framesz", value, sizeof(value)) || device_arg(given, "blocksz", value, sizeof(value)))
+		return;
+	snprintf(string, DEVICE_STRING_MAX, "%s,framesz=%u,blocksz=%u,framecnt=%u", given, frame, frame * (PAGE / FRAME_STEP),
+		 FRAMES);
+}
+
 void kernel_if_af_packet(const char *name, uint16_t mtu, unsigned queues, char *string)
 {
-	unsigned frame = RTE_ALIGN(mtu + FRAME_OVERHEAD + TPACKET2_HDRLEN + 2 * TPACKET_ALIGNMENT, 2048u);
+	char given[DEVICE_STRING_GIVEN];
 
-	snprintf(string, DEVICE_STRING_MAX, "net_af_packet0,iface=%s,qpairs=%u,framesz=%u,blocksz=%u,framecnt=%u", name, queues, frame,
-		 BLOCK / frame * frame == BLOCK ? BLOCK : RTE_MAX(BLOCK, (unsigned)RTE_ALIGN(frame, 4096u)), FRAMES);
+	snprintf(given, sizeof(given), "net_af_packet0,iface=%s,qpairs=%u", name, queues);
+	kernel_if_ring(given, mtu, string);
 }

@@ -17,11 +17,11 @@
 
 static struct {
 	pthread_mutex_t lock;
-	FILE *log, *err;       /* what rte_log() writes to; what stands in for stderr while EAL starts */
+	FILE *log, *err; /* what rte_log() writes to; what stands in for stderr while EAL starts */
 	FILE *real_stderr;
-	pthread_t taker;       /* the thread whose stderr is taken */
+	pthread_t taker; /* the thread whose stderr is taken */
 	bool verbose;
-	char first[200];       /* first error since the mark */
+	char first[200]; /* first error since the mark */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 int io_fail(struct io_error *err, int code, const char *fmt, ...)

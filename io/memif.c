@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * memif.c - what net_memif needs from outside: defaults for its device string, recovery of stale sockets, reconnection, and safety of
- * bursts against its control thread.
+ * memif.c - what net_memif needs from outside: defaults for its device string, recovery of stale sockets, reconnection, and
+ * safety of bursts against its control thread.
  *
  * The driver (DPDK 22.11) connects as a client only in dev_start, never again; and when its control channel ends it unmaps the
  * rings in EAL's interrupt thread, whoever may be reading them.  So all control happens on that thread: a tick restarts a client
- * that lost its server, and the driver's munmap() is redirected to wait for the bursts under way (it has taken its "connected" flag
- * back before, so none can start).  Its messages are watched on the way, to say why there is no link.
+ * that lost its server, and the driver's munmap() is redirected to wait for the bursts under way (it has taken its "connected"
+ * flag back before, so none can start).  Its messages are watched on the way, to say why there is no link.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,6 +22,7 @@
 
 #include <rte_alarm.h>
 #include <rte_common.h>
+#include <rte_eal.h>
 #include <rte_ethdev.h>
 
 #include "internal.h"
@@ -30,7 +31,7 @@
 #define MTU_MIN 576
 #define BUFFER_MAX UINT16_MAX
 /* Bytes of buffers in one ring: small enough to stay in cache, large enough to ride out a descheduled reader. */
-#define RING_BYTES (1024 * 1024)
+#define RING_BYTES (5 * 1024 * 1024)
 #define RING_LOG2_MIN 5
 #define RING_LOG2_MAX 10
 
@@ -40,7 +41,7 @@
 #define FIRST_LINK_US 200000
 
 /* Messages of the control channel (memif protocol version 2.0), of 128 bytes each: type, then what matters here. */
-enum { MSG_HELLO = 2, MSG_INIT = 3, MSG_ADD_RING = 5, MSG_CONNECT = 6, MSG_DISCONNECT = 8 };
+enum { MSG_HELLO = 2, MSG_INIT = 3, MSG_ADD_RING = 5, MSG_CONNECT = 6, MSG_CONNECTED = 7, MSG_DISCONNECT = 8 };
 #define MSG_SIZE 128
 #define MEMIF_VERSION 0x200
 struct message {
@@ -63,7 +64,8 @@ struct message {
 static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct port *ports;
 
-/* ---- the device string -------------------------------------------------------------------------------------------------------- */
+/* ---- the device string --------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_client(const char *string)
 {
@@ -84,9 +86,11 @@ static int check_keys(const struct device *d, struct io_error *err)
 
 		snprintf(probe, sizeof(probe), ",%.*s,", n, p);
 		if (p[n] != '=' || !strstr(keys, probe))
-			return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s has no argument \"%.*s\": it takes role=server|client, socket=PATH, id=N, "
-						     "bsize=N, rsize=N, socket-abstract=yes|no, mac=, secret=, zero-copy=yes|no",
-				       d->name, n, p);
+			return io_fail(
+			    err, -EINVAL,
+			    "MTCPSHIM_DEV: %s has no argument \"%.*s\": it takes role=server|client, socket=PATH, id=N, "
+			    "bsize=N, rsize=N, socket-abstract=yes|no, mac=, secret=, zero-copy=yes|no",
+			    d->name, n, p);
 	}
 	return 0;
 }
@@ -101,6 +105,18 @@ static int check_role(const struct device *d, struct io_error *err)
 	return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s,role=%s: the role is server or client", d->name, role);
 }
 
+/* Zero copy maps the memory's own files at the server's; those of ordinary pages the driver cannot hand out. */
+static int check_zero_copy(const struct device *d, struct io_error *err)
+{
+	char zc[8] = "no";
+
+	device_arg(d->string, "zero-copy", zc, sizeof(zc));
+	if (strcmp(zc, "yes") || rte_eal_has_hugepages())
+		return 0;
+	return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s,zero-copy=yes works with huge pages only (MTCPSHIM_HUGE): leave it out",
+		       d->name);
+}
+
 /* A buffer holds a whole frame: frames that span buffers would leave marks in descriptors that the driver never takes back. */
 static int choose_sizes(const struct device *d, char *string, uint16_t *mtu, struct io_error *err)
 {
@@ -110,7 +126,8 @@ static int choose_sizes(const struct device *d, char *string, uint16_t *mtu, str
 	if (device_arg(d->string, "bsize", text, sizeof(text))) {
 		bsize = strtoul(text, NULL, 10);
 		if (bsize < MTU_MIN + FRAME_OVERHEAD || bsize > BUFFER_MAX)
-			return io_fail(err, -EINVAL, "MTCPSHIM_DEV: %s,bsize=%s: a buffer takes one frame: %u to %u bytes, or leave bsize out",
+			return io_fail(err, -EINVAL,
+				       "MTCPSHIM_DEV: %s,bsize=%s: a buffer takes one frame: %u to %u bytes, or leave bsize out",
 				       d->name, text, MTU_MIN + FRAME_OVERHEAD, BUFFER_MAX);
 		*mtu = RTE_MIN(*mtu, bsize - FRAME_OVERHEAD);
 	} else {
@@ -125,13 +142,17 @@ static int choose_sizes(const struct device *d, char *string, uint16_t *mtu, str
 	return 0;
 }
 
-/* ---- the socket --------------------------------------------------------------------------------------------------------------- */
+/* ---- the socket ---------------------------------------------------------------------------------------------------------------
+ */
 
-/* 0: somebody listens there; else the errno of connect(2). */
+/*
+ * The errno of connect(2) with a socket of another type, which tells the same of the path (EPROTOTYPE: somebody is there) and
+ * does not disturb a server: one of DPDK 22.11 panics when a client hangs up before it was greeted.
+ */
 static int try_connect(const char *path)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int rc;
 
 	if (fd < 0)
@@ -152,7 +173,8 @@ static int remove_stale(const char *path, struct io_error *err)
 	if (!S_ISSOCK(st.st_mode))
 		return io_fail(err, -ENOTSOCK, "MTCPSHIM_DEV: socket=%s is there and no socket: give another path", path);
 	if (try_connect(path) != ECONNREFUSED)
-		return io_fail(err, -EADDRINUSE, "MTCPSHIM_DEV: socket=%s is served by another process: stop it, or give another path", path);
+		return io_fail(err, -EADDRINUSE,
+			       "MTCPSHIM_DEV: socket=%s is served by another process: stop it, or give another path", path);
 	if (unlink(path) && errno != ENOENT)
 		return io_fail(err, -errno, "MTCPSHIM_DEV: socket=%s is stale and cannot be removed (%s)", path, strerror(errno));
 	return 0;
@@ -168,8 +190,9 @@ static int check_directory(const char *path, struct io_error *err)
 			       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
 	if (access(dir, R_OK | W_OK))
-		return io_fail(err, -errno, "MTCPSHIM_DEV: socket=%s: the directory %s: %s: give a path that both ends can write to", path, dir,
-			       strerror(errno));
+		return io_fail(err, -errno,
+			       "MTCPSHIM_DEV: socket=%s: the directory %s: %s: give a path that both ends can write to", path,
+			       dir, strerror(errno));
 	return 0;
 }
 
@@ -193,13 +216,18 @@ static int choose_socket(const struct device *d, char *string, struct io_error *
 	return rc;
 }
 
-/* ---- what the driver's control thread does ------------------------------------------------------------------------------------- */
+/* ---- what the driver's control thread does
+ * ------------------------------------------------------------------------------------- */
 
+/* Say why there is no link. What is found out first in a handshake is the cause, the rest follows from it. */
 static void trouble(struct port *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void trouble(struct port *p, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (p->memif.explained)
+		return;
+	p->memif.explained = true;
 	va_start(ap, fmt);
 	vsnprintf(p->memif.trouble, sizeof(p->memif.trouble), fmt, ap);
 	va_end(ap);
@@ -219,7 +247,8 @@ static bool rings_match(struct port *p)
 {
 	if (p->memif.rings == 2 * p->info.queues)
 		return true;
-	trouble(p, "the peer has %u queues and this end %u: give both the same MTCPSHIM_CORES", p->memif.rings / 2, p->info.queues);
+	trouble(p, "the peer has %u queues and this end %u: give both the same MTCPSHIM_CORES", p->memif.rings / 2,
+		p->info.queues);
 	return false;
 }
 
@@ -227,11 +256,13 @@ static bool watch_received(struct port *p, const struct message *m)
 {
 	switch (m->type) {
 	case MSG_HELLO:
+		p->memif.explained = false;
 		if (m->hello.min_version > MEMIF_VERSION || m->hello.max_version < MEMIF_VERSION)
-			trouble(p, "the memif server speaks protocol versions %x to %x, DPDK %x", m->hello.min_version, m->hello.max_version,
-				MEMIF_VERSION);
+			trouble(p, "the memif server speaks protocol versions %x to %x, DPDK %x", m->hello.min_version,
+				m->hello.max_version, MEMIF_VERSION);
 		break;
 	case MSG_INIT:
+		p->memif.explained = false;
 		p->memif.rings = 0;
 		if (m->init.version != MEMIF_VERSION)
 			trouble(p, "the memif client speaks protocol version %x, DPDK %x", m->init.version, MEMIF_VERSION);
@@ -241,6 +272,9 @@ static bool watch_received(struct port *p, const struct message *m)
 		break;
 	case MSG_CONNECT:
 		return rings_match(p);
+	case MSG_CONNECTED:
+		p->memif.explained = false;
+		break;
 	case MSG_DISCONNECT:
 		trouble(p, "the memif peer ended the connection: %.80s", m->disconnect.reason);
 		p->memif.hung_up = true;
@@ -257,13 +291,13 @@ static struct port *only_port(void)
 
 static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
 {
-	ssize_t n = recvmsg(fd, mh, flags);
+	ssize_t n = recvmsg(fd, mh, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	bool ok = true;
 
 	pthread_mutex_lock(&ports_lock);
 	if (n == MSG_SIZE && only_port())
 		ok = watch_received(only_port(), mh->msg_iov[0].iov_base);
-	for (struct port *p = ports; p && n != MSG_SIZE; p = p->memif.next)
+	for (struct port *p = ports; p && (n != MSG_SIZE || !ok); p = p->memif.next)
 		p->memif.hung_up = true;
 	pthread_mutex_unlock(&ports_lock);
 	if (ok)
@@ -272,6 +306,10 @@ static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
 	return -1;
 }
 
+/*
+ * A peer that is gone is found out by the next read.  A failed greeting must not be reported: the driver would close the
+ * descriptor and leave it with EAL's interrupt thread, which panics over it.
+ */
 static ssize_t watched_sendmsg(int fd, const struct msghdr *mh, int flags)
 {
 	const struct message *m = mh->msg_iov[0].iov_base;
@@ -280,7 +318,8 @@ static ssize_t watched_sendmsg(int fd, const struct msghdr *mh, int flags)
 	if (m->type == MSG_DISCONNECT && only_port())
 		trouble(only_port(), "the memif peer was refused: %.80s", m->disconnect.reason);
 	pthread_mutex_unlock(&ports_lock);
-	return sendmsg(fd, mh, flags);
+	(void)sendmsg(fd, mh, flags | MSG_NOSIGNAL);
+	return MSG_SIZE;
 }
 
 int memif_prepare(const struct device *d, const struct port_config *cfg, char *string, uint16_t *mtu, struct io_error *err)
@@ -290,6 +329,7 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 	*mtu = cfg->mtu;
 	strcpy(string, d->string);
 	rc = rc ? rc : check_role(d, err);
+	rc = rc ? rc : check_zero_copy(d, err);
 	rc = rc ? rc : choose_sizes(d, string, mtu, err);
 	rc = rc ? rc : choose_socket(d, string, err);
 	if (rc)
@@ -300,7 +340,8 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 	return 0;
 }
 
-/* ---- connecting ---------------------------------------------------------------------------------------------------------------- */
+/* ---- connecting
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static bool is_up(struct port *p)
 {
@@ -324,6 +365,7 @@ static void restart(struct port *p)
 		return;
 	}
 	device_arg(p->device, "socket", path, sizeof(path));
+	p->memif.explained = false;
 	trouble(p, "no memif server answers on %.80s yet", path);
 }
 

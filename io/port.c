@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -25,7 +27,8 @@
 _Static_assert(RTE_PKTMBUF_HEADROOM >= ENGINE_HEADROOM, "an mbuf's headroom must take the engine's headers");
 _Static_assert(sizeof(((struct port_info *)0)->rss_key) == ENGINE_RSS_KEY_MAX, "one size of RSS key");
 
-/* ---- pools -------------------------------------------------------------------------------------------------------------------- */
+/* ---- pools --------------------------------------------------------------------------------------------------------------------
+ */
 
 /*
  * Data room of an mbuf: a whole frame in one segment, whatever AF_XDP leaves in front of it included; headroom for the engine's
@@ -58,14 +61,16 @@ struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, u
 	unsigned cache = RTE_MIN((unsigned)POOL_CACHE, n / 4) & ~1u;
 
 	snprintf(name, sizeof(name), "mtcpshim_pool_%u", queue);
-	mp = rte_pktmbuf_pool_create_by_ops(name, n, cache, RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN), data_room(mtu), SOCKET_ID_ANY, "stack");
+	mp = rte_pktmbuf_pool_create_by_ops(name, n, cache, RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN), data_room(mtu), SOCKET_ID_ANY,
+					    "stack");
 	if (!mp)
 		io_fail(err, -rte_errno, "MTCPSHIM_MEM: no room for %u packets of %u bytes (%s): give more memory", n,
 			port_pool_elt_size(mtu, priv), rte_strerror(rte_errno));
 	return mp;
 }
 
-/* ---- gate --------------------------------------------------------------------------------------------------------------------- */
+/* ---- gate ---------------------------------------------------------------------------------------------------------------------
+ */
 
 /* In: false while the device is being reconnected. The store must be seen before the flag is read: see gate_settle(). */
 static inline bool gate_enter(struct port *p, unsigned q)
@@ -86,7 +91,8 @@ static inline void gate_leave(struct port *p, unsigned q)
 	atomic_store_explicit(&p->gate.q[q].busy, 0, memory_order_release);
 }
 
-/* ---- bursts ------------------------------------------------------------------------------------------------------------------- */
+/* ---- bursts -------------------------------------------------------------------------------------------------------------------
+ */
 
 unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
 {
@@ -175,7 +181,8 @@ void port_drops(struct port *p, struct port_drops *d)
 		d->tx_errors += p->gate.q[q].tx_no_carrier;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------------------ */
+/* ---- configuration ------------------------------------------------------------------------------------------------------------
+ */
 
 struct setup {
 	const struct port_config *cfg;
@@ -185,15 +192,31 @@ struct setup {
 	struct io_error *err;
 };
 
+/* Drivers return -1 for everything, which is also -EPERM: ask the kernel whether this process may use raw sockets. */
+static bool lacks_permission(const struct setup *s)
+{
+	int fd;
+
+	if (s->dev.kind == DEVICE_VIRTUAL && device_traits(s->dev.driver)->doorbell == IO_DOORBELL_CHEAP)
+		return false;
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 && errno == EPERM;
+}
+
 static int device_failed(struct setup *s, int rc, const char *what)
 {
 	char reason[160];
 
 	log_reason(reason, sizeof(reason));
-	if (rc == -EPERM || rc == -EACCES)
-		return io_fail(s->err, rc, "MTCPSHIM_DEV: %s: %s: no permission (%s): run as root or give CAP_NET_RAW and CAP_NET_ADMIN",
-			       s->dev.name, what, reason);
-	return io_fail(s->err, rc, "MTCPSHIM_DEV: %s: %s: %s", s->dev.name, what, reason[0] ? reason : rte_strerror(-rc));
+	if (lacks_permission(s))
+		return io_fail(s->err, -EPERM,
+			       "MTCPSHIM_DEV: %s %s: no permission: run as root, or give CAP_NET_RAW and CAP_NET_ADMIN%s%s",
+			       s->dev.name, what, reason[0] ? "; driver: " : "", reason);
+	if (rc == -EPERM)
+		rc = -EIO;
+	return io_fail(s->err, rc, "MTCPSHIM_DEV: %s %s: %s", s->dev.name, what, reason[0] ? reason : rte_strerror(-rc));
 }
 
 /* Offloads that the device vouches for and the engine knows how to use. */
@@ -202,7 +225,8 @@ static void choose_offloads(struct port *p, struct setup *s)
 	uint64_t tx = s->info.tx_offload_capa, rx = s->info.rx_offload_capa;
 	const uint64_t rx_csum = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 
-	tx &= RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	tx &= RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
+	      RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	if (p->traits->no_offload)
 		tx &= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (!(tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) || !(tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
@@ -343,7 +367,8 @@ static int start(struct port *p, struct setup *s)
 	return 0;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------------------ */
+/* ---- opening and closing ------------------------------------------------------------------------------------------------------
+ */
 
 static void unplug(uint16_t id)
 {
@@ -404,39 +429,62 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 	return 0;
 }
 
+/* Try AF_XDP; why tells why not. */
+static int open_af_xdp(struct port *p, struct setup *s, const struct kernel_if *k, char why[80])
+{
+	char string[DEVICE_STRING_MAX], path[DRIVER_PATH_MAX];
+	uint16_t mtu = p->info.mtu;
+	int rc;
+
+	snprintf(why, 80, "its driver is not installed");
+	if (!driver_find("net_af_xdp", path))
+		return -ENODEV;
+	kernel_if_af_xdp(s->dev.name, k, s->cfg->queues, string);
+	rc = open_with(p, s, string);
+	if (rc) {
+		log_reason(why, 80);
+		return rc;
+	}
+	if (p->info.mtu >= mtu)
+		return 0;
+	rte_eth_dev_stop(p->id);
+	unplug(p->id);
+	snprintf(why, 80, "frames of MTU %u are too large for it", mtu);
+	return -EMSGSIZE;
+}
+
+static int open_af_packet(struct port *p, struct setup *s, const char *why)
+{
+	char string[DEVICE_STRING_MAX];
+	int rc;
+
+	kernel_if_af_packet(s->dev.name, p->info.mtu, s->cfg->queues, string);
+	rc = open_with(p, s, string);
+	if (!rc)
+		snprintf(p->info.note, sizeof(p->info.note), "AF_XDP not available (%s): AF_PACKET", why);
+	return rc;
+}
+
 static int open_kernel_if(struct port *p, struct setup *s)
 {
-	char string[DEVICE_STRING_MAX], path[DRIVER_PATH_MAX], why[96] = "its driver is not installed";
-	unsigned queues = RTE_MIN(s->cfg->queues, (unsigned)IO_QUEUES_MAX);
-	struct kernel_if k;
+	struct kernel_if k = {0};
+	char why[80];
 	int rc = kernel_if_read(s->dev.name, &k, s->err);
+	const struct port_info asked = {.mtu = RTE_MIN(k.mtu, s->cfg->mtu)};
 
 	if (rc)
 		return rc;
-	p->info.mtu = RTE_MIN(k.mtu, s->cfg->mtu);
-	if (driver_find("net_af_xdp", path)) {
-		kernel_if_af_xdp(s->dev.name, &k, queues, string);
-		rc = open_with(p, s, string);
-		if (!rc && p->info.mtu >= RTE_MIN(k.mtu, s->cfg->mtu))
-			goto opened;
-		if (!rc)
-			unplug(p->id);
-		log_reason(why, sizeof(why));
-		if (!why[0])
-			snprintf(why, sizeof(why), "frames of MTU %u are too large for it", RTE_MIN(k.mtu, s->cfg->mtu));
+	p->info = asked;
+	if (open_af_xdp(p, s, &k, why)) {
+		p->info = asked;
+		rc = open_af_packet(p, s, why);
+	} else if (k.rx_queues > p->info.queues) {
+		snprintf(p->info.note, sizeof(p->info.note), "%.15s has %u queues, this port %u: ethtool -L %.15s combined %u",
+			 s->dev.name, k.rx_queues, p->info.queues, s->dev.name, p->info.queues);
 	}
-	memset(&p->wait, 0, sizeof(p->wait));
-	memset(&p->info, 0, sizeof(p->info));
-	p->info.mtu = RTE_MIN(k.mtu, s->cfg->mtu);
-	kernel_if_af_packet(s->dev.name, p->info.mtu, queues, string);
-	rc = open_with(p, s, string);
-	if (rc)
-		return rc;
-	snprintf(p->info.note, sizeof(p->info.note), "AF_XDP not available (%s): AF_PACKET", why);
-opened:
-	if (!s->cfg->mac)
+	if (!rc && !s->cfg->mac)
 		memcpy(p->info.mac, k.mac, sizeof(p->info.mac));
-	return 0;
+	return rc;
 }
 
 static int open_device(struct port *p, struct setup *s)
@@ -447,6 +495,10 @@ static int open_device(struct port *p, struct setup *s)
 	p->info.mtu = s->cfg->mtu;
 	if (s->dev.kind == DEVICE_KERNEL_IF)
 		return open_kernel_if(p, s);
+	if (!strcmp(s->dev.driver, "net_af_packet")) {
+		kernel_if_ring(s->dev.string, s->cfg->mtu, string);
+		return open_with(p, s, string);
+	}
 	if (strcmp(s->dev.driver, "net_memif"))
 		return open_with(p, s, s->dev.string);
 	rc = memif_prepare(&s->dev, s->cfg, string, &p->info.mtu, s->err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * redirect.c - lets one loaded library call something of ours in place of a libc function, by rewriting its entry in that library's
- * global offset table (System V ABI, AMD64 supplement, 4.4 and 5.2): symbol interposition for a single caller.
+ * redirect.c - lets one loaded library call something of ours in place of a libc function, by rewriting its entry in that
+ * library's global offset table (System V ABI, AMD64 supplement, 4.4 and 5.2): symbol interposition for a single caller.
  *
  * Two facts of DPDK 22.11 make it necessary: EAL loads every installed driver whatever -d says, and the memif driver unmaps its
  * rings in its own thread without a word to the threads that read them.  A library without such an entry is left as it is.
