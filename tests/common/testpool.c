@@ -20,17 +20,16 @@
 
 #define RING_DRIVER "librte_mempool_ring.so"
 
-/* The drivers' folder holds 128 libraries and costs 60 ms to load: naming the one that a pool needs avoids that. */
+/*
+ * The drivers' folder holds 128 libraries and costs 60 ms to load: naming the one that a pool needs avoids that.  The handle stays open: a
+ * driver registers itself when it is loaded, and must not do so twice.
+ */
 static char *ring_driver(void)
 {
 	static char path[64];
-	void *lib;
 
 	snprintf(path, sizeof(path), "%s.%d", RING_DRIVER, RTE_VER_YEAR + 1); /* the ABI of 22.11 is 23 */
-	lib = dlopen(path, RTLD_LAZY);
-	if (lib)
-		dlclose(lib);
-	return lib ? path : NULL;
+	return dlopen(path, RTLD_LAZY) ? path : NULL;
 }
 
 /* The first CPU that this process may use: EAL wants its only lcore named. */
