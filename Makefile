@@ -14,7 +14,7 @@ CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC
 LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
-CALLS := preload calls_io calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall
+CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall
 THIN := $(CALLS) config early fdtab fresh loader log netif own placeholder real route rules
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
@@ -25,8 +25,9 @@ UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/te
 
 all: $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so
 
+# Its own calls of its wrappers stay inside (-Bsymbolic-functions): nobody interposes between them.
 $(BUILD)/libmtcpshim.so: $(THIN_OBJ)
-	$(CC) -shared $(LDFLAGS) -o $@ $^ -ldl -Wl,-z,now
+	$(CC) -shared $(LDFLAGS) -o $@ $^ -ldl -Wl,-z,now -Wl,-Bsymbolic-functions
 $(BUILD)/libmtcpshim-core.so: $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ)
 	$(CC) -shared $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread -Wl,-z,now
 $(BUILD)/%.o: %.c

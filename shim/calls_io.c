@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * calls_io.c - reading and writing: read, recv, write, send and their vector, message, fortified and file forms.
+ *
+ * On a kernel descriptor each costs one look at the table.  Checks that Linux makes before it looks at the connection are made
+ * here, in its order; what the connection says is the core's.  SIGPIPE is raised here, on the calling thread.
+ */
+#include "calls.h"
+
+#include "deadline.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Linux's MAX_RW_COUNT: no single call moves more. */
+#define RW_MAX ((size_t)INT_MAX & ~4095ul)
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x08
+#endif
+/* HIPRI, DSYNC, SYNC, NOWAIT, APPEND: what sockets accept. */
+#define RWF_KNOWN 0x1f
+
+/* Total of a vector, or -errno as import_iovec(): EINVAL for its shape, EFAULT for no pointer. */
+static ssize_t iov_total(const struct iovec *iov, size_t n)
+{
+	size_t total = 0;
+
+	if (n > IOV_MAX)
+		return -EINVAL;
+	if (!iov && n)
+		return -EFAULT;
+	for (size_t i = 0; i < n; i++) {
+		if ((ssize_t)iov[i].iov_len < 0)
+			return -EINVAL;
+		if (!iov[i].iov_base && iov[i].iov_len)
+			return -EFAULT;
+		total += iov[i].iov_len;
+		if (total > RW_MAX)
+			total = RW_MAX;
+	}
+	return (ssize_t)total;
+}
+
+static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	if (r->kind != FD_SOCK)
+		return -EBADF;
+	/* No error queue is kept: empty (tcp(7) has entries only for options that are not offered). */
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	return core()->recv(r, iov, iovcnt, flags);
+}
+
+static ssize_t send_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	ssize_t n;
+
+	if (r->kind != FD_SOCK)
+		return -EBADF;
+	n = core()->send(r, iov, iovcnt, flags);
+	/* As sk_stream_error(): a signal for this thread, unless it was declined. */
+	if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
+		REAL(syscall)(SYS_tgkill, (long)getpid(), (long)gettid(), (long)SIGPIPE);
+	return n;
+}
+
+ssize_t io_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	int saved = errno;
+
+	return finish(saved, recv_ours(r, iov, iovcnt, flags));
+}
+
+ssize_t io_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	int saved = errno;
+
+	return finish(saved, send_ours(r, iov, iovcnt, flags));
+}
+
+static ssize_t recv_buf(const struct fdref *r, void *buf, size_t n, int flags)
+{
+	struct iovec iov = {buf, n > RW_MAX ? RW_MAX : n};
+
+	if (!buf && n && r->kind == FD_SOCK && !(flags & MSG_TRUNC))
+		return fail(EFAULT);
+	return io_recv(r, &iov, 1, flags);
+}
+
+static ssize_t send_buf(const struct fdref *r, const void *buf, size_t n, int flags)
+{
+	struct iovec iov = {(void *)buf, n > RW_MAX ? RW_MAX : n};
+
+	if (!buf && n && r->kind == FD_SOCK)
+		return fail(EFAULT);
+	return io_send(r, &iov, 1, flags);
+}
+
+/* A vector as read and write calls take it: cut to RW_MAX by the core's counting in size_t; shape checked here. */
+static ssize_t recv_iov(const struct fdref *r, const struct iovec *iov, int n, int flags)
+{
+	ssize_t total = r->kind == FD_SOCK ? iov_total(iov, (size_t)n) : -EBADF;
+
+	if (total < 0)
+		return fail((int)-total);
+	/* sock_read_iter() returns before it looks at the connection. */
+	return total ? io_recv(r, iov, n, flags) : 0;
+}
+
+static ssize_t send_iov(const struct fdref *r, const struct iovec *iov, int n, int flags)
+{
+	ssize_t total = r->kind == FD_SOCK ? iov_total(iov, (size_t)n) : -EBADF;
+
+	return total < 0 ? fail((int)-total) : io_send(r, iov, n, flags);
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------------------------------
+ */
+
+static ssize_t read_ours(const struct fdref *r, void *buf, size_t n)
+{
+	return n || r->kind != FD_SOCK ? recv_buf(r, buf, n, 0) : 0;
+}
+
+ssize_t read(int fd, void *buf, size_t n)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r) ? read_ours(&r, buf, n) : REAL(read)(fd, buf, n);
+}
+
+ssize_t __read_chk(int fd, void *buf, size_t n, size_t buflen)
+{
+	struct fdref r;
+
+	if (!io_ours(fd, &r))
+		return REAL(__read_chk)(fd, buf, n, buflen);
+	if (n > buflen)
+		__chk_fail();
+	return read_ours(&r, buf, n);
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r) ? recv_iov(&r, iov, iovcnt, 0) : REAL(readv)(fd, iov, iovcnt);
+}
+
+/* preadv2 and pwritev2 with offset -1 are readv and writev with flags; with any other the kernel says what is wrong. */
+static int rwf_to_msg(int flags, int *msg)
+{
+	if (flags & ~RWF_KNOWN)
+		return -EOPNOTSUPP;
+	*msg = flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;
+	return 0;
+}
+
+ssize_t preadv64v2(int fd, const struct iovec *iov, int iovcnt, __off64_t off, int flags)
+{
+	struct fdref r;
+	int msg = 0;
+
+	if (!io_ours(fd, &r) || (off != -1 && r.kind == FD_SOCK))
+		return REAL(preadv64v2)(fd, iov, iovcnt, off, flags);
+	if (r.kind == FD_SOCK && rwf_to_msg(flags, &msg) < 0)
+		return fail(EOPNOTSUPP);
+	return recv_iov(&r, iov, iovcnt, msg);
+}
+
+ssize_t preadv2(int fd, const struct iovec *iov, int iovcnt, __off_t off, int flags)
+{
+	return preadv64v2(fd, iov, iovcnt, off, flags);
+}
+
+ssize_t recv(int fd, void *buf, size_t n, int flags)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r) ? recv_buf(&r, buf, n, flags) : REAL(recv)(fd, buf, n, flags);
+}
+
+ssize_t __recv_chk(int fd, void *buf, size_t n, size_t buflen, int flags)
+{
+	struct fdref r;
+
+	if (!io_ours(fd, &r))
+		return REAL(__recv_chk)(fd, buf, n, buflen, flags);
+	if (n > buflen)
+		__chk_fail();
+	return recv_buf(&r, buf, n, flags);
+}
+
+/* TCP names no sender: the length becomes 0 (tcp_recvmsg sets none, move_addr_to_user() copies that). */
+static ssize_t recvfrom_ours(const struct fdref *r, struct iovec iov, int flags, const struct sockaddr *sa, socklen_t *len)
+{
+	ssize_t n;
+
+	if (sa && !len && r->kind == FD_SOCK)
+		return fail(EFAULT);
+	if (sa && r->kind == FD_SOCK && (int)*len < 0)
+		return fail(EINVAL);
+	n = recv_buf(r, iov.iov_base, iov.iov_len, flags);
+	if (n >= 0 && sa)
+		*len = 0;
+	return n;
+}
+
+ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *sa, socklen_t *len)
+{
+	struct fdref r;
+
+	if (!io_ours(fd, &r))
+		return REAL(recvfrom)(fd, buf, n, flags, sa, len);
+	return recvfrom_ours(&r, (struct iovec){buf, n}, flags, sa, len);
+}
+
+ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t buflen, int flags, struct sockaddr *sa, socklen_t *len)
+{
+	struct fdref r;
+
+	if (!io_ours(fd, &r))
+		return REAL(__recvfrom_chk)(fd, buf, n, buflen, flags, sa, len);
+	if (n > buflen)
+		__chk_fail();
+	return recvfrom_ours(&r, (struct iovec){buf, n}, flags, sa, len);
+}
+
+/* What copy_msghdr_from_user() refuses, in its order. */
+static int msg_check(const struct msghdr *msg)
+{
+	ssize_t total;
+
+	if (!msg)
+		return -EFAULT;
+	if (msg->msg_name && (int)msg->msg_namelen < 0)
+		return -EINVAL;
+	if (msg->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	total = iov_total(msg->msg_iov, msg->msg_iovlen);
+	return total < 0 ? (int)total : 0;
+}
+
+static ssize_t recvmsg_ours(const struct fdref *r, struct msghdr *msg, int flags)
+{
+	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
+	ssize_t n;
+
+	if (rc)
+		return rc;
+	n = recv_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags);
+	if (n < 0)
+		return n;
+	if (msg->msg_name)
+		msg->msg_namelen = 0;
+	msg->msg_controllen = 0;
+	msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (flags & MSG_OOB);
+	return n;
+}
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct fdref r;
+	int saved = errno;
+
+	if (!io_ours(fd, &r))
+		return REAL(recvmsg)(fd, msg, flags);
+	return finish(saved, recvmsg_ours(&r, msg, flags));
+}
+
+/* recvmmsg(2)'s time-out is looked at after each message only, on Linux too: a blocking call waits for ever for the first. */
+static int recvmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+{
+	struct deadline end = deadline_in(timeout);
+	struct timespec left = timeout ? *timeout : (struct timespec){0};
+	unsigned done = 0;
+	ssize_t got = 0;
+
+	if (!timespec_valid(timeout))
+		return -EINVAL;
+	while (done < n) {
+		got = recvmsg_ours(r, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (got < 0)
+			break;
+		msgs[done++].msg_len = (unsigned)got;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		if (deadline_left(&end, &left) && !left.tv_sec && !left.tv_nsec)
+			break;
+	}
+	if (timeout && done)
+		*timeout = left;
+	return done ? (int)done : (int)got;
+}
+
+int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+{
+	struct fdref r;
+	int saved = errno;
+
+	if (!io_ours(fd, &r))
+		return REAL(recvmmsg)(fd, msgs, n, flags, timeout);
+	return (int)finish(saved, r.kind == FD_SOCK ? recvmmsg_ours(&r, msgs, n, flags, timeout) : -EBADF);
+}
+
+/* ---- sending ----------------------------------------------------------------------------------------------------------------
+ */
+
+ssize_t write(int fd, const void *buf, size_t n)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r) ? send_buf(&r, buf, n, 0) : REAL(write)(fd, buf, n);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int iovcnt)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r) ? send_iov(&r, iov, iovcnt, 0) : REAL(writev)(fd, iov, iovcnt);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int iovcnt, __off64_t off, int flags)
+{
+	struct fdref r;
+	int msg = 0;
+
+	if (!io_ours(fd, &r) || (off != -1 && r.kind == FD_SOCK))
+		return REAL(pwritev64v2)(fd, iov, iovcnt, off, flags);
+	if (r.kind == FD_SOCK && rwf_to_msg(flags, &msg) < 0)
+		return fail(EOPNOTSUPP);
+	return send_iov(&r, iov, iovcnt, msg);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, __off_t off, int flags)
+{
+	return pwritev64v2(fd, iov, iovcnt, off, flags);
+}
+
+ssize_t send(int fd, const void *buf, size_t n, int flags)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r) ? send_buf(&r, buf, n, flags) : REAL(send)(fd, buf, n, flags);
+}
+
+/*
+ * TCP ignores the address of a connected socket, except for its length.  MSG_FASTOPEN on an undecided one is connect() and send()
+ * (RFC 7413 4.2.1 lets the data wait for the handshake).
+ */
+ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len)
+{
+	struct fdref r;
+
+	if ((flags & MSG_FASTOPEN) && sa && fdtab_get(fd).kind == FD_FRESH) {
+		if (connect(fd, sa, len) < 0)
+			return -1;
+		return send(fd, buf, n, flags & ~MSG_FASTOPEN);
+	}
+	if (!io_ours(fd, &r))
+		return REAL(sendto)(fd, buf, n, flags, sa, len);
+	if (sa && len > sizeof(struct sockaddr_storage) && r.kind == FD_SOCK)
+		return fail(EINVAL);
+	return send_buf(&r, buf, n, flags);
+}
+
+/* As sock_cmsg_send(): messages of other levels are not ours to judge, the passing of rights means nothing to TCP. */
+static int cmsg_check(const struct msghdr *msg)
+{
+	if (msg->msg_controllen > INT_MAX)
+		return -ENOBUFS;
+	if (!msg->msg_controllen)
+		return 0;
+	if (!msg->msg_control)
+		return -EFAULT;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
+		size_t offset = (size_t)((char *)c - (char *)msg->msg_control);
+
+		if (c->cmsg_len < sizeof(*c) || c->cmsg_len > msg->msg_controllen - offset)
+			return -EINVAL;
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != SCM_CREDENTIALS && c->cmsg_type != SO_TIMESTAMPING &&
+		    c->cmsg_type != SO_MARK)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static ssize_t sendmsg_ours(const struct fdref *r, const struct msghdr *msg, int flags)
+{
+	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
+
+	if (!rc)
+		rc = cmsg_check(msg);
+	return rc ? rc : send_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct fdref r;
+	int saved = errno;
+
+	if (!io_ours(fd, &r))
+		return REAL(sendmsg)(fd, msg, flags);
+	return finish(saved, sendmsg_ours(&r, msg, flags));
+}
+
+static int sendmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	unsigned done = 0;
+	ssize_t sent = 0;
+
+	if (r->kind != FD_SOCK)
+		return -EBADF;
+	for (n = n > IOV_MAX ? IOV_MAX : n; done < n; done++) {
+		sent = sendmsg_ours(r, &msgs[done].msg_hdr, flags);
+		if (sent < 0)
+			break;
+		msgs[done].msg_len = (unsigned)sent;
+		/* A message that went only in part ends the batch (___sys_sendmsg's msg_data_left). */
+		if (sent < iov_total(msgs[done].msg_hdr.msg_iov, msgs[done].msg_hdr.msg_iovlen))
+			return (int)done + 1;
+	}
+	return done ? (int)done : (int)sent;
+}
+
+int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	struct fdref r;
+	int saved = errno;
+
+	if (!io_ours(fd, &r))
+		return REAL(sendmmsg)(fd, msgs, n, flags);
+	return (int)finish(saved, sendmmsg_ours(&r, msgs, n, flags));
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * calls_sock.c - making sockets, naming, connecting and configuring them.
+ */
+#include "calls.h"
+
+#include "config.h"
+#include "placeholder.h"
+
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+/* ---- socket -----------------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_tcp(int domain, int type, int protocol)
+{
+	return (domain == AF_INET || domain == AF_INET6) && (type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_STREAM &&
+	       (protocol == 0 || protocol == IPPROTO_TCP);
+}
+
+static int kernel_socket(int domain, int type, int protocol)
+{
+	int fd = REAL(socket)(domain, type, protocol);
+
+	if (fd < 0 && errno == EMFILE && placeholder_drain())
+		fd = REAL(socket)(domain, type, protocol);
+	fdtab_forget(fd);
+	return fd;
+}
+
+int socket(int domain, int type, int protocol)
+{
+	int saved = errno;
+
+	if (!is_tcp(domain, type, protocol) || !loader_wanted())
+		return kernel_socket(domain, type, protocol);
+	return (int)finish(saved, own_socket(domain, type & (SOCK_CLOEXEC | SOCK_NONBLOCK)));
+}
+
+int socketpair(int domain, int type, int protocol, int sv[2])
+{
+	int rc = REAL(socketpair)(domain, type, protocol, sv);
+
+	if (rc < 0 && errno == EMFILE && placeholder_drain())
+		rc = REAL(socketpair)(domain, type, protocol, sv);
+	if (rc == 0) {
+		fdtab_forget(sv[0]);
+		fdtab_forget(sv[1]);
+	}
+	return rc;
+}
+
+/* ---- bind, listen, accept, connect, shutdown
+ * ----------------------------------------------------------------------------------- */
+
+/* Call a function of own.h until it is not overtaken by another thread's decision, then the one for what the descriptor is now.
+ */
+#define OWNED(fd, r, fresh_call, sock_call, kernel_call)                         \
+	({                                                                       \
+		int saved_ = errno;                                              \
+		long rc_ = OWN_AGAIN;                                            \
+		while (rc_ == OWN_AGAIN && (r = fdtab_get(fd)).kind == FD_FRESH) \
+			rc_ = fresh_call;                                        \
+		if (rc_ == OWN_AGAIN && r.kind == FD_SOCK)                       \
+			rc_ = sock_call;                                         \
+		else if (rc_ == OWN_AGAIN && r.kind == FD_SPARE)                 \
+			rc_ = -EBADF;                                            \
+		rc_ == OWN_AGAIN ? kernel_call : finish(saved_, rc_);            \
+	})
+
+int bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct fdref r;
+
+	if (fdtab_is_kernel(fd))
+		return REAL(bind)(fd, sa, len);
+	return (int)OWNED(fd, r, own_bind(&r, sa, len), core()->bind(&r, sa, len), REAL(bind)(fd, sa, len));
+}
+
+/* listen() once more on an engine socket: its kernel side follows if there is one. */
+static int listen_again(const struct fdref *r, int backlog)
+{
+	int kernel_too = 0;
+	socklen_t size = sizeof(kernel_too);
+
+	REAL(getsockopt)(r->fd, SOL_SOCKET, SO_ACCEPTCONN, &kernel_too, &size);
+	if (kernel_too)
+		REAL(listen)(r->fd, backlog);
+	return core()->listen(r, backlog, kernel_too);
+}
+
+int listen(int fd, int backlog)
+{
+	struct fdref r;
+
+	if (fdtab_is_kernel(fd))
+		return REAL(listen)(fd, backlog);
+	return (int)OWNED(fd, r, own_listen(&r, backlog), listen_again(&r, backlog), REAL(listen)(fd, backlog));
+}
+
+static int accept_ours(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	if (sa && !len)
+		return -EFAULT;
+	if (sa && (int)*len < 0)
+		return -EINVAL;
+	return core()->accept(r, sa, len, flags);
+}
+
+int accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct fdref r;
+	int saved = errno;
+	int got;
+
+	if (io_ours(fd, &r))
+		return (int)finish(saved, r.kind == FD_SOCK ? accept_ours(&r, sa, len, flags) : -EBADF);
+	got = REAL(accept4)(fd, sa, len, flags);
+	if (got < 0 && errno == EMFILE && placeholder_drain())
+		got = REAL(accept4)(fd, sa, len, flags);
+	fdtab_forget(got);
+	return got;
+}
+
+int accept(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	return accept4(fd, sa, len, 0);
+}
+
+int connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct fdref r;
+
+	if (fdtab_is_kernel(fd))
+		return REAL(connect)(fd, sa, len);
+	return (int)OWNED(fd, r, own_connect(&r, sa, len), core()->connect(&r, sa, len), REAL(connect)(fd, sa, len));
+}
+
+int shutdown(int fd, int how)
+{
+	struct fdref r;
+	int saved = errno;
+
+	if (!io_ours(fd, &r))
+		return REAL(shutdown)(fd, how);
+	return (int)finish(saved, r.kind == FD_SOCK ? core()->shutdown(&r, how) : -EBADF);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------------------
+ */
+
+/* move_addr_to_user(): the length is read first; with room for nothing no buffer is needed. */
+static int name_check(const struct fdref *r, const struct sockaddr *sa, const socklen_t *len)
+{
+	if (r->kind != FD_SOCK)
+		return -EBADF;
+	if (!len)
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	return *len && !sa ? -EFAULT : 0;
+}
+
+int getsockname(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	struct fdref r;
+	int saved = errno;
+	int rc;
+
+	if (!io_ours(fd, &r))
+		return REAL(getsockname)(fd, sa, len);
+	rc = name_check(&r, sa, len);
+	return (int)finish(saved, rc ? rc : core()->getsockname(&r, sa, len));
+}
+
+int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	struct fdref r;
+	int saved = errno;
+	int rc;
+
+	if (!io_ours(fd, &r))
+		return REAL(getpeername)(fd, sa, len);
+	rc = name_check(&r, sa, len);
+	/* Not connected comes before a bad length (inet_getname). */
+	if (rc == -EFAULT || rc == -EINVAL) {
+		struct sockaddr_storage any;
+		socklen_t size = sizeof(any);
+		int peer = core()->getpeername(&r, (struct sockaddr *)&any, &size);
+
+		rc = peer < 0 ? peer : rc;
+	}
+	return (int)finish(saved, rc ? rc : core()->getpeername(&r, sa, len));
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------------------
+ */
+
+static int getsockopt_ours(const struct fdref *r, int level, int name, void *val, socklen_t *len)
+{
+	if (!len)
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	if (!val && *len)
+		return -EFAULT;
+	return core()->getsockopt(r, level, name, val, len);
+}
+
+int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+{
+	struct fdref r;
+
+	if (fdtab_is_kernel(fd))
+		return REAL(getsockopt)(fd, level, name, val, len);
+	return (int)OWNED(fd, r, own_getsockopt(&r, level, name, val, len), getsockopt_ours(&r, level, name, val, len),
+			  REAL(getsockopt)(fd, level, name, val, len));
+}
+
+static int setsockopt_ours(const struct fdref *r, int level, int name, const void *val, socklen_t len)
+{
+	if ((int)len < 0)
+		return -EINVAL;
+	if (!val && len)
+		return -EFAULT;
+	return core()->setsockopt(r, level, name, val, len);
+}
+
+int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	struct fdref r;
+
+	if (fdtab_is_kernel(fd))
+		return REAL(setsockopt)(fd, level, name, val, len);
+	return (int)OWNED(fd, r, own_setsockopt(&r, level, name, val, len), setsockopt_ours(&r, level, name, val, len),
+			  REAL(setsockopt)(fd, level, name, val, len));
+}

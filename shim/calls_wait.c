@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * calls_wait.c - poll, ppoll, select and pselect: libc's while no descriptor is the engine's, else the core's poll.
+ *
+ * select() becomes poll(): what each set asks for and is told is as in the kernel's fs/select.c (POLLIN_SET, POLLOUT_SET,
+ * POLLEX_SET).
+ */
+#include "calls.h"
+
+#include "deadline.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#define LONG_BITS (8 * (int)sizeof(long))
+/* Up to this many descriptors are kept on the stack. */
+#define STACK_FDS 1024
+/* A number that is never open: poll says POLLNVAL. */
+#define NEVER_OPEN INT_MAX
+
+/* Who has to look at a set of descriptors. */
+enum {
+	NEED_CORE = 1,	/* one is the engine's */
+	NEED_SPARE = 2, /* one was closed, but the kernel still has it */
+};
+
+static unsigned need_of(int fd)
+{
+	if (fdtab_is_kernel(fd))
+		return 0;
+	switch (fdtab_get(fd).kind) {
+	case FD_SOCK:
+		return NEED_CORE;
+	case FD_EPOLL:
+		return core() ? NEED_CORE : 0;
+	case FD_SPARE:
+		return NEED_SPARE;
+	default:
+		return 0;
+	}
+}
+
+static int poll_someone(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, unsigned need)
+{
+	int rc;
+
+	if (need & NEED_CORE)
+		return core()->poll(fds, n, timeout, mask);
+	rc = REAL(ppoll)(fds, n, timeout, mask);
+	return rc < 0 ? -errno : rc;
+}
+
+/* ---- poll -------------------------------------------------------------------------------------------------------------------
+ */
+
+static unsigned poll_need(const struct pollfd *fds, nfds_t n)
+{
+	unsigned need = 0;
+
+	if (fds && fdtab_size)
+		for (nfds_t i = 0; i < n; i++)
+			need |= need_of(fds[i].fd);
+	return need;
+}
+
+/* Numbers that the application has closed must not be seen by the kernel: it would answer for the placeholder. */
+static int poll_spared(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, unsigned need)
+{
+	struct pollfd *copy = malloc(n * sizeof(*copy));
+	int rc;
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, fds, n * sizeof(*copy));
+	for (nfds_t i = 0; i < n; i++)
+		if (need_of(fds[i].fd) == NEED_SPARE)
+			copy[i].fd = NEVER_OPEN;
+	rc = poll_someone(copy, n, timeout, mask, need);
+	for (nfds_t i = 0; i < n && rc >= 0; i++)
+		fds[i].revents = copy[i].revents;
+	free(copy);
+	return rc;
+}
+
+static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	unsigned need = poll_need(fds, n);
+	int saved = errno;
+
+	if (!timespec_valid(timeout))
+		return fail(EINVAL);
+	if (need & NEED_SPARE)
+		return (int)finish(saved, poll_spared(fds, n, timeout, mask, need));
+	return (int)finish(saved, poll_someone(fds, n, timeout, mask, need));
+}
+
+int poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct timespec ts;
+
+	if (!poll_need(fds, n))
+		return REAL(poll)(fds, n, timeout);
+	return poll_ours(fds, n, timespec_of_ms(timeout, &ts), NULL);
+}
+
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t fdslen)
+{
+	if (fdslen / sizeof(*fds) < n)
+		__chk_fail();
+	return poll(fds, n, timeout);
+}
+
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	if (!poll_need(fds, n))
+		return REAL(ppoll)(fds, n, timeout, mask);
+	return poll_ours(fds, n, timeout, mask);
+}
+
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t fdslen)
+{
+	if (fdslen / sizeof(*fds) < n)
+		__chk_fail();
+	return ppoll(fds, n, timeout, mask);
+}
+
+/* ---- select -----------------------------------------------------------------------------------------------------------------
+ */
+
+/* The three sets as the bit arrays they are: of n bits, whatever FD_SETSIZE says. */
+enum { SET_IN, SET_OUT, SET_EX, SETS };
+
+struct sets {
+	unsigned long *bits[SETS];
+	int n;
+};
+
+static const short asks[SETS] = {
+    POLLIN | POLLRDNORM | POLLRDBAND,
+    POLLOUT | POLLWRNORM | POLLWRBAND,
+    POLLPRI,
+};
+static const short counts[SETS] = {
+    POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR,
+    POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR,
+    POLLPRI,
+};
+
+static struct sets sets_of(int n, fd_set *in, fd_set *out, fd_set *ex)
+{
+	return (struct sets){{(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, n};
+}
+
+static bool set_has(const struct sets *s, int set, int fd)
+{
+	return s->bits[set] && (s->bits[set][fd / LONG_BITS] >> (fd % LONG_BITS) & 1);
+}
+
+/* The first descriptor at or above fd that is in any set; n: none. */
+static int sets_next(const struct sets *s, int fd)
+{
+	while (fd < s->n) {
+		int word = fd / LONG_BITS;
+		unsigned long any = 0;
+
+		for (int i = 0; i < SETS; i++)
+			any |= s->bits[i] ? s->bits[i][word] : 0;
+		any &= ~0ul << (fd % LONG_BITS);
+		if (any)
+			return MIN(word * LONG_BITS + __builtin_ctzl(any), s->n);
+		fd = (word + 1) * LONG_BITS;
+	}
+	return s->n;
+}
+
+static unsigned sets_need(const struct sets *s, unsigned *count)
+{
+	unsigned need = 0;
+
+	*count = 0;
+	for (int fd = sets_next(s, 0); fd < s->n; fd = sets_next(s, fd + 1)) {
+		need |= need_of(fd);
+		++*count;
+	}
+	return need;
+}
+
+static void sets_to_poll(const struct sets *s, struct pollfd *fds)
+{
+	for (int fd = sets_next(s, 0); fd < s->n; fd = sets_next(s, fd + 1)) {
+		*fds = (struct pollfd){.fd = fd};
+		for (int i = 0; i < SETS; i++)
+			fds->events |= set_has(s, i, fd) ? asks[i] : 0;
+		fds++;
+	}
+}
+
+/* Of what poll() found: how many bits a select() would set, or -EBADF.  Descriptors with nothing that counts are not asked again.
+ */
+static int poll_to_count(const struct sets *s, struct pollfd *fds, unsigned n)
+{
+	int total = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		int found = 0;
+
+		if (fds[i].revents & POLLNVAL)
+			return -EBADF;
+		for (int set = 0; set < SETS && fds[i].revents; set++)
+			found += set_has(s, set, fds[i].fd) && (fds[i].revents & counts[set]);
+		/* POLLHUP and POLLERR end a poll() unasked, but not a select() that did not ask for reading or writing. */
+		if (fds[i].revents && !found) {
+			fds[i].fd = -1;
+			fds[i].revents = 0;
+		}
+		total += found;
+	}
+	return total;
+}
+
+/* Write the answer over the question; whole words, as the kernel does. */
+static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigned n)
+{
+	struct sets was = *s;
+	size_t words = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS;
+
+	for (int set = 0; set < SETS; set++) {
+		unsigned long *bits = was.bits[set];
+		unsigned i = 0;
+
+		for (size_t w = 0; bits && w < words; w++) {
+			unsigned long asked = bits[w], answer = 0;
+
+			for (; i < n && (fds[i].fd < 0 || (size_t)fds[i].fd / LONG_BITS <= w); i++)
+				if (fds[i].fd >= 0 && (fds[i].revents & counts[set]))
+					answer |= 1ul << (fds[i].fd % LONG_BITS);
+			bits[w] = asked & answer;
+		}
+	}
+}
+
+static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, const struct deadline *end, const sigset_t *mask)
+{
+	struct timespec left;
+	int rc, found;
+
+	sets_to_poll(s, fds);
+	for (unsigned i = 0; i < n; i++)
+		if (need_of(fds[i].fd) == NEED_SPARE)
+			return -EBADF;
+	do {
+		rc = core()->poll(fds, n, deadline_left(end, &left), mask);
+		if (rc < 0)
+			return rc;
+		found = poll_to_count(s, fds, n);
+	} while (rc > 0 && found == 0);
+	if (found >= 0)
+		poll_to_sets(s, fds, n);
+	return found;
+}
+
+static int select_ours(const struct sets *s, unsigned n, const struct deadline *end, const sigset_t *mask)
+{
+	struct pollfd few[n <= STACK_FDS ? n : 1];
+	struct pollfd *many;
+	int rc;
+
+	if (n <= STACK_FDS)
+		return select_loop(s, few, n, end, mask);
+	many = malloc(n * sizeof(*many));
+	if (!many)
+		return -ENOMEM;
+	rc = select_loop(s, many, n, end, mask);
+	free(many);
+	return rc;
+}
+
+/* Is a set of this process's to be looked at by us?  *n: how many descriptors it has. */
+static unsigned select_need(const struct sets *s, unsigned *n)
+{
+	return s->n > 0 && fdtab_size ? sets_need(s, n) : 0;
+}
+
+int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
+{
+	struct sets s = sets_of(n, in, out, ex);
+	struct timespec left = {0};
+	struct deadline end;
+	int saved = errno, rc;
+	unsigned count;
+	unsigned need = select_need(&s, &count);
+
+	if (need == NEED_SPARE)
+		return fail(EBADF);
+	if (!need)
+		return REAL(select)(n, in, out, ex, timeout);
+	if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
+		return fail(EINVAL);
+	if (timeout) {
+		left.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
+		left.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+	}
+	end = deadline_in(timeout ? &left : NULL);
+	rc = select_ours(&s, count, &end, NULL);
+	/* Linux tells how much of the time was left, also after an error (poll_select_finish()). */
+	if (timeout && deadline_left(&end, &left)) {
+		timeout->tv_sec = left.tv_sec;
+		timeout->tv_usec = left.tv_nsec / 1000;
+	}
+	return (int)finish(saved, rc);
+}
+
+int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct sets s = sets_of(n, in, out, ex);
+	struct deadline end;
+	int saved = errno;
+	unsigned count;
+	unsigned need = select_need(&s, &count);
+
+	if (need == NEED_SPARE)
+		return fail(EBADF);
+	if (!need)
+		return REAL(pselect)(n, in, out, ex, timeout, mask);
+	if (!timespec_valid(timeout))
+		return fail(EINVAL);
+	end = deadline_in(timeout);
+	return (int)finish(saved, select_ours(&s, count, &end, mask));
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * own.c - the life of a socket until it has an owner (design section 5): decided at bind, connect or listen, never at socket().
+ *
+ * Whenever the engine cannot take a socket, the kernel gets it with everything that was set on it, and the program does not
+ * notice. Lock order: the record's lock is held for flushing and turning over; the engine is started before it is taken.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "own.h"
+
+#include "config.h"
+#include "early.h"
+#include "fdtab.h"
+#include "fresh.h"
+#include "loader.h"
+#include "log.h"
+#include "placeholder.h"
+#include "real.h"
+#include "route.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* own_take()'s answer when the kernel is to serve after all. */
+#define TAKE_KERNEL 1
+
+/* -1/errno to -errno. */
+static int negated(int rc)
+{
+	return rc < 0 ? -errno : rc;
+}
+
+/* net.ipv6.bindv6only: new IPv6 sockets take no IPv4. */
+static bool v6only_by_default(void)
+{
+	static int known = -1;
+	char c = '0';
+	int fd;
+
+	if (known >= 0)
+		return known;
+	fd = open("/proc/sys/net/ipv6/bindv6only", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (REAL(read)(fd, &c, 1) != 1)
+			c = '0';
+		REAL(close)(fd);
+	}
+	known = c != '0';
+	return known;
+}
+
+int own_socket(int family, int flags)
+{
+	int fd = placeholder_get(family, flags & SOCK_CLOEXEC);
+	struct fresh *f;
+
+	if (fd < 0)
+		return fd;
+	f = fresh_new(family, flags & SOCK_NONBLOCK);
+	if (f) {
+		f->v6only = family == AF_INET6 && v6only_by_default();
+		fdtab_set(fd, FD_FRESH, f, f->gen);
+		return fd;
+	}
+	/* More undecided sockets than we keep records for: this one is the kernel's. */
+	fdtab_set(fd, FD_KERNEL, NULL, 0);
+	if (flags & SOCK_NONBLOCK)
+		REAL(ioctl)(fd, FIONBIO, &(int){1});
+	return fd;
+}
+
+/* ---- turning over -----------------------------------------------------------------------------------------------------------
+ */
+
+/* The kernel gets the socket.  Lock held; every descriptor is plain libc's afterwards. */
+static void give_locked(struct fresh *f, int fd)
+{
+	struct fdref to = {.fd = fd, .kind = FD_KERNEL};
+
+	fresh_flush(f, fd);
+	if (f->nonblock)
+		REAL(ioctl)(fd, FIONBIO, &(int){1});
+	fresh_decide(f, &to, NULL);
+}
+
+static int give(const struct fdref *r)
+{
+	struct fresh *f = fresh_lock(r);
+
+	if (!f)
+		return OWN_AGAIN;
+	give_locked(f, r->fd);
+	fresh_unlock(f);
+	return 0;
+}
+
+/* The engine has no room for one more socket: the kernel serves, or with MTCPSHIM_STRICT=1 the call fails. */
+static int no_room(int err)
+{
+	if (config_get()->strict)
+		return err;
+	log_line(LOG_LEVEL_WARN, "the engine takes no more sockets (%s); the kernel serves", strerror(-err));
+	return TAKE_KERNEL;
+}
+
+static int take_locked(const struct core_ops *ops, struct fresh *f, struct fdref *to)
+{
+	struct fresh_info info = {
+	    .family = f->family,
+	    .nonblock = f->nonblock,
+	    .v6only = f->v6only,
+	    .nopts = f->nopts,
+	    .opts = f->opts,
+	};
+	bool bound = f->bound;
+	struct sockaddr_in6 local = f->local;
+	socklen_t local_len = f->local_len;
+	bool pristine;
+	int err = -ENOBUFS;
+
+	to->obj = ops->take(to->fd, &info, &to->gen, &err);
+	if (!to->obj)
+		return no_room(err);
+	to->kind = FD_SOCK;
+	if (!fresh_decide(f, to, ops)) {
+		/* Closed by another thread in the meantime. */
+		ops->release(to, &pristine);
+		return -EBADF;
+	}
+	return bound ? ops->bind(to, (struct sockaddr *)&local, local_len) : 0;
+}
+
+/*
+ * The engine takes the socket, bound as the placeholder is if that is bound.  0: *to is the engine's reference; TAKE_KERNEL: it
+ * does not run, or has no room; -errno: the call is to fail.
+ */
+static int take(const struct fdref *r, struct fdref *to)
+{
+	const struct core_ops *ops = loader_up();
+	struct fresh *f;
+	int rc;
+
+	if (!ops)
+		return TAKE_KERNEL;
+	f = fresh_lock(r);
+	if (!f)
+		return OWN_AGAIN;
+	*to = (struct fdref){.fd = r->fd};
+	rc = take_locked(ops, f, to);
+	fresh_unlock(f);
+	return rc;
+}
+
+/* ---- bind -------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Bind the placeholder, which reserves the port in the kernel, and remember the name it got.  Lock held. */
+static int reserve_locked(struct fresh *f, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	socklen_t size = sizeof(f->local);
+
+	fresh_flush(f, fd);
+	if (REAL(bind)(fd, sa, len) < 0 || REAL(getsockname)(fd, (struct sockaddr *)&f->local, &size) < 0)
+		return -errno;
+	f->local_len = size;
+	f->bound = true;
+	return 0;
+}
+
+static int reserve(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct fresh *f = fresh_lock(r);
+	int rc;
+
+	if (!f)
+		return OWN_AGAIN;
+	rc = reserve_locked(f, r->fd, sa, len);
+	fresh_unlock(f);
+	return rc;
+}
+
+/* What of a record decides where a call goes. */
+struct fresh_view {
+	int family;
+	bool v6only, bound;
+	struct route_addr local;
+};
+
+static bool view(const struct fdref *r, struct fresh_view *v)
+{
+	struct fresh *f = fresh_lock(r);
+
+	if (!f)
+		return false;
+	*v = (struct fresh_view){.family = f->family, .v6only = f->v6only, .bound = f->bound, .local.any = true};
+	if (f->bound)
+		route_addr_parse(f->family, (struct sockaddr *)&f->local, f->local_len, &v->local);
+	fresh_unlock(f);
+	return true;
+}
+
+static int kernel_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	return give(r) ? OWN_AGAIN : negated(REAL(bind)(r->fd, sa, len));
+}
+
+/* To an address of the engine's.  Where the kernel has it as well (adopted), the port is reserved there too. */
+static int bind_in_engine(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	bool adopted = config_get()->adopted;
+	int rc = adopted ? reserve(r, sa, len) : 0;
+	struct fdref to;
+
+	if (rc)
+		return rc;
+	rc = take(r, &to);
+	if (rc == 0)
+		return adopted ? 0 : core()->bind(&to, sa, len);
+	if (rc != TAKE_KERNEL)
+		return rc;
+	if (adopted)
+		return give(r);
+	return kernel_bind(r, sa, len);
+}
+
+int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct route_addr local;
+	struct fresh_view v;
+
+	if (!view(r, &v))
+		return OWN_AGAIN;
+	/* What the kernel refuses, it refuses best itself: bad addresses, a second bind. */
+	if (v.bound || !route_addr_parse(v.family, sa, len, &local)) {
+		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
+		return negated(REAL(bind)(r->fd, sa, len));
+	}
+	if (v.v6only || !loader_wanted())
+		return kernel_bind(r, sa, len);
+	/* Listener or client? The port is reserved in the kernel whichever it turns out to be. */
+	if (local.any)
+		return reserve(r, sa, len);
+	switch (route_listen(config_get(), &local)) {
+	case ROUTE_ENGINE:
+		return bind_in_engine(r, sa, len);
+	case ROUTE_BOTH:
+		return reserve(r, sa, len);
+	default:
+		return kernel_bind(r, sa, len);
+	}
+}
+
+/* ---- listen -----------------------------------------------------------------------------------------------------------------
+ */
+
+static int kernel_listen(const struct fdref *r, int backlog)
+{
+	return give(r) ? OWN_AGAIN : negated(REAL(listen)(r->fd, backlog));
+}
+
+/* A listener without bind() gets a port of the kernel's choice; the engine will use the same. */
+static int bind_any(const struct fdref *r, struct fresh_view *v)
+{
+	struct sockaddr_in6 any = {.sin6_family = (sa_family_t)v->family};
+	socklen_t len = v->family == AF_INET6 ? sizeof(any) : sizeof(struct sockaddr_in);
+	int rc = reserve(r, (struct sockaddr *)&any, len);
+
+	if (rc)
+		return rc;
+	return view(r, v) ? 0 : OWN_AGAIN;
+}
+
+/* Both listen or none: the kernel first, as its port may be taken. */
+static int listen_in_engine(const struct fdref *r, int backlog, bool kernel_too)
+{
+	struct fdref to;
+	int rc;
+
+	if (kernel_too) {
+		rc = negated(REAL(listen)(r->fd, backlog));
+		if (rc)
+			return rc;
+	}
+	rc = take(r, &to);
+	if (rc == TAKE_KERNEL)
+		return kernel_listen(r, backlog);
+	if (rc == 0)
+		rc = core()->listen(&to, backlog, kernel_too);
+	if (rc < 0 && rc != OWN_AGAIN && kernel_too)
+		REAL(shutdown)(r->fd, SHUT_RDWR);
+	return rc;
+}
+
+int own_listen(const struct fdref *r, int backlog)
+{
+	struct fresh_view v;
+	enum route who;
+	int rc;
+
+	if (!view(r, &v))
+		return OWN_AGAIN;
+	if (v.v6only || !loader_wanted())
+		return kernel_listen(r, backlog);
+	if (!v.bound) {
+		rc = bind_any(r, &v);
+		if (rc)
+			return rc;
+	}
+	who = route_listen(config_get(), &v.local);
+	if (who == ROUTE_KERNEL)
+		return kernel_listen(r, backlog);
+	return listen_in_engine(r, backlog, who == ROUTE_BOTH);
+}
+
+/* ---- connect ----------------------------------------------------------------------------------------------------------------
+ */
+
+int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct route_addr dst;
+	struct fresh_view v;
+	struct fdref to;
+	int rc = TAKE_KERNEL;
+
+	if (!view(r, &v))
+		return OWN_AGAIN;
+	if (!route_addr_parse(v.family, sa, len, &dst)) {
+		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
+		return negated(REAL(connect)(r->fd, sa, len));
+	}
+	if (!v.v6only && loader_wanted() && route_connect(config_get(), &dst) == ROUTE_ENGINE)
+		rc = take(r, &to);
+	if (rc == 0)
+		return core()->connect(&to, sa, len);
+	if (rc != TAKE_KERNEL)
+		return rc;
+	return give(r) ? OWN_AGAIN : negated(REAL(connect)(r->fd, sa, len));
+}
+
+/* ---- options and flags ------------------------------------------------------------------------------------------------------
+ */
+
+/* Apply an option to the placeholder at once, for its true errno. */
+static int option_now(struct fresh *f, int fd, const struct early_opt *o, const void *val)
+{
+	fdtab_change_traits(fd, 0, FD_POOLABLE);
+	if (REAL(setsockopt)(fd, o->level, o->name, val, o->len) < 0)
+		return -errno;
+	if (early_kernel_only(o->level, o->name) || o->len > sizeof(o->val) || !fresh_option(f, o, true))
+		give_locked(f, fd);
+	return 0;
+}
+
+int own_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len)
+{
+	struct early_opt o = {.level = level, .name = name, .len = len};
+	struct fresh *f = fresh_lock(r);
+	int rc = 0;
+
+	if (!f)
+		return OWN_AGAIN;
+	if (val && len <= sizeof(o.val))
+		memcpy(o.val, val, len);
+	if (!early_deferrable(&o, val, f->family == AF_INET6 && !f->bound) || !fresh_option(f, &o, false))
+		rc = option_now(f, r->fd, &o, val);
+	if (!rc && level == IPPROTO_IPV6 && name == IPV6_V6ONLY && f->family == AF_INET6)
+		f->v6only = *(const int *)o.val != 0;
+	fresh_unlock(f);
+	return rc;
+}
+
+int own_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
+{
+	struct fresh *f = fresh_lock(r);
+
+	if (!f)
+		return OWN_AGAIN;
+	if (f->nopts)
+		fresh_flush(f, r->fd);
+	fresh_unlock(f);
+	return negated(REAL(getsockopt)(r->fd, level, name, val, len));
+}
+
+int own_set_nonblock(const struct fdref *r, bool on)
+{
+	struct fresh *f = fresh_lock(r);
+
+	if (!f)
+		return OWN_AGAIN;
+	f->nonblock = on;
+	fresh_unlock(f);
+	return 0;
+}
+
+int own_get_nonblock(const struct fdref *r)
+{
+	struct fresh *f = fresh_lock(r);
+	int on;
+
+	if (!f)
+		return OWN_AGAIN;
+	on = f->nonblock;
+	fresh_unlock(f);
+	return on;
+}
