@@ -233,6 +233,7 @@ static int bring_up(void)
 		return fail(-ENODEV, "%s", err.text);
 	rt.info = *port_info(rt.port);
 	rt.nstacks = rt.info.queues < pc.queues ? rt.info.queues : pc.queues;
+	ec.pool = pc.pools[0];
 	rc = common(&ec);
 	for (unsigned i = 0; !rc && i < rt.nstacks; i++)
 		rc = stack_make(i, &ec, pc.pools[i]);
