@@ -467,22 +467,14 @@ static void connect_after_reset_client(void)
 }
 
 static const struct posix_case cases[] = {
-	BOTH(half_close),
-	BOTH(states),
-	BOTH(shutdown_read),
-	BOTH(shutdown_arguments),
-	BOTH(shutdown_both),
-	BOTH(unread),
-	BOTH(reset_by_call),
-	BOTH(data_then_reset),
-	BOTH(data_then_fin),
-	BOTH(background),
-	BOTH(linger_wait),
-	BOTH(linger_timeout),
-	BOTH(simultaneous),
-	BOTH(shutdown_wakes_recv),
-	BOTH(use_after_close),
-	BOTH(connect_after_reset),
+    BOTH(half_close),	   BOTH(states),
+    BOTH(shutdown_read),   BOTH(shutdown_arguments),
+    BOTH(shutdown_both),   BOTH(unread),
+    BOTH(reset_by_call),   BOTH(data_then_reset),
+    BOTH(data_then_fin),   BOTH(background),
+    BOTH(linger_wait),	   BOTH(linger_timeout),
+    BOTH(simultaneous),	   BOTH(shutdown_wakes_recv),
+    BOTH(use_after_close), BOTH(connect_after_reset),
 };
 
 int main(int argc, char **argv)

@@ -429,18 +429,18 @@ static void low_water_client(void)
 }
 
 static const struct posix_case cases[] = {
-	BOTH(peek),
-	BOTH(waitall),
-	BOTH(waitall_end),
-	BOTH(dontwait),
-	BOTH(trunc),
-	BOTH(other_flags),
-	BOTH(more),
-	BOTH(sigpipe),
-	BOTH(sigpipe_after_shutdown),
-	BOTH(receive_timeout),
-	BOTH(send_timeout),
-	BOTH(low_water),
+    BOTH(peek),
+    BOTH(waitall),
+    BOTH(waitall_end),
+    BOTH(dontwait),
+    BOTH(trunc),
+    BOTH(other_flags),
+    BOTH(more),
+    BOTH(sigpipe),
+    BOTH(sigpipe_after_shutdown),
+    BOTH(receive_timeout),
+    BOTH(send_timeout),
+    BOTH(low_water),
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * t_fork.c - fork() and what follows it when the child only closes, ends or runs another program: the parent's connections must not
- * notice.  (A child that goes on using a connection is a matter for other tests.)
+ * t_fork.c - fork() and what follows it when the child only closes, ends or runs another program: the parent's connections must
+ * not notice.  (A child that goes on using a connection is a matter for other tests.)
  */
 #include "posix.h"
 
@@ -172,7 +172,8 @@ static void popen_server(void)
 	T(close(fd));
 }
 
-/* The usual daemon: the parent leaves, the child goes on, and only then opens sockets.  Here: all before the first connection of the child. */
+/* The usual daemon: the parent leaves, the child goes on, and only then opens sockets.  Here: all before the first connection of
+ * the child. */
 static void child_uses_kernel_server(void)
 {
 	int fd = pair();
@@ -300,17 +301,17 @@ static void listener_client(void)
 }
 
 static const struct posix_case cases[] = {
-	{"child_exits", child_exits_server, one_connection_client},
-	{"child_exits_fully", child_exits_fully_server, one_connection_client},
-	{"child_closes", child_closes_server, one_connection_client},
-	{"child_execs", child_execs_server, one_connection_client},
-	{"child_vforks", child_vforks_server, one_connection_client},
-	{"child_spawned", child_spawned_server, one_connection_client},
-	{"popen", popen_server, one_connection_client},
-	{"child_uses_kernel", child_uses_kernel_server, one_connection_client},
-	{"many_children", many_children_server, one_connection_client},
-	BOTH(child_sleeps),
-	BOTH(listener),
+    {"child_exits", child_exits_server, one_connection_client},
+    {"child_exits_fully", child_exits_fully_server, one_connection_client},
+    {"child_closes", child_closes_server, one_connection_client},
+    {"child_execs", child_execs_server, one_connection_client},
+    {"child_vforks", child_vforks_server, one_connection_client},
+    {"child_spawned", child_spawned_server, one_connection_client},
+    {"popen", popen_server, one_connection_client},
+    {"child_uses_kernel", child_uses_kernel_server, one_connection_client},
+    {"many_children", many_children_server, one_connection_client},
+    BOTH(child_sleeps),
+    BOTH(listener),
 };
 
 int main(int argc, char **argv)

@@ -294,8 +294,8 @@ static void other_commands_client(void)
 }
 
 static const struct posix_case cases[] = {
-	BOTH(counts),     BOTH(unacknowledged), BOTH(nonblock_by_ioctl), BOTH(odd_requests),
-	BOTH(interfaces), BOTH(status_flags),   BOTH(other_commands),
+    BOTH(counts),     BOTH(unacknowledged), BOTH(nonblock_by_ioctl), BOTH(odd_requests),
+    BOTH(interfaces), BOTH(status_flags),   BOTH(other_commands),
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * t_poll.c - poll() and ppoll(): the event bits at each stage of a connection's life, odd arguments, time limits, kernel descriptors
- * beside connections.
+ * t_poll.c - poll() and ppoll(): the event bits at each stage of a connection's life, odd arguments, time limits, kernel
+ * descriptors beside connections.
  */
 #include "posix.h"
 
@@ -68,7 +68,7 @@ static void stages_client(void)
 /* What was not asked for is not told, HUP and ERR excepted. */
 static void masks_server(void)
 {
-	static const short masks[] = {0,       POLLIN,     POLLPRI,    POLLOUT,    POLLRDHUP,  POLLHUP,           POLLERR,
+	static const short masks[] = {0,	POLLIN,	    POLLPRI,	POLLOUT,    POLLRDHUP,	POLLHUP,	  POLLERR,
 				      POLLNVAL, POLLRDNORM, POLLWRNORM, POLLRDBAND, POLLWRBAND, POLLIN | POLLOUT, -1};
 	int fd = pair();
 
@@ -105,7 +105,8 @@ static void masks_client(void)
 static void odd_arguments_server(void)
 {
 	int fd = pair(), closed = dup(fd);
-	struct pollfd p[3] = {{.fd = fd, .events = POLLOUT}, {.fd = -1, .events = POLLIN, .revents = 77}, {.fd = 0, .events = POLLIN}};
+	struct pollfd p[3] = {
+	    {.fd = fd, .events = POLLOUT}, {.fd = -1, .events = POLLIN, .revents = 77}, {.fd = 0, .events = POLLIN}};
 	/* Of a size that the fortified poll() does not know. */
 	struct pollfd *volatile many = p;
 	struct rlimit limit;
@@ -389,9 +390,8 @@ static void hundred_server(void)
 }
 
 static const struct posix_case cases[] = {
-	BOTH(stages),        BOTH(masks),    BOTH(odd_arguments), BOTH(time_limits),
-	BOTH(mixed),         BOTH(woken_by_pipe), BOTH(writable), BOTH(signal_mask),
-	BOTH(hundred),
+    BOTH(stages),	 BOTH(masks),	 BOTH(odd_arguments), BOTH(time_limits), BOTH(mixed),
+    BOTH(woken_by_pipe), BOTH(writable), BOTH(signal_mask),   BOTH(hundred),
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * t_select.c - select() and pselect(): the three sets, counts, time limits that are written back, bad descriptors, sets larger than
- * FD_SETSIZE.
+ * t_select.c - select() and pselect(): the three sets, counts, time limits that are written back, bad descriptors, sets larger
+ * than FD_SETSIZE.
  */
 #include "posix.h"
 
@@ -315,7 +315,7 @@ static void signal_mask_client(void)
 }
 
 static const struct posix_case cases[] = {
-	BOTH(stages), BOTH(time_limits), BOTH(time_left), BOTH(odd_arguments), BOTH(mixed), BOTH(large_set), BOTH(signal_mask),
+    BOTH(stages), BOTH(time_limits), BOTH(time_left), BOTH(odd_arguments), BOTH(mixed), BOTH(large_set), BOTH(signal_mask),
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * t_sockopt.c - socket options: what is there at first, what each value becomes, odd lengths and levels, on a fresh, a listening and a
- * connected socket.
+ * t_sockopt.c - socket options: what is there at first, what each value becomes, odd lengths and levels, on a fresh, a listening
+ * and a connected socket.
  */
 #include "posix.h"
 
@@ -20,42 +20,45 @@ struct option {
 	int n;
 };
 
-#define OPTION(level, name, ...) {level, name, #name, {__VA_ARGS__}, LEN(((int[]){__VA_ARGS__}))}
+#define OPTION(level, name, ...)                                               \
+	{                                                                      \
+		level, name, #name, {__VA_ARGS__}, LEN(((int[]){__VA_ARGS__})) \
+	}
 
 static const struct option options[] = {
-	OPTION(SOL_SOCKET, SO_REUSEADDR, 1, 0, -1, 77),
-	OPTION(SOL_SOCKET, SO_REUSEPORT, 1, 0, -1),
-	OPTION(SOL_SOCKET, SO_KEEPALIVE, 1, 0, 5),
-	OPTION(SOL_SOCKET, SO_OOBINLINE, 1, 0, 5),
-	OPTION(SOL_SOCKET, SO_RCVBUF, 0, 1, 2000, 65536, 100000, -1),
-	OPTION(SOL_SOCKET, SO_SNDBUF, 0, 1, 2000, 65536, 100000, -1),
-	OPTION(SOL_SOCKET, SO_RCVLOWAT, 1, 0, 100, -1),
-	OPTION(SOL_SOCKET, SO_SNDLOWAT, 1, 100),
-	OPTION(SOL_SOCKET, SO_ERROR, 1),
-	OPTION(SOL_SOCKET, SO_TYPE, 1),
-	OPTION(SOL_SOCKET, SO_DOMAIN, 1),
-	OPTION(SOL_SOCKET, SO_PROTOCOL, 1),
-	OPTION(SOL_SOCKET, SO_ACCEPTCONN, 1),
-	OPTION(SOL_SOCKET, SO_BROADCAST, 1, 0),
-	OPTION(SOL_SOCKET, SO_DONTROUTE, 1, 0),
-	OPTION(SOL_SOCKET, SO_PRIORITY, 1, 6, 0, -1),
-	OPTION(SOL_SOCKET, SO_TIMESTAMP, 1, 0),
-	OPTION(SOL_SOCKET, SO_PASSCRED, 1),
-	OPTION(IPPROTO_TCP, TCP_NODELAY, 1, 0, 2, -1),
-	OPTION(IPPROTO_TCP, TCP_CORK, 1, 0, 2),
-	OPTION(IPPROTO_TCP, TCP_QUICKACK, 0, 1, 2),
-	OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT, 1, 5, 0, -1, 1000),
-	OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 1, 32767, 32768, 0, -1),
-	OPTION(IPPROTO_TCP, TCP_KEEPINTVL, 1, 32767, 32768, 0, -1),
-	OPTION(IPPROTO_TCP, TCP_KEEPCNT, 1, 127, 128, 0, -1),
-	OPTION(IPPROTO_TCP, TCP_SYNCNT, 1, 127, 128, 0, -1),
-	OPTION(IPPROTO_TCP, TCP_LINGER2, 10, 0, -1, 100000),
-	OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT, 1000, 0, -1, INT_MAX),
-	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384, 0, -1),
-	OPTION(IPPROTO_IP, IP_TOS, 0x10, 0xff, 256, 0),
-	OPTION(IPPROTO_IP, IP_TTL, 1, 255, 0, 256, -1),
-	OPTION(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_DO, 9),
-	OPTION(IPPROTO_IP, IP_RECVERR, 1, 0),
+    OPTION(SOL_SOCKET, SO_REUSEADDR, 1, 0, -1, 77),
+    OPTION(SOL_SOCKET, SO_REUSEPORT, 1, 0, -1),
+    OPTION(SOL_SOCKET, SO_KEEPALIVE, 1, 0, 5),
+    OPTION(SOL_SOCKET, SO_OOBINLINE, 1, 0, 5),
+    OPTION(SOL_SOCKET, SO_RCVBUF, 0, 1, 2000, 65536, 100000, -1),
+    OPTION(SOL_SOCKET, SO_SNDBUF, 0, 1, 2000, 65536, 100000, -1),
+    OPTION(SOL_SOCKET, SO_RCVLOWAT, 1, 0, 100, -1),
+    OPTION(SOL_SOCKET, SO_SNDLOWAT, 1, 100),
+    OPTION(SOL_SOCKET, SO_ERROR, 1),
+    OPTION(SOL_SOCKET, SO_TYPE, 1),
+    OPTION(SOL_SOCKET, SO_DOMAIN, 1),
+    OPTION(SOL_SOCKET, SO_PROTOCOL, 1),
+    OPTION(SOL_SOCKET, SO_ACCEPTCONN, 1),
+    OPTION(SOL_SOCKET, SO_BROADCAST, 1, 0),
+    OPTION(SOL_SOCKET, SO_DONTROUTE, 1, 0),
+    OPTION(SOL_SOCKET, SO_PRIORITY, 1, 6, 0, -1),
+    OPTION(SOL_SOCKET, SO_TIMESTAMP, 1, 0),
+    OPTION(SOL_SOCKET, SO_PASSCRED, 1),
+    OPTION(IPPROTO_TCP, TCP_NODELAY, 1, 0, 2, -1),
+    OPTION(IPPROTO_TCP, TCP_CORK, 1, 0, 2),
+    OPTION(IPPROTO_TCP, TCP_QUICKACK, 0, 1, 2),
+    OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT, 1, 5, 0, -1, 1000),
+    OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 1, 32767, 32768, 0, -1),
+    OPTION(IPPROTO_TCP, TCP_KEEPINTVL, 1, 32767, 32768, 0, -1),
+    OPTION(IPPROTO_TCP, TCP_KEEPCNT, 1, 127, 128, 0, -1),
+    OPTION(IPPROTO_TCP, TCP_SYNCNT, 1, 127, 128, 0, -1),
+    OPTION(IPPROTO_TCP, TCP_LINGER2, 10, 0, -1, 100000),
+    OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT, 1000, 0, -1, INT_MAX),
+    OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384, 0, -1),
+    OPTION(IPPROTO_IP, IP_TOS, 0x10, 0xff, 256, 0),
+    OPTION(IPPROTO_IP, IP_TTL, 1, 255, 0, 256, -1),
+    OPTION(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_DO, 9),
+    OPTION(IPPROTO_IP, IP_RECVERR, 1, 0),
 };
 
 static void say_option(const struct option *o, int fd)
@@ -152,10 +155,10 @@ static void get_lengths(void)
 {
 	static const int lens[] = {-1, 0, 1, 2, 3, 4, 5, 8, 100};
 	static const struct option few[] = {
-		OPTION(SOL_SOCKET, SO_KEEPALIVE, 0), OPTION(SOL_SOCKET, SO_RCVBUF, 0), OPTION(SOL_SOCKET, SO_LINGER, 0),
-		OPTION(SOL_SOCKET, SO_TYPE, 0),      OPTION(SOL_SOCKET, SO_ERROR, 0),  OPTION(SOL_SOCKET, SO_RCVTIMEO, 0),
-		OPTION(IPPROTO_TCP, TCP_NODELAY, 0), OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 0), OPTION(IPPROTO_TCP, TCP_CONGESTION, 0),
-		OPTION(IPPROTO_IP, IP_TTL, 0),
+	    OPTION(SOL_SOCKET, SO_KEEPALIVE, 0), OPTION(SOL_SOCKET, SO_RCVBUF, 0),     OPTION(SOL_SOCKET, SO_LINGER, 0),
+	    OPTION(SOL_SOCKET, SO_TYPE, 0),	 OPTION(SOL_SOCKET, SO_ERROR, 0),      OPTION(SOL_SOCKET, SO_RCVTIMEO, 0),
+	    OPTION(IPPROTO_TCP, TCP_NODELAY, 0), OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 0), OPTION(IPPROTO_TCP, TCP_CONGESTION, 0),
+	    OPTION(IPPROTO_IP, IP_TTL, 0),
 	};
 	int fd = tcp_socket();
 
@@ -170,8 +173,8 @@ static void get_lengths(void)
 			for (int b = 0; b < (int)sizeof(buf); b++)
 				if (buf[b] != 0xee)
 					written = b + 1;
-			say("%s length %d: %s, stored %d, %d bytes written", few[i].what, lens[k], n < 0 ? errno_name(errno) : "ok",
-			    (int)len, written);
+			say("%s length %d: %s, stored %d, %d bytes written", few[i].what, lens[k],
+			    n < 0 ? errno_name(errno) : "ok", (int)len, written);
 		}
 	}
 	T(close(fd));
@@ -181,9 +184,9 @@ static void set_lengths(void)
 {
 	static const int lens[] = {-1, 0, 1, 2, 3, 4, 5, 8, 16, 100};
 	static const struct option few[] = {
-		OPTION(SOL_SOCKET, SO_KEEPALIVE, 0), OPTION(SOL_SOCKET, SO_RCVBUF, 0),   OPTION(SOL_SOCKET, SO_LINGER, 0),
-		OPTION(SOL_SOCKET, SO_RCVTIMEO, 0),  OPTION(IPPROTO_TCP, TCP_NODELAY, 0), OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 0),
-		OPTION(IPPROTO_TCP, TCP_CONGESTION, 0), OPTION(IPPROTO_IP, IP_TTL, 0),    OPTION(IPPROTO_IP, IP_TOS, 0),
+	    OPTION(SOL_SOCKET, SO_KEEPALIVE, 0),    OPTION(SOL_SOCKET, SO_RCVBUF, 0),	 OPTION(SOL_SOCKET, SO_LINGER, 0),
+	    OPTION(SOL_SOCKET, SO_RCVTIMEO, 0),	    OPTION(IPPROTO_TCP, TCP_NODELAY, 0), OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 0),
+	    OPTION(IPPROTO_TCP, TCP_CONGESTION, 0), OPTION(IPPROTO_IP, IP_TTL, 0),	 OPTION(IPPROTO_IP, IP_TOS, 0),
 	};
 	static const char one[128] = {1};
 
@@ -402,11 +405,14 @@ static void maxseg_client(void)
 static void early_options_server(void)
 {
 	static const struct option early[] = {
-		OPTION(SOL_SOCKET, SO_KEEPALIVE, 1), OPTION(SOL_SOCKET, SO_RCVBUF, 30000), OPTION(SOL_SOCKET, SO_SNDBUF, 30000),
-		OPTION(SOL_SOCKET, SO_RCVLOWAT, 3),  OPTION(SOL_SOCKET, SO_OOBINLINE, 1),  OPTION(IPPROTO_TCP, TCP_NODELAY, 1),
-		OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 33), OPTION(IPPROTO_TCP, TCP_KEEPINTVL, 44), OPTION(IPPROTO_TCP, TCP_KEEPCNT, 5),
-		OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT, 9999), OPTION(IPPROTO_TCP, TCP_SYNCNT, 3), OPTION(IPPROTO_TCP, TCP_LINGER2, 9),
-		OPTION(IPPROTO_IP, IP_TOS, 0x20),    OPTION(IPPROTO_IP, IP_TTL, 44),       OPTION(SOL_SOCKET, SO_REUSEADDR, 1),
+	    OPTION(SOL_SOCKET, SO_KEEPALIVE, 1),   OPTION(SOL_SOCKET, SO_RCVBUF, 30000),
+	    OPTION(SOL_SOCKET, SO_SNDBUF, 30000),  OPTION(SOL_SOCKET, SO_RCVLOWAT, 3),
+	    OPTION(SOL_SOCKET, SO_OOBINLINE, 1),   OPTION(IPPROTO_TCP, TCP_NODELAY, 1),
+	    OPTION(IPPROTO_TCP, TCP_KEEPIDLE, 33), OPTION(IPPROTO_TCP, TCP_KEEPINTVL, 44),
+	    OPTION(IPPROTO_TCP, TCP_KEEPCNT, 5),   OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT, 9999),
+	    OPTION(IPPROTO_TCP, TCP_SYNCNT, 3),	   OPTION(IPPROTO_TCP, TCP_LINGER2, 9),
+	    OPTION(IPPROTO_IP, IP_TOS, 0x20),	   OPTION(IPPROTO_IP, IP_TTL, 44),
+	    OPTION(SOL_SOCKET, SO_REUSEADDR, 1),
 	};
 	struct sockaddr_in sa = addr4(SERVER_IP, port(0));
 	struct linger lg = {1, 7};
@@ -469,9 +475,9 @@ static void long_options_client(void)
 }
 
 static const struct posix_case cases[] = {
-	ALONE(fresh_defaults),   ALONE(fresh_values),  ALONE(listening_values), BOTH(connected_defaults), BOTH(connected_values),
-	ALONE(get_lengths),      ALONE(set_lengths),   BOTH(bad_levels),        BOTH(linger_values),      BOTH(timeout_values),
-	BOTH(congestion),        BOTH(maxseg),         BOTH(early_options),     BOTH(long_options),
+    ALONE(fresh_defaults), ALONE(fresh_values), ALONE(listening_values), BOTH(connected_defaults), BOTH(connected_values),
+    ALONE(get_lengths),	   ALONE(set_lengths),	BOTH(bad_levels),	 BOTH(linger_values),	   BOTH(timeout_values),
+    BOTH(congestion),	   BOTH(maxseg),	BOTH(early_options),	 BOTH(long_options),
 };
 
 int main(int argc, char **argv)

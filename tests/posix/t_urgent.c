@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * t_urgent.c - urgent data, out of line and in line: what is read when, the mark, and the events (RFC 6093 says: do not use it; telnet
- * and ftp still do).
+ * t_urgent.c - urgent data, out of line and in line: what is read when, the mark, and the events (RFC 6093 says: do not use it;
+ * telnet and ftp still do).
  */
 #include "posix.h"
 
@@ -170,10 +170,10 @@ static void twice_client(void)
 }
 
 static const struct posix_case cases[] = {
-	BOTH(out_of_line),
-	BOTH(in_line),
-	BOTH(exceptional),
-	BOTH(twice),
+    BOTH(out_of_line),
+    BOTH(in_line),
+    BOTH(exceptional),
+    BOTH(twice),
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * t_sendfile.c - sendfile() and splice() with a connection at one end.
+ */
+#include "posix.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+/* A file of len bytes of the pattern, with no name. */
+static int pattern_file(size_t len)
+{
+	char name[] = "/tmp/mtp-file-XXXXXX", buf[4096];
+	int file = MUST(mkostemp(name, O_CLOEXEC));
+
+	MUST(unlink(name));
+	for (size_t at = 0; at < len; at += sizeof(buf)) {
+		size_t part = len - at < sizeof(buf) ? len - at : sizeof(buf);
+
+		fill(buf, part, at);
+		MUST(write(file, buf, part));
+	}
+	MUST(lseek(file, 0, SEEK_SET));
+	return file;
+}
+
+static void offsets_server(void)
+{
+	int fd = pair();
+
+	recv_and_say("all", fd, 1 << 20);
+	MUST(close(fd));
+}
+
+static void offsets_client(void)
+{
+	int fd = pair(), file = pattern_file(10000);
+	off_t offset = 1000;
+	off64_t offset64 = 5000;
+
+	T(sendfile(fd, file, &offset, 2000));
+	say("offset %ld, position %ld", (long)offset, (long)lseek(file, 0, SEEK_CUR));
+	T(sendfile64(fd, file, &offset64, 100));
+	say("offset %ld, position %ld", (long)offset64, (long)lseek(file, 0, SEEK_CUR));
+	T(sendfile(fd, file, NULL, 3000));
+	say("position %ld", (long)lseek(file, 0, SEEK_CUR));
+	T(sendfile(fd, file, NULL, 1000000));
+	say("position %ld", (long)lseek(file, 0, SEEK_CUR));
+	T(sendfile(fd, file, NULL, 10));
+	T(sendfile(fd, file, NULL, 0));
+	offset = 20000;
+	T(sendfile(fd, file, &offset, 10));
+	say("offset %ld", (long)offset);
+	offset = -1;
+	T(sendfile(fd, file, &offset, 10));
+	MUST(close(file));
+	MUST(close(fd));
+}
+
+static void errors_server(void)
+{
+	int fd = pair(), file = pattern_file(100), fresh = tcp_socket(), pipes[2], closed = dup(fd);
+
+	MUST(pipe(pipes));
+	MUST(close(closed));
+	T(sendfile(closed, file, NULL, 10));
+	T(sendfile(fd, closed, NULL, 10));
+	T(sendfile(fd, fd, NULL, 10));
+	T(sendfile(fd, pipes[0], NULL, 10));
+	T(sendfile(file, fd, NULL, 10));
+	T(sendfile(fresh, file, NULL, 10));
+	T(sigpipes());
+	say("position %ld", (long)lseek(file, 0, SEEK_CUR));
+	T(shutdown(fd, SHUT_WR));
+	T(sendfile(fd, file, NULL, 10));
+	T(sigpipes());
+	MUST(close(pipes[0]));
+	MUST(close(pipes[1]));
+	MUST(close(fresh));
+	MUST(close(file));
+	MUST(close(fd));
+}
+
+static void errors_client(void)
+{
+	char c;
+	int fd = pair();
+
+	T(recv(fd, &c, 1, 0));
+	MUST(close(fd));
+}
+
+static void large_server(void)
+{
+	int fd = pair();
+
+	recv_and_say("blocking", fd, 3000000);
+	recv_and_say("non-blocking", fd, 3000000);
+	recv_and_say("with head", fd, 3000);
+	MUST(close(fd));
+}
+
+static void large_client(void)
+{
+	size_t len = 3000000;
+	int fd = pair(), file = pattern_file(len);
+	off_t offset = 0;
+
+	T(sendfile(fd, file, NULL, len));
+	set_nonblock(fd, true);
+	while ((size_t)offset < len) {
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+		if (sendfile(fd, file, &offset, len - offset) < 0) {
+			MUST(errno == EAGAIN ? 0 : -1);
+			MUST(poll(&p, 1, -1));
+		}
+	}
+	/* A head with MSG_MORE, then the file: as web servers do. */
+	set_nonblock(fd, false);
+	offset = 0;
+	send_pattern(fd, 500, 0);
+	T(send(fd, "head", 4, MSG_MORE));
+	T(sendfile(fd, file, &offset, 2496));
+	MUST(close(file));
+	MUST(close(fd));
+}
+
+/* ---- splice ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void splice_in_server(void)
+{
+	char buf[64];
+	int fd = pair(), pipes[2], closed = -1;
+
+	MUST(pipe(pipes));
+	/* The flag is about the pipe; the socket waits unless it is told not to. */
+	set_nonblock(fd, true);
+	T(splice(fd, NULL, pipes[1], NULL, 64, 0));
+	T(splice(fd, NULL, pipes[1], NULL, 64, SPLICE_F_NONBLOCK));
+	set_nonblock(fd, false);
+	T(splice(closed, NULL, pipes[1], NULL, 64, 0));
+	T(splice(fd, &(off64_t){0}, pipes[1], NULL, 64, 0));
+	T(splice(fd, NULL, fd, NULL, 64, 0));
+	T(splice(fd, NULL, pipes[1], NULL, 0, 0));
+	tell("send");
+	T(splice(fd, NULL, pipes[1], NULL, 64, 0));
+	T(read(pipes[0], buf, sizeof(buf)));
+	say("sum %08x", sum(SUM_INIT, buf, 10));
+	hear("closed");
+	await(fd, POLLRDHUP);
+	T(splice(fd, NULL, pipes[1], NULL, 64, 0));
+	MUST(close(pipes[0]));
+	MUST(close(pipes[1]));
+	MUST(close(fd));
+}
+
+static void splice_in_client(void)
+{
+	int fd = pair();
+
+	hear("send");
+	MUST(send(fd, "0123456789", 10, 0));
+	await_acked(fd);
+	MUST(close(fd));
+	tell("closed");
+}
+
+static void splice_out_server(void)
+{
+	int fd = pair();
+
+	recv_and_say("got", fd, 1 << 20);
+	MUST(close(fd));
+}
+
+static void splice_out_client(void)
+{
+	int fd = pair(), pipes[2];
+
+	MUST(pipe(pipes));
+	set_nonblock(pipes[0], true);
+	T(splice(pipes[0], NULL, fd, NULL, 64, SPLICE_F_NONBLOCK));
+	MUST(write(pipes[1], "0123456789", 10));
+	T(splice(pipes[0], NULL, fd, NULL, 4, SPLICE_F_MORE));
+	T(splice(pipes[0], NULL, fd, NULL, 64, SPLICE_F_MOVE));
+	MUST(close(pipes[1]));
+	T(splice(pipes[0], NULL, fd, NULL, 64, 0));
+	MUST(close(pipes[0]));
+	MUST(close(fd));
+}
+
+/* Socket to pipe to socket, 2 MB: a proxy's loop, as haproxy and socat have it. */
+static void proxy_server(void)
+{
+	int in = pair_at(0), out = pair_at(1), pipes[2];
+	size_t total = 0;
+	ssize_t n;
+
+	MUST(pipe(pipes));
+	while ((n = MUST(splice(in, NULL, pipes[1], NULL, 65536, SPLICE_F_MOVE))) > 0) {
+		while (n > 0) {
+			ssize_t m = MUST(splice(pipes[0], NULL, out, NULL, n, SPLICE_F_MOVE));
+
+			n -= m;
+			total += m;
+		}
+	}
+	say("passed on %zu", total);
+	MUST(close(pipes[0]));
+	MUST(close(pipes[1]));
+	MUST(close(in));
+	MUST(close(out));
+}
+
+static void proxy_client(void)
+{
+	int out = pair_at(0), in = pair_at(1);
+
+	/* Less at a time than the buffers on the way hold: this end is a single thread. */
+	for (size_t at = 0; at < 2000000; at += 20000) {
+		send_pattern(out, 20000, at);
+		if (recv_pattern(in, 20000, at) != 20000)
+			say("wrong at %zu", at);
+	}
+	MUST(shutdown(out, SHUT_WR));
+	recv_and_say("the rest", in, 1);
+	MUST(close(out));
+	MUST(close(in));
+}
+
+static const struct posix_case cases[] = {
+    BOTH(offsets), BOTH(errors), BOTH(large), BOTH(splice_in), BOTH(splice_out), BOTH(proxy),
+};
+
+int main(int argc, char **argv)
+{
+	return posix_main(argc, argv, cases, LEN(cases));
+}
