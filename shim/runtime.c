@@ -137,7 +137,7 @@ static void check_link(struct stack *st, usec_t now)
 	if (up && !st->link_up)
 		engine_announce(st->engine, now);
 	st->link_up = up;
-	if (!up && !rt.link_said && now - st->link_changed > LINK_SAY_US) {
+	if (!up && rt.link_wanted && !rt.link_said && now - st->link_changed > LINK_SAY_US) {
 		rt.link_said = true;
 		rt.thin->log(LOG_LEVEL_WARN, "%s", port_link_text(rt.port));
 	}

@@ -54,7 +54,8 @@ struct runtime {
 	uint32_t exiter; /* thread that ended the process's connections */
 	struct port *port;
 	struct port_info info;
-	bool link_said; /* the user was told that there is no link */
+	_Atomic bool link_wanted; /* somebody connects */
+	bool link_said;           /* the user was told that there is no link */
 	unsigned nstacks;
 	struct stack *stacks[IO_QUEUES_MAX];
 	_Atomic(struct thread *) watcher; /* the application thread that sleeps with the ports in its wait; NULL: none */

@@ -408,6 +408,7 @@ int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len
 	rc = addr_read(s->family, sa, len, &remote);
 	if (rc)
 		return rc;
+	atomic_store_explicit(&rt.link_wanted, true, memory_order_relaxed);
 	settle(s, &remote);
 	for (;;) {
 		rc = connect_step(r, &remote, &started);
