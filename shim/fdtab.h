@@ -29,8 +29,8 @@ struct fdtab_slot {
 } __attribute__((aligned(16)));
 
 /* Published in this order: slots, then size. */
-extern struct fdtab_slot *fdtab_slots;
-extern unsigned fdtab_size;
+extern struct fdtab_slot *fdtab_slots __attribute__((visibility("hidden")));
+extern unsigned fdtab_size __attribute__((visibility("hidden")));
 
 /* Is this number none of ours? The whole cost of a read() or write() on a kernel descriptor. */
 static inline bool fdtab_is_kernel(int fd)

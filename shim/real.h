@@ -11,10 +11,10 @@
 
 #include "core.h"
 
-extern struct real_calls real;
+extern struct real_calls real __attribute__((visibility("hidden")));
 
 /* Look all symbols up; any thread, any number of times.  A symbol that this libc lacks becomes one that fails with ENOSYS. */
-void real_load(void);
+void real_load(void) __attribute__((cold));
 
 /* Call libc's function: REAL(read)(fd, buf, n). */
 #define REAL(name) (*(__builtin_expect(real.name != NULL, 1) ? real.name : (real_load(), real.name)))
