@@ -98,6 +98,16 @@ static unsigned long huge_free_mb(void)
 	return mb;
 }
 
+/* EAL does not survive to be asked for more than there is. */
+static int check_memory(const struct io_config *cfg, struct io_error *err)
+{
+	uint64_t mb = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / MIB;
+
+	if (cfg->mem_mb && cfg->mem_mb <= mb)
+		return 0;
+	return io_fail(err, -ENOMEM, "MTCPSHIM_MEM: %u MB are asked for, this machine has %lu: ask for less", cfg->mem_mb, mb);
+}
+
 /* Returns 1: huge pages, 0: none, or -errno.  The reason not to take them goes to err as a note. */
 static int choose_huge(const struct io_config *cfg, struct io_error *err)
 {
@@ -175,6 +185,20 @@ static void no_openlog(const char *ident, int option, int facility)
 	(void)facility;
 }
 
+/*
+ * EAL's interrupt thread panics when one of its descriptors was closed by somebody else.  That must not end the application: the
+ * thread alone stops, and with it the reconnecting of memif.
+ */
+static void halt_thread(void)
+{
+	char name[16] = "";
+
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	while (!strncmp(name, "eal-intr", 8))
+		pause();
+	abort();
+}
+
 /* Signals are the application's: EAL's threads inherit a mask that lets none through but the synchronous ones. */
 static void block_signals(sigset_t *before)
 {
@@ -195,6 +219,8 @@ static int run_eal(struct args *a, const cpu_set_t *cpus)
 	redirect_call("librte_eal.so", "stat64", hide_driver_dir);
 	redirect_call("librte_eal.so", "stat", hide_driver_dir);
 	redirect_call("librte_eal.so", "openlog", no_openlog);
+	redirect_call("librte_eal.so", "abort", halt_thread);
+	descriptors_redirect();
 	block_signals(&mask);
 	log_stderr_take();
 	clock_begin();
@@ -258,6 +284,8 @@ int io_start(const struct io_config *cfg, struct io_error *err)
 	if (rc)
 		return rc;
 	huge = choose_huge(cfg, err);
+	if (huge >= 0 && check_memory(cfg, err))
+		return -ENOMEM;
 	if (huge < 0)
 		return huge;
 	if (pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus) || log_open(cfg->verbose))
@@ -270,6 +298,7 @@ int io_start(const struct io_config *cfg, struct io_error *err)
 	arg(&args, "--single-file-segments");
 	arg(&args, "--no-shconf");
 	started = true;
+	descriptors_keeper(cfg->keep_fd, cfg->drop_fd);
 	rc = run_eal(&args, &cpus);
 	if (rc)
 		return start_failed(cfg, rc, huge, err);

@@ -97,6 +97,13 @@ bool driver_find(const char *driver, char path[DRIVER_PATH_MAX]);
  */
 void *redirect_call(const char *object, const char *symbol, void *with);
 
+/* Who keeps DPDK's descriptors (struct io_config); may be NULL. */
+void descriptors_keeper(int (*keep)(int), void (*drop)(int));
+/* Redirect the calls that open descriptors, in the libraries that are loaded by now; harmless to repeat. */
+void descriptors_redirect(void);
+/* Hand a descriptor that DPDK received into keeping: its number from now on. */
+int descriptor_keep(int fd);
+
 /* ---- ports ---------------------------------------------------------------------------------------------------------------- */
 
 struct gate_queue {

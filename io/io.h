@@ -30,6 +30,12 @@ struct io_config {
 	unsigned mem_mb;      /* memory to reserve for DPDK in all */
 	enum io_huge huge;
 	bool verbose;         /* EAL's and the drivers' log goes to stderr */
+	/*
+	 * Keeper of the descriptors that DPDK opens for itself and holds as long as the port lives, or NULL (they stay where they are).
+	 * keep_fd() may move one, and returns its number or -errno (then it is not kept); drop_fd() closes it.  Any thread.
+	 */
+	int (*keep_fd)(int fd);
+	void (*drop_fd)(int fd);
 };
 
 /*

@@ -289,11 +289,27 @@ static struct port *only_port(void)
 	return ports && !ports->memif.next ? ports : NULL;
 }
 
+/* The server is handed the client's memory and eventfds: unix(7), SCM_RIGHTS. */
+static void keep_passed(struct msghdr *mh)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		int fd;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(fd)))
+			continue;
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		fd = descriptor_keep(fd);
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+}
+
 static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
 {
 	ssize_t n = recvmsg(fd, mh, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	bool ok = true;
 
+	if (n > 0)
+		keep_passed(mh);
 	pthread_mutex_lock(&ports_lock);
 	if (n == MSG_SIZE && only_port())
 		ok = watch_received(only_port(), mh->msg_iov[0].iov_base);

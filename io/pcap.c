@@ -79,14 +79,18 @@ static rte_pcapng_t *open_file(int fd, uint16_t port)
 	return out;
 }
 
-/* The library fixes its own zero at its first copy: make one now and remember the moment. */
+/*
+ * The library fixes its own zero at its first copy: make one now and remember the moment.  A stamp before that zero would spoil
+ * its arithmetic for good, so the first one lies ahead.
+ */
 static int fix_zero(struct capture *c)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(c->pool), *copy;
 
 	if (!m)
 		return -ENOMEM;
-	copy = copy_packet(c, 0, m, rte_get_tsc_cycles(), true);
+	memset(rte_pktmbuf_append(m, RTE_ETHER_HDR_LEN), 0, RTE_ETHER_HDR_LEN); /* empty packets are not copied */
+	copy = copy_packet(c, 0, m, rte_get_tsc_cycles() + rte_get_tsc_hz() / 2, true);
 	c->cycles0 = rte_get_tsc_cycles();
 	c->ns0 = monotonic_ns();
 	rte_pktmbuf_free(copy);

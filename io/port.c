@@ -409,6 +409,7 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 	int rc;
 
 	log_mark();
+	descriptors_redirect();
 	snprintf(p->device, sizeof(p->device), "%s", string);
 	wait_before(p, &before);
 	rc = probe(string);

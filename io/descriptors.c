@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * descriptors.c - the descriptors that DPDK opens for itself.  They are close-on-exec, so that a program started by the
+ * application does not hold the other end of a memif up; and the caller of io_start() may take those that live as long as the
+ * port (EAL's epoll, pipe and timer, memif's sockets and memory) into its keeping, out of reach of a program that closes
+ * everything it does not know.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Descriptors above are not kept: they are out of the way by themselves. */
+#define KEPT_MAX 65536
+
+static int (*keep_fd)(int fd);
+static void (*drop_fd)(int fd);
+static _Atomic uint8_t kept[KEPT_MAX];
+
+int descriptor_keep(int fd)
+{
+	int moved = fd >= 0 && keep_fd ? keep_fd(fd) : -1;
+
+	if (moved < 0)
+		return fd;
+	if (moved < KEPT_MAX)
+		kept[moved] = 1;
+	return moved;
+}
+
+static int keeping_close(int fd)
+{
+	if (fd < 0 || fd >= KEPT_MAX || !atomic_exchange(&kept[fd], 0))
+		return close(fd);
+	drop_fd(fd);
+	return 0;
+}
+
+static int plain_socket(int domain, int type, int protocol)
+{
+	return socket(domain, type | SOCK_CLOEXEC, protocol);
+}
+
+static int plain_accept(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	return accept4(fd, sa, len, SOCK_CLOEXEC);
+}
+
+static int plain_eventfd(unsigned count, int flags)
+{
+	return eventfd(count, flags | EFD_CLOEXEC);
+}
+
+static int plain_open(const char *path, int flags, ...)
+{
+	va_list ap;
+	mode_t mode;
+
+	va_start(ap, flags);
+	mode = va_arg(ap, mode_t);
+	va_end(ap);
+	return open(path, flags | O_CLOEXEC, mode);
+}
+
+static int kept_socket(int domain, int type, int protocol)
+{
+	return descriptor_keep(plain_socket(domain, type, protocol));
+}
+
+static int kept_accept(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	return descriptor_keep(plain_accept(fd, sa, len));
+}
+
+static int kept_eventfd(unsigned count, int flags)
+{
+	return descriptor_keep(plain_eventfd(count, flags));
+}
+
+static int kept_memfd(const char *name, unsigned flags)
+{
+	return descriptor_keep(memfd_create(name, flags | MFD_CLOEXEC));
+}
+
+static int kept_epoll(int size)
+{
+	(void)size;
+	return descriptor_keep(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static int kept_timerfd(int clock, int flags)
+{
+	return descriptor_keep(timerfd_create(clock, flags | TFD_CLOEXEC));
+}
+
+static int kept_pipe(int fds[2])
+{
+	if (pipe2(fds, O_CLOEXEC))
+		return -1;
+	fds[0] = descriptor_keep(fds[0]);
+	fds[1] = descriptor_keep(fds[1]);
+	return 0;
+}
+
+static const struct {
+	const char *object, *symbol;
+	void *with;
+} calls[] = {
+    {"librte_eal.so", "pipe", kept_pipe},
+    {"librte_eal.so", "epoll_create", kept_epoll},
+    {"librte_eal.so", "timerfd_create", kept_timerfd},
+    {"librte_eal.so", "memfd_create", kept_memfd},
+    {"librte_eal.so", "eventfd", kept_eventfd},
+    {"librte_eal.so", "close", keeping_close},
+    {"librte_net_memif.so", "socket", kept_socket},
+    {"librte_net_memif.so", "accept", kept_accept},
+    {"librte_net_memif.so", "memfd_create", kept_memfd},
+    {"librte_net_memif.so", "eventfd", kept_eventfd},
+    {"librte_net_memif.so", "close", keeping_close},
+    /* These drivers poll their descriptors themselves: they stay where they are. */
+    {"librte_net_af_packet.so", "socket", plain_socket},
+    {"libxdp.so", "socket", plain_socket},
+    {"librte_net_tap.so", "open64", plain_open},
+    {"librte_net_virtio.so", "socket", plain_socket},
+    {"librte_net_virtio.so", "accept", plain_accept},
+    {"librte_net_virtio.so", "eventfd", plain_eventfd},
+    {"librte_vhost.so", "socket", plain_socket},
+    {"librte_vhost.so", "accept", plain_accept},
+};
+
+void descriptors_keeper(int (*keep)(int), void (*drop)(int))
+{
+	keep_fd = drop ? keep : NULL;
+	drop_fd = drop;
+}
+
+void descriptors_redirect(void)
+{
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		redirect_call(calls[i].object, calls[i].symbol, calls[i].with);
+}
