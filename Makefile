@@ -45,7 +45,7 @@ $(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) 
 script: $(BUILD)/run-scripts
 	$< tests/script/scripts
 $(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lm
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lm
 sim: $(BUILD)/run-sim
 	$<
 

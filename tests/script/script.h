@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
-#include "tests/script/packet.h"
+#include "tests/common/packet.h"
 
 /* When an event is to happen, microseconds. */
 struct when {

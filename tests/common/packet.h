@@ -5,8 +5,8 @@
  * The same struct holds an expectation (with "not checked" marks), a packet to be injected and a decoded packet of the engine's.
  * Sequence numbers are as in the script or as on the wire, depending on which side of flow.h the packet is.
  */
-#ifndef PACKET_H
-#define PACKET_H
+#ifndef TEST_PACKET_H
+#define TEST_PACKET_H
 
 #include <stdbool.h>
 #include <stddef.h>

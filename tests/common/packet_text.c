@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "tests/script/packet.h"
+#include "tests/common/packet.h"
 
 /* Text under construction, cut off at the end of the buffer. */
 struct text {

@@ -6,7 +6,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "tests/script/packet.h"
+#include "tests/common/packet.h"
 
 #define ETH_LEN 14
 #define IP_LEN 20

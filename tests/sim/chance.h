@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * chance.h - worlds made from a seed.
+ */
+#ifndef CHANCE_H
+#define CHANCE_H
+
+#include "tests/sim/world.h"
+
+/* Packet memory for two nodes, for MTUs up to 1500 and of 9000. */
+struct chance_pools {
+	struct rte_mempool *usual[2], *jumbo[2];
+};
+
+/* Fill w, whose rng is seeded, with engines, links and sessions. */
+void chance_make(struct world *w, const struct chance_pools *pools);
+
+#endif
