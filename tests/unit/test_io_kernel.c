@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_io_kernel.c - ports on kernel interfaces: AF_XDP, AF_PACKET and TAP against packet sockets, in a network namespace of each
+ * case's own that vanishes with it.  Needs root; says so and does nothing without.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "io_proc.h"
+
+#define FRAMES 2000
+#define WAIT_MS 5000
+
+/* An interface pair io_a - io_b in a fresh namespace; this child is its only tenant. */
+static void enter_namespace(unsigned mtu)
+{
+	char command[256];
+
+	CHECK(!unshare(CLONE_NEWNET));
+	snprintf(command, sizeof(command),
+		 "ip link add io_a mtu %u type veth peer name io_b mtu %u && sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
+		 "ip link set io_a up && ip link set io_b up",
+		 mtu, mtu);
+	CHECK(!system(command));
+}
+
+static int packet_socket(const char *ifname)
+{
+	struct sockaddr_ll ll = {
+	    .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = if_nametoindex(ifname)};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL)), on = 1;
+
+	CHECK(fd >= 0 && ll.sll_ifindex);
+	CHECK(!setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)));
+	CHECK(!bind(fd, (struct sockaddr *)&ll, sizeof(ll)));
+	return fd;
+}
+
+static void kernel_sends(int fd, uint32_t seq, unsigned len)
+{
+	uint8_t buf[10000];
+
+	frame_write(buf, seq, len);
+	while (send(fd, buf, len, 0) < 0)
+		CHECK(errno == EAGAIN || errno == ENOBUFS);
+}
+
+static void kernel_receives(int fd, uint32_t seq, unsigned len)
+{
+	uint8_t buf[10000];
+
+	for (;;) {
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+		CHECK(n >= 0 || errno == EAGAIN);
+		if (n < (ssize_t)sizeof(struct frame) || ((struct frame *)buf)->type != FRAME_TYPE)
+			continue;
+		CHECK(n == len && frame_is_whole(buf, n) && ((struct frame *)buf)->seq == seq);
+		return;
+	}
+}
+
+static void both_ways(struct port *p, int fd, unsigned max_len)
+{
+	for (uint32_t seq = 0; seq < FRAMES; seq++) {
+		unsigned len = 60 + seq * 37 % (max_len - 59);
+		struct rte_mbuf *m;
+
+		kernel_sends(fd, seq, len);
+		m = receive_frame(p);
+		CHECK(m->pkt_len == len && frame_is_whole(rte_pktmbuf_mtod(m, void *), len));
+		CHECK(rte_pktmbuf_mtod(m, struct frame *)->seq == seq);
+		rte_pktmbuf_free(m);
+		send_frame(p, seq, len);
+		kernel_receives(fd, seq, len);
+	}
+}
+
+/* Nothing to read: poll() sleeps.  A frame wakes it; after that was read it sleeps again. */
+static void waits(struct port *p, int fd)
+{
+	struct pollfd pfd = {.fd = port_wait_fd(p, 0), .events = POLLIN};
+	struct rte_mbuf *m;
+
+	CHECK(port_info(p)->has_interrupt && pfd.fd >= 0);
+	for (uint32_t seq = 0; seq < 3; seq++) {
+		CHECK(port_wait_arm(p, 0));
+		while (port_rx(p, 0, &m, 1) == 1)
+			rte_pktmbuf_free(m);
+		CHECK(poll(&pfd, 1, 0) == 0);
+		kernel_sends(fd, seq, 100);
+		CHECK(poll(&pfd, 1, WAIT_MS) == 1);
+		port_wait_disarm(p, 0);
+		rte_pktmbuf_free(receive_frame(p));
+	}
+}
+
+static void mac_of(const char *ifname, uint8_t mac[6])
+{
+	struct ifreq r = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	strcpy(r.ifr_name, ifname);
+	CHECK(!ioctl(fd, SIOCGIFHWADDR, &r));
+	memcpy(mac, r.ifr_hwaddr.sa_data, 6);
+	close(fd);
+}
+
+struct kind {
+	const char *dev, *driver, *peer;
+	unsigned mtu;
+	const char *note;
+};
+
+static void frames_and_waiting(void *arg)
+{
+	const struct kind *k = arg;
+	uint8_t mac[6];
+	struct port *p;
+	int fd;
+
+	enter_namespace(k->mtu);
+	start_io(k->dev, IO_HUGE_NO);
+	p = open_port(k->dev, 1, k->mtu, NULL);
+	fd = packet_socket(k->peer);
+	CHECK(!strcmp(port_info(p)->driver, k->driver));
+	CHECK(port_info(p)->mtu == k->mtu);
+	CHECK(port_info(p)->doorbell == IO_DOORBELL_SYSCALL);
+	CHECK(strstr(port_info(p)->note, k->note));
+	if (strstr(k->dev, "io_a")) {
+		mac_of("io_a", mac);
+		CHECK(!memcmp(mac, port_info(p)->mac, 6));
+	}
+	both_ways(p, fd, k->mtu + 14);
+	waits(p, fd);
+	port_close(p);
+}
+
+/* Is AF_XDP to be had here at all? Compared with the note that a port gives. */
+static bool has_xdp;
+
+static void try_xdp(void *arg)
+{
+	enter_namespace(1500);
+	start_io("io_a", IO_HUGE_NO);
+	CHECK(!strcmp(port_info(open_port("io_a", 1, 1500, NULL))->driver, "net_af_xdp"));
+}
+
+static int look_for_xdp(void **state)
+{
+	if (geteuid())
+		return 0;
+	has_xdp = await(spawn(try_xdp, NULL));
+	if (!has_xdp)
+		print_message("AF_XDP cannot be had here: its cases are left out\n");
+	return 0;
+}
+
+static void need(bool there, const char *what)
+{
+	if (there)
+		return;
+	print_message("left out: needs %s\n", what);
+	skip();
+}
+
+static void interface_name_is_served_by_af_xdp(void **state)
+{
+	need(geteuid() == 0, "root");
+	need(has_xdp, "AF_XDP");
+	assert_true(await(spawn(frames_and_waiting, &(struct kind){"io_a", "net_af_xdp", "io_b", 1500, ""})));
+}
+
+static void interface_with_large_mtu_falls_back_to_af_packet(void **state)
+{
+	need(geteuid() == 0, "root");
+	assert_true(await(spawn(frames_and_waiting, &(struct kind){"io_a", "net_af_packet", "io_b", 9000, "AF_PACKET"})));
+}
+
+static void af_packet_carries_frames_and_wakes(void **state)
+{
+	need(geteuid() == 0, "root");
+	assert_true(
+	    await(spawn(frames_and_waiting, &(struct kind){"net_af_packet0,iface=io_a", "net_af_packet", "io_b", 1500, ""})));
+}
+
+static void tap_carries_frames_and_wakes(void **state)
+{
+	need(geteuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0, "root and /dev/net/tun");
+	assert_true(await(spawn(frames_and_waiting, &(struct kind){"net_tap0,iface=io_tap", "net_tap", "io_tap", 1500, ""})));
+}
+
+/* ---- after a kill
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static void kill_and_reopen(void *arg)
+{
+	struct kind *k = arg;
+
+	enter_namespace(1500);
+	for (int i = 0; i < 3; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (!pid) {
+			int fd = packet_socket("io_b");
+			struct port *p;
+
+			start_io(k->dev, IO_HUGE_NO);
+			p = open_port(k->dev, 1, 1500, NULL);
+			CHECK(!strcmp(port_info(p)->driver, k->driver));
+			both_ways(p, fd, 1514);
+			kill(getpid(), SIGKILL);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+	}
+}
+
+static void interface_can_be_opened_after_a_kill(void **state)
+{
+	need(geteuid() == 0, "root");
+	if (has_xdp)
+		assert_true(await(spawn(kill_and_reopen, &(struct kind){.dev = "io_a", .driver = "net_af_xdp"})));
+	assert_true(await(spawn(kill_and_reopen, &(struct kind){.dev = "net_af_packet0,iface=io_a", .driver = "net_af_packet"})));
+}
+
+/* ---- errors
+ * ------------------------------------------------------------------------------------------------------------------------ */
+
+static void open_down(void *arg)
+{
+	struct port_config cfg = {.device = "io_a", .queues = 1, .mtu = 1500};
+	struct io_error err;
+
+	enter_namespace(1500);
+	CHECK(!system("ip link set io_a down"));
+	start_io("io_a", IO_HUGE_NO);
+	cfg.pools[0] = port_pool_create(0, CASE_PACKETS, 1500, 64, &err);
+	CHECK(!port_open(&cfg, &err));
+	CHECK(strstr(err.text, "ip link set io_a up"));
+}
+
+static void interface_that_is_down_is_named(void **state)
+{
+	need(geteuid() == 0, "root");
+	assert_true(await(spawn(open_down, NULL)));
+}
+
+#define NOBODY 65534
+
+static void open_unprivileged(void *arg)
+{
+	struct port_config cfg = {.device = "io_a", .queues = 1, .mtu = 1500};
+	struct io_error err;
+
+	enter_namespace(1500);
+	CHECK(!setgid(NOBODY) && !setuid(NOBODY));
+	start_io("io_a", IO_HUGE_NO);
+	cfg.pools[0] = port_pool_create(0, CASE_PACKETS, 1500, 64, &err);
+	CHECK(!port_open(&cfg, &err));
+	CHECK(strstr(err.text, "MTCPSHIM_DEV") && strstr(err.text, "CAP_NET_RAW"));
+}
+
+static void missing_permission_is_named(void **state)
+{
+	need(geteuid() == 0, "root");
+	assert_true(await(spawn(open_unprivileged, NULL)));
+}
+
+static void start_unprivileged(void *arg)
+{
+	CHECK(!setgid(NOBODY) && !setuid(NOBODY));
+	start_io("net_ring0", *(enum io_huge *)arg);
+	port_close(open_port("net_ring0", 1, 1500, NULL));
+}
+
+static void software_devices_need_no_root(void **state)
+{
+	need(geteuid() == 0, "root (to become nobody)");
+	assert_true(await(spawn(start_unprivileged, &(enum io_huge){IO_HUGE_NO})));
+	assert_true(await(spawn(start_unprivileged, &(enum io_huge){IO_HUGE_AUTO})));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(interface_name_is_served_by_af_xdp),
+	    cmocka_unit_test(interface_with_large_mtu_falls_back_to_af_packet),
+	    cmocka_unit_test(af_packet_carries_frames_and_wakes),
+	    cmocka_unit_test(tap_carries_frames_and_wakes),
+	    cmocka_unit_test(interface_can_be_opened_after_a_kill),
+	    cmocka_unit_test(interface_that_is_down_is_named),
+	    cmocka_unit_test(missing_permission_is_named),
+	    cmocka_unit_test(software_devices_need_no_root),
+	};
+
+	return cmocka_run_group_tests_name("io: kernel interfaces", tests, look_for_xdp, NULL);
+}
