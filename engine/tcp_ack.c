@@ -160,6 +160,8 @@ void input_process_ack(struct input *in)
 		return;
 	}
 	window_changed = update_window(in);
+	if (!a.cwnd_limited)
+		c->cwnd_limited_seq = una - 1; /* keep it near, lest it come to lie ahead when the numbers wrap */
 	c->probes = 0;
 	if (in->seg.ack != una)
 		advance(in, &a);
