@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * conn.h - the transmission control block, in the order of RFC 9293 section 3.3.1, hot fields first, and the small TIME-WAIT entry.
- * One writer: whoever is inside the engine.  No pointer here leads out of the engine's region but those to mbufs.
+ * conn.h - the transmission control block, in the order of RFC 9293 section 3.3.1, hot fields first, and the small TIME-WAIT
+ * entry. One writer: whoever is inside the engine.  No pointer here leads out of the engine's region but those to mbufs.
  */
 #ifndef ENGINE_CONN_H
 #define ENGINE_CONN_H
@@ -29,8 +29,8 @@ enum tcp_state {
 };
 #define STATE_BIT(s) (1u << (s))
 /* States in which a peer is known and both sequence spaces are. */
-#define SYNCHRONIZED                                                                                                               \
-	(STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(CLOSING) |      \
+#define SYNCHRONIZED                                                                                                           \
+	(STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(CLOSING) | \
 	 STATE_BIT(LAST_ACK) | STATE_BIT(TIME_WAIT))
 
 /* The states of recovery, as tcp_info's tcpi_ca_state. */
@@ -66,8 +66,8 @@ struct timewait {
 
 enum conn_timer { TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMERS };
 /*
- * TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE: end of SYN-RECEIVED,
- * FIN-WAIT-2 of an orphan, deferred accept, whichever the state has.
+ * TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE: end of
+ * SYN-RECEIVED, FIN-WAIT-2 of an orphan, deferred accept, whichever the state has.
  */
 
 struct conn {
@@ -75,62 +75,62 @@ struct conn {
 
 	/* Send sequence variables. */
 	seq_t snd_una, snd_nxt;
-	seq_t snd_end; /* one past the last byte queued; the FIN, once queued, has this number */
+	seq_t snd_end;	  /* one past the last byte queued; the FIN, once queued, has this number */
 	uint32_t snd_wnd; /* scaled */
 	seq_t snd_wl1, snd_wl2;
 	seq_t iss;
 	seq_t snd_up;
-	seq_t snd_sml; /* end of the last small segment sent (Minshall's Nagle) */
+	seq_t snd_sml;	      /* end of the last small segment sent (Minshall's Nagle) */
 	uint32_t snd_wnd_max; /* largest window the peer ever offered */
 	/* Receive sequence variables. */
 	seq_t rcv_nxt;
-	seq_t rcv_adv; /* right edge last advertised: never moves left (RFC 9293 3.8.6) */
-	seq_t rcv_wup; /* rcv_nxt when the last ACK was sent */
+	seq_t rcv_adv;	  /* right edge last advertised: never moves left (RFC 9293 3.8.6) */
+	seq_t rcv_wup;	  /* rcv_nxt when the last ACK was sent */
 	seq_t copied_seq; /* next byte for the user */
 	seq_t irs;
-	seq_t rcv_up; /* number of the urgent byte */
+	seq_t rcv_up;	/* number of the urgent byte */
 	seq_t peer_fin; /* number of the FIN, when peer_fin_known */
 
 	uint8_t state; /* enum tcp_state; written by set_state() alone */
 	uint8_t ca_state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dupacks;
-	uint8_t backoff; /* doublings of rto; also counts persist probes */
+	uint8_t backoff;     /* doublings of rto; also counts persist probes */
 	uint8_t retransmits; /* timeouts in a row */
-	uint8_t probes;  /* unanswered keep-alive or window probes */
-	uint8_t quickacks; /* ACKs still to be sent at once */
+	uint8_t probes;	     /* unanswered keep-alive or window probes */
+	uint8_t quickacks;   /* ACKs still to be sent at once */
 
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
 	bool rcv_shutdown : 1, snd_shutdown : 1; /* as Linux's sk_shutdown: by the user, by FIN, by the end of the connection */
-	bool fin_queued : 1; /* the user closed the sending side */
-	bool syn_due : 1; /* a SYN or SYN,ACK is to be sent */
+	bool fin_queued : 1;			 /* the user closed the sending side */
+	bool syn_due : 1;			 /* a SYN or SYN,ACK is to be sent */
 	bool fin_sent : 1, fin_acked : 1;
 	bool fin_due : 1; /* the FIN was lost: again */
 	bool fin_received : 1;
-	bool peer_fin_known : 1; /* a FIN came ahead of data that is missing */
-	bool fast_retransmit : 1; /* the first lost packet goes out whatever the window says (RFC 6675 5 (4.3)) */
+	bool peer_fin_known : 1;	   /* a FIN came ahead of data that is missing */
+	bool fast_retransmit : 1;	   /* the first lost packet goes out whatever the window says (RFC 6675 5 (4.3)) */
 	bool ack_now : 1, ack_pending : 1; /* pending: waits for the delayed-ACK timer */
-	bool pingpong : 1; /* an interactive flow: delay ACKs in the hope of data to ride on */
-	bool orphan : 1; /* the user has let go: freed when CLOSED */
+	bool pingpong : 1;		   /* an interactive flow: delay ACKs in the hope of data to ride on */
+	bool orphan : 1;		   /* the user has let go: freed when CLOSED */
 	bool urg_valid : 1, urg_seen : 1, urg_taken : 1; /* an urgent byte is announced; has arrived; was read with MSG_OOB */
-	bool snd_urgent : 1; /* snd_up is ahead of snd_una */
+	bool snd_urgent : 1;				 /* snd_up is ahead of snd_una */
 	bool cwnd_limited : 1;
 	bool rtt_measured : 1;
-	bool rcvbuf_locked : 1, sndbuf_locked : 1; /* set by the user: no auto-tuning */
+	bool rcvbuf_locked : 1, sndbuf_locked : 1;	/* set by the user: no auto-tuning */
 	bool bound : 1, bound_addr : 1, bound_port : 1; /* by the user */
 	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1;
 	bool reset_received : 1, connect_done : 1; /* the result of connect() was reported */
-	bool in_use : 1; /* the control block is handed out */
+	bool in_use : 1;			   /* the control block is handed out */
 	bool in_accept_queue : 1, starved : 1;
 	bool force_probe : 1; /* send one segment whatever the window says */
 	bool dsack_pending : 1;
-	bool zero_window : 1; /* the last window we advertised was closed */
-	bool more : 1; /* MSG_MORE on the last write */
+	bool zero_window : 1;	/* the last window we advertised was closed */
+	bool more : 1;		/* MSG_MORE on the last write */
 	bool defer_expired : 1; /* TCP_DEFER_ACCEPT waited long enough */
-	bool retrans_seen : 1;  /* something was retransmitted since the last RTO-free ACK */
+	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
 
 	/* Segment sizes. */
-	uint16_t mss;      /* what we may send: payload bytes with the usual options taken off */
+	uint16_t mss;	   /* what we may send: payload bytes with the usual options taken off */
 	uint16_t peer_mss; /* from the peer's SYN */
 	uint16_t rcv_mss;  /* estimate of what the peer sends, for delayed ACKs */
 	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
@@ -142,12 +142,12 @@ struct conn {
 	usec_t ts_recent_at;
 
 	/* Queues. */
-	struct pktq sndq;         /* from snd_una on */
-	struct rte_mbuf *snd_new; /* first packet not yet transmitted, NULL: none */
-	struct rte_mbuf *rtx_hint;/* no packet before this one is LOST and waiting; NULL: start at the head */
-	struct pktq rcvq;         /* in order, from copied_seq on */
-	struct pktq ofoq;         /* out of order, sorted, not overlapping */
-	uint32_t sndbuf, rcvbuf;  /* bytes as SO_SNDBUF, SO_RCVBUF say them */
+	struct pktq sndq;		 /* from snd_una on */
+	struct rte_mbuf *snd_new;	 /* first packet not yet transmitted, NULL: none */
+	struct rte_mbuf *rtx_hint;	 /* no packet before this one is LOST and waiting; NULL: start at the head */
+	struct pktq rcvq;		 /* in order, from copied_seq on */
+	struct pktq ofoq;		 /* out of order, sorted, not overlapping */
+	uint32_t sndbuf, rcvbuf;	 /* bytes as SO_SNDBUF, SO_RCVBUF say them */
 	uint32_t snd_queued, rcv_queued; /* charged: truesize */
 	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
 	struct sack_block dsack;
@@ -167,14 +167,14 @@ struct conn {
 	/* Timers: deadlines, 0 is off; one wheel entry at or before the earliest. */
 	usec_t deadline[TIMERS];
 	struct wheel_timer wheel;
-	usec_t last_rcv_at;  /* last valid segment in (keep-alive) */
-	usec_t last_data_at; /* last data in (interactive flow?) */
-	usec_t last_snd_at;  /* last data out */
-	usec_t rtx_started_at;   /* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
-	usec_t last_oow_ack_at;  /* rate limit of answers to invalid segments */
-	usec_t rcv_tune_at;      /* receive buffer tuning: start of this round */
-	uint32_t rcv_tune_copied;/* bytes the user took in it */
-	uint32_t rcv_space;      /* ... in the best round so far */
+	usec_t last_rcv_at;	  /* last valid segment in (keep-alive) */
+	usec_t last_data_at;	  /* last data in (interactive flow?) */
+	usec_t last_snd_at;	  /* last data out */
+	usec_t rtx_started_at;	  /* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
+	usec_t last_oow_ack_at;	  /* rate limit of answers to invalid segments */
+	usec_t rcv_tune_at;	  /* receive buffer tuning: start of this round */
+	uint32_t rcv_tune_copied; /* bytes the user took in it */
+	uint32_t rcv_space;	  /* ... in the best round so far */
 
 	/* Listener: its queues. Child: its listener until accept(). */
 	struct list accept_link; /* child: on accept_queue or syn_queue of parent */
@@ -193,10 +193,10 @@ struct conn {
 
 	/* To the user. */
 	uint64_t user;
-	uint32_t ready;   /* EPOLL* now; atomic, read by any thread */
-	uint32_t edges;   /* EPOLL* that fired since the last engine_next_event() */
-	int error;        /* pending, positive errno */
-	int soft_error;   /* ICMP: the reason if it times out */
+	uint32_t ready; /* EPOLL* now; atomic, read by any thread */
+	uint32_t edges; /* EPOLL* that fired since the last engine_next_event() */
+	int error;	/* pending, positive errno */
+	int soft_error; /* ICMP: the reason if it times out */
 	uint8_t urg_byte;
 
 	/* Options of the user. */

@@ -43,7 +43,7 @@ struct endpoint {
 
 struct ip_prefix {
 	struct ip_addr addr; /* the host's own address */
-	uint8_t len;         /* of 128: a /24 of IPv4 is 120 */
+	uint8_t len;	     /* of 128: a /24 of IPv4 is 120 */
 };
 
 struct ip_addr ip_from_v4(uint32_t network_order);
@@ -65,7 +65,8 @@ struct tcp_settings {
 
 /* Fill with the built-in defaults (those of Linux). */
 void tcp_settings_init(struct tcp_settings *s);
-/* Set one by its Linux name ("net.ipv4.tcp_sack"); values as sysctl prints them.  -ENOENT: no such setting here; -EINVAL: bad value. */
+/* Set one by its Linux name ("net.ipv4.tcp_sack"); values as sysctl prints them.  -ENOENT: no such setting here; -EINVAL: bad
+ * value. */
 int tcp_settings_set(struct tcp_settings *s, const char *name, const char *value);
 /* The i-th setting's name, NULL past the last: to read /proc/sys with. */
 const char *tcp_settings_name(unsigned i);
@@ -83,28 +84,29 @@ int tcp_settings_get(const struct tcp_settings *s, const char *name, char *buf, 
 
 /* What the port vouches for and can do (engine_config.caps). */
 enum {
-	ENGINE_RX_CSUM = 1 << 0,  /* received mbufs carry RTE_MBUF_F_RX_{IP,L4}_CKSUM_{GOOD,BAD} */
+	ENGINE_RX_CSUM = 1 << 0, /* received mbufs carry RTE_MBUF_F_RX_{IP,L4}_CKSUM_{GOOD,BAD} */
 	ENGINE_TX_IP_CSUM = 1 << 1,
 	ENGINE_TX_TCP_CSUM = 1 << 2,
 	ENGINE_TX_TSO = 1 << 3,
 	ENGINE_TX_MULTI_SEG = 1 << 4,
-	ENGINE_RX_RSS = 1 << 5,   /* received mbufs carry a Toeplitz hash made with rss_key over the 4-tuple */
+	ENGINE_RX_RSS = 1 << 5, /* received mbufs carry a Toeplitz hash made with rss_key over the 4-tuple */
 };
 
 struct engine_config {
-	struct rte_mempool *pool; /* packets: for sending, and where received ones are expected to come from; outlives the engine */
-	uint64_t secret[2];       /* random: keys initial sequence numbers, port choice, hashing and timestamp offsets */
+	struct rte_mempool
+	    *pool;	    /* packets: for sending, and where received ones are expected to come from; outlives the engine */
+	uint64_t secret[2]; /* random: keys initial sequence numbers, port choice, hashing and timestamp offsets */
 	uint8_t mac[6];
-	uint16_t mtu;             /* largest IP packet, 576..65535 */
-	unsigned caps;            /* ENGINE_* */
-	unsigned tso_max;         /* largest TSO packet, bytes; 0: 65535 */
+	uint16_t mtu;	  /* largest IP packet, 576..65535 */
+	unsigned caps;	  /* ENGINE_* */
+	unsigned tso_max; /* largest TSO packet, bytes; 0: 65535 */
 	struct ip_prefix addrs[ENGINE_ADDRS_MAX];
 	unsigned naddrs;
-	struct ip_addr gateway;   /* any: none */
+	struct ip_addr gateway; /* any: none */
 	uint8_t rss_key[ENGINE_RSS_KEY_MAX];
-	unsigned stack, nstacks;  /* which of how many engines share the addresses; nstacks 0 counts as 1 */
-	unsigned max_conns;       /* control blocks, listeners and half-open included */
-	unsigned max_timewait;    /* small TIME-WAIT entries */
+	unsigned stack, nstacks; /* which of how many engines share the addresses; nstacks 0 counts as 1 */
+	unsigned max_conns;	 /* control blocks, listeners and half-open included */
+	unsigned max_timewait;	 /* small TIME-WAIT entries */
 	struct tcp_settings tcp;
 };
 
@@ -113,12 +115,14 @@ struct conn; /* one TCP socket: listening, connecting, connected or closed */
 
 /* Bytes of region that engine_create() needs for this configuration; 0 if the configuration is not valid. */
 size_t engine_size(const struct engine_config *cfg);
-/* Build an engine inside region (64-byte aligned, engine_size() bytes, zeroed, mapped at the same address in every process). NULL: bad config. */
+/* Build an engine inside region (64-byte aligned, engine_size() bytes, zeroed, mapped at the same address in every process).
+ * NULL: bad config. */
 struct engine *engine_create(void *region, size_t size, const struct engine_config *cfg, usec_t now);
 /* Free every mbuf that the engine holds, send nothing.  The region may then be unmapped. */
 void engine_destroy(struct engine *e);
 
-/* ---- driving ---------------------------------------------------------------------------------------------------------------- */
+/* ---- driving ----------------------------------------------------------------------------------------------------------------
+ */
 
 /* Take in n received Ethernet frames; owns them from here on.  Never transmits: output follows with engine_output(). */
 void engine_input(struct engine *e, struct rte_mbuf **pkts, unsigned n, usec_t now);
@@ -143,11 +147,12 @@ unsigned engine_owner(const struct engine *e, const struct endpoint *local, cons
 /* Announce the addresses by gratuitous ARP at the next output (link came up, peer restarted). */
 void engine_announce(struct engine *e, usec_t now);
 
-/* ---- readiness -------------------------------------------------------------------------------------------------------------- */
+/* ---- readiness --------------------------------------------------------------------------------------------------------------
+ */
 
 /*
- * Readiness of a socket as EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLPRI, EPOLLRDNORM, EPOLLWRNORM: exactly what Linux's tcp_poll() would
- * say.  Any thread may call it at any time without the stack lock (one atomic load).
+ * Readiness of a socket as EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLPRI, EPOLLRDNORM, EPOLLWRNORM: exactly what
+ * Linux's tcp_poll() would say.  Any thread may call it at any time without the stack lock (one atomic load).
  */
 uint32_t engine_ready(const struct conn *c);
 /*
@@ -159,7 +164,8 @@ struct conn *engine_next_event(struct engine *e, uint32_t *edges);
 void engine_set_user(struct conn *c, uint64_t user);
 uint64_t engine_user(const struct conn *c);
 
-/* ---- sockets: the verbs of RFC 9293 section 3.9.1 with POSIX's results ---------------------------------------------------------- */
+/* ---- sockets: the verbs of RFC 9293 section 3.9.1 with POSIX's results
+ * ---------------------------------------------------------- */
 
 /* A new closed socket, or NULL when all max_conns are in use.  Ends with engine_close(). */
 struct conn *engine_socket(struct engine *e);
@@ -168,7 +174,8 @@ struct conn *engine_socket(struct engine *e);
  * -EINVAL: bound already; -EADDRINUSE; -EADDRNOTAVAIL.  SO_REUSEADDR and SO_REUSEPORT count as on Linux.
  */
 int engine_bind(struct engine *e, struct conn *c, const struct endpoint *local);
-/* Listen; an unbound socket gets a port.  A backlog of any int is accepted and clamped to somaxconn.  On a listener: changes the backlog. */
+/* Listen; an unbound socket gets a port.  A backlog of any int is accepted and clamped to somaxconn.  On a listener: changes the
+ * backlog. */
 int engine_listen(struct engine *e, struct conn *c, int backlog, usec_t now);
 /* Next connection from the accept queue, or NULL with *err = -EAGAIN, -EINVAL (not listening). */
 struct conn *engine_accept(struct engine *e, struct conn *c, int *err);
@@ -178,8 +185,9 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err);
  */
 int engine_connect(struct engine *e, struct conn *c, const struct endpoint *remote, usec_t now);
 /*
- * Queue bytes: how many were taken (may be fewer), -EAGAIN (buffer full), -EPIPE (shut down for writing), -ENOTCONN, or the pending error.
- * flags: MSG_MORE, MSG_OOB (queued in line with the urgent pointer set), MSG_EOR ignored; others are the caller's business.
+ * Queue bytes: how many were taken (may be fewer), -EAGAIN (buffer full), -EPIPE (shut down for writing), -ENOTCONN, or the
+ * pending error. flags: MSG_MORE, MSG_OOB (queued in line with the urgent pointer set), MSG_EOR ignored; others are the caller's
+ * business.
  */
 ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
 /*
@@ -211,14 +219,15 @@ unsigned engine_outq_unsent(const struct conn *c);
 bool engine_at_mark(const struct conn *c);
 
 /*
- * Options of SOL_SOCKET, IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6 that belong to a TCP connection, with Linux's lengths, clamping, doubling and
- * errnos.  -ENOPROTOOPT: not known here.  Blocking-call options (SO_RCVTIMEO, SO_SNDTIMEO) and those of the
+ * Options of SOL_SOCKET, IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6 that belong to a TCP connection, with Linux's lengths, clamping,
+ * doubling and errnos.  -ENOPROTOOPT: not known here.  Blocking-call options (SO_RCVTIMEO, SO_SNDTIMEO) and those of the
  * descriptor (SO_TYPE, SO_DOMAIN, SO_PROTOCOL) are the caller's.
  */
 int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, const void *val, socklen_t len, usec_t now);
 int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, void *val, socklen_t *len, usec_t now);
 
-/* ---- counters --------------------------------------------------------------------------------------------------------------- */
+/* ---- counters ---------------------------------------------------------------------------------------------------------------
+ */
 
 struct engine_stats {
 #define STAT(field, mib, text) uint64_t field;

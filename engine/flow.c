@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * flow.c - who a segment is for and which port is free: the flow table (by tuple), the port table (by local port), listeners, ephemeral
- * ports (RFC 6056 algorithm 3), and which of several stacks a tuple belongs to.
+ * flow.c - who a segment is for and which port is free: the flow table (by tuple), the port table (by local port), listeners,
+ * ephemeral ports (RFC 6056 algorithm 3), and which of several stacks a tuple belongs to.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,8 +38,8 @@ uint32_t flow_hash(const struct engine *e, const struct tuple *t)
 }
 
 /*
- * Without a hash by the port both ends must come to the same answer, so that stack i talks to stack i across a link that keeps queues
- * apart (memif): symmetric, and without a secret.
+ * Without a hash by the port both ends must come to the same answer, so that stack i talks to stack i across a link that keeps
+ * queues apart (memif): symmetric, and without a secret.
  */
 unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash)
 {
@@ -128,8 +128,8 @@ static bool listens_for(const struct flow *f, const struct tuple *t)
 }
 
 /*
- * The most specific listener; among several of the same address (SO_REUSEPORT) the hash chooses, so that a flow's SYNs always reach
- * the same one.
+ * The most specific listener; among several of the same address (SO_REUSEPORT) the hash chooses, so that a flow's SYNs always
+ * reach the same one.
  */
 struct conn *listener_find(struct engine *e, const struct tuple *t, uint32_t hash)
 {
@@ -171,7 +171,7 @@ static bool conflicts(const struct conn *c, const struct flow *other, const stru
 
 bool port_bindable(struct engine *e, const struct conn *c, const struct ip_addr *addr, uint16_t port)
 {
-	list_each(l, port_chain(e, port)) {
+	list_each (l, port_chain(e, port)) {
 		const struct flow *f = container_of(l, struct flow, port_link);
 
 		if (f != &c->f && f->t.lport == port && conflicts(c, f, addr))

@@ -11,9 +11,9 @@ struct list {
 };
 
 #undef container_of /* DPDK has one of its own, with the same meaning */
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
-#define list_each_safe(pos, head)                                                                                                  \
+#define list_each_safe(pos, head) \
 	for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head); pos = pos##_next, pos##_next = pos->next)
 
 static inline void list_init(struct list *h)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * pkt.h - what the engine keeps with each mbuf, in the mbuf's private area: its place in a socket's queue, the sequence numbers it carries and
- * its row of the scoreboard.  The payload is one contiguous run at [off, off + len) of the mbuf's buffer; queues hold single-segment mbufs only.
+ * pkt.h - what the engine keeps with each mbuf, in the mbuf's private area: its place in a socket's queue, the sequence numbers
+ * it carries and its row of the scoreboard.  The payload is one contiguous run at [off, off + len) of the mbuf's buffer; queues
+ * hold single-segment mbufs only.
  */
 #ifndef ENGINE_PKT_H
 #define ENGINE_PKT_H
@@ -11,22 +12,22 @@
 #include "engine/seq.h"
 
 enum pkt_flag {
-	PKT_SACKED = 1 << 0,  /* the peer holds it (RFC 2018) */
-	PKT_LOST = 1 << 1,    /* judged lost, not yet retransmitted since */
-	PKT_RETRANS = 1 << 2, /* a retransmission of it is in flight */
+	PKT_SACKED = 1 << 0,	   /* the peer holds it (RFC 2018) */
+	PKT_LOST = 1 << 1,	   /* judged lost, not yet retransmitted since */
+	PKT_RETRANS = 1 << 2,	   /* a retransmission of it is in flight */
 	PKT_EVER_RETRANS = 1 << 3, /* no RTT sample from it (Karn, RFC 6298 3) */
-	PKT_PUSH = 1 << 4,    /* the end of a write: PSH goes with it */
-	PKT_SENT = 1 << 5,    /* transmitted at least once: nothing is appended any more */
+	PKT_PUSH = 1 << 4,	   /* the end of a write: PSH goes with it */
+	PKT_SENT = 1 << 5,	   /* transmitted at least once: nothing is appended any more */
 };
 
 struct pkt {
 	struct rte_mbuf *next; /* in the socket's queue */
-	usec_t sent_at;        /* last transmission */
-	seq_t seq;             /* of the first payload byte */
-	uint32_t len;          /* payload bytes */
-	uint32_t off;          /* of the payload from buf_addr */
-	uint16_t csum;         /* partial sum of the payload, folded */
-	uint8_t flags;         /* PKT_* */
+	usec_t sent_at;	       /* last transmission */
+	seq_t seq;	       /* of the first payload byte */
+	uint32_t len;	       /* payload bytes */
+	uint32_t off;	       /* of the payload from buf_addr */
+	uint16_t csum;	       /* partial sum of the payload, folded */
+	uint8_t flags;	       /* PKT_* */
 	bool csum_valid;       /* csum is that of the payload as it is */
 };
 _Static_assert(sizeof(struct pkt) <= ENGINE_MBUF_PRIV, "struct pkt must fit the private area");

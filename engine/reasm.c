@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reasm.c - the receive queues: in order (small segments are copied into the tail of the last packet, so that tiny ones cannot eat the
- * pool) and out of order, sorted and without overlap, with the blocks to report by SACK (RFC 2018 section 4).
+ * reasm.c - the receive queues: in order (small segments are copied into the tail of the last packet, so that tiny ones cannot
+ * eat the pool) and out of order, sorted and without overlap, with the blocks to report by SACK (RFC 2018 section 4).
  */
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * recovery.c - what is lost and when to send it again: the scoreboard (RFC 2018, RFC 6675), fast retransmit and fast recovery (RFC 5681, RFC 6582
- * without SACK), and the state after a timeout.  Knows nothing of how a window grows: that is cc's.
+ * recovery.c - what is lost and when to send it again: the scoreboard (RFC 2018, RFC 6675), fast retransmit and fast recovery
+ * (RFC 5681, RFC 6582 without SACK), and the state after a timeout.  Knows nothing of how a window grows: that is cc's.
  *
- * Each packet in flight is in one of three conditions: in the network, SACKED, or LOST; one that is sent again is in the network again.
- * pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that left the network.
+ * Each packet in flight is in one of three conditions: in the network, SACKED, or LOST; one that is sent again is in the network
+ * again. pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that left the network.
  */
 #include "engine/stack.h"
 
@@ -300,7 +300,8 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 		c->fin_due = true;
 }
 
-/* RFC 1191 6.5: what was too large for the path is lost, but not by congestion: it goes again in smaller pieces, the window stays. */
+/* RFC 1191 6.5: what was too large for the path is lost, but not by congestion: it goes again in smaller pieces, the window
+ * stays. */
 void recovery_mtu_lowered(struct engine *e, struct conn *c)
 {
 	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new; m = pkt(m)->next)

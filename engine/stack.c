@@ -6,7 +6,7 @@
 
 #include "engine/stack.h"
 
-#define ALIGN_UP(n, a) (((n) + (a) - 1) / (a) * (a))
+#define ALIGN_UP(n, a) (((n) + (a)-1) / (a) * (a))
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP 0x0806
 /* Most segments one connection may send before the next has its turn. */

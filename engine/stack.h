@@ -72,8 +72,8 @@ struct engine {
 	struct engine_stats stats;
 	struct wheel wheel;
 
-	struct frame_ring tx;      /* complete frames, to be sent */
-	struct frame_ring loop;    /* frames to ourselves */
+	struct frame_ring tx;	   /* complete frames, to be sent */
+	struct frame_ring loop;	   /* frames to ourselves */
 	struct frame_ring foreign; /* received for another stack; owner in foreign_stack */
 	uint8_t foreign_stack[FRAME_RING];
 
@@ -81,9 +81,9 @@ struct engine {
 	struct flow **buckets;
 	uint32_t bucket_mask;
 	struct list ports[PORT_CHAINS]; /* by local port: bound and connected sockets, TIME-WAIT too */
-	struct list out;     /* conns with something to send */
-	struct list events;  /* conns with news for the user */
-	struct list starved; /* conns that wait for packet memory */
+	struct list out;		/* conns with something to send */
+	struct list events;		/* conns with news for the user */
+	struct list starved;		/* conns that wait for packet memory */
 	struct list tw_fifo;
 	struct wheel_timer tw_timer;
 
@@ -92,7 +92,7 @@ struct engine {
 	bool announce;
 
 	uint32_t mbuf_truesize, payload_room; /* of the pool's packets */
-	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
+	uint32_t held, held_max;	      /* mbufs in queues; most that sockets may hold together */
 	uint32_t nhalf_open;
 	uint16_t ip_id;
 	uint32_t port_counter; /* RFC 6056 */
@@ -119,8 +119,9 @@ struct ip_send {
 	uint16_t *neigh; /* the caller's cached neighbour index, NEIGH_NONE at first; NULL: none kept */
 };
 /*
- * Prepend IP and Ethernet headers (m has headroom) and queue the frame for sending, or with its neighbour, or to ourselves; owns m.  Offload flags that the caller
- * set in m->ol_flags stay, l2_len and l3_len are filled in.  0, or -ENETUNREACH (m is freed all the same).
+ * Prepend IP and Ethernet headers (m has headroom) and queue the frame for sending, or with its neighbour, or to ourselves; owns
+ * m.  Offload flags that the caller set in m->ol_flags stay, l2_len and l3_len are filled in.  0, or -ENETUNREACH (m is freed all
+ * the same).
  */
 int ip_output(struct engine *e, struct rte_mbuf *m, const struct ip_send *s);
 /* Is there a way to dst: on link or by the gateway? */
@@ -159,8 +160,8 @@ bool port_bindable(struct engine *e, const struct conn *c, const struct ip_addr 
 /* A free port for bind(0), or 0. */
 uint16_t port_pick_bind(struct engine *e, const struct conn *c, const struct ip_addr *addr);
 /*
- * A port for connecting t (lport is filled in) whose tuple is free and belongs to this stack; 0 or -EADDRNOTAVAIL.  *tw: a TIME-WAIT entry of that tuple
- * that must be recycled (tcp_tw_reuse), else NULL.
+ * A port for connecting t (lport is filled in) whose tuple is free and belongs to this stack; 0 or -EADDRNOTAVAIL.  *tw: a
+ * TIME-WAIT entry of that tuple that must be recycled (tcp_tw_reuse), else NULL.
  */
 int port_pick_connect(struct engine *e, struct tuple *t, struct timewait **tw);
 /* May connect() take the tuple over from this TIME-WAIT entry? (tcp_tw_reuse, RFC 6191) */
@@ -171,7 +172,8 @@ bool timewait_reusable(const struct engine *e, const struct timewait *tw);
 void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip);
 /* ---- tcp_icmp.c ---- */
 enum icmp_kind { ICMP_KIND_UNREACH_HARD, ICMP_KIND_UNREACH_SOFT, ICMP_KIND_FRAG_NEEDED, ICMP_KIND_TIME_EXCEEDED };
-/* An ICMP error about a segment that we sent: t as ours, seq of the quoted header, errno for the user, mtu for FRAG_NEEDED. False: no such connection. */
+/* An ICMP error about a segment that we sent: t as ours, seq of the quoted header, errno for the user, mtu for FRAG_NEEDED.
+ * False: no such connection. */
 bool tcp_icmp(struct engine *e, const struct tuple *t, seq_t seq, enum icmp_kind kind, int err, unsigned mtu);
 
 /* ---- tcp_output.c ---- */
@@ -182,12 +184,13 @@ void tcp_send_rst_for(struct engine *e, const struct seg *s); /* RFC 9293 3.10.7
 void tcp_send_rst(struct engine *e, struct conn *c);
 void tcp_send_ack(struct engine *e, struct conn *c);
 void tcp_send_timewait_ack(struct engine *e, struct timewait *tw);
-void tcp_send_probe(struct engine *e, struct conn *c, bool keepalive); /* a segment that must be answered: window or keep-alive probe */
+void tcp_send_probe(struct engine *e, struct conn *c,
+		    bool keepalive); /* a segment that must be answered: window or keep-alive probe */
 
 /* ---- tcp_window.c ---- */
-uint32_t tcp_window(struct engine *e, struct conn *c); /* what to advertise, unscaled bytes; moves rcv_adv */
+uint32_t tcp_window(struct engine *e, struct conn *c);			 /* what to advertise, unscaled bytes; moves rcv_adv */
 uint32_t tcp_window_offer(const struct engine *e, const struct conn *c); /* what could be advertised now */
-uint32_t tcp_syn_window(const struct engine *e, const struct conn *c);   /* unscaled, for SYN segments */
+uint32_t tcp_syn_window(const struct engine *e, const struct conn *c);	 /* unscaled, for SYN segments */
 void tcp_choose_wscale(const struct engine *e, struct conn *c);
 void tcp_sync_mss(struct engine *e, struct conn *c);
 uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
@@ -200,23 +203,24 @@ uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
-void timer_data_sent(struct engine *e, struct conn *c);      /* data, SYN or FIN went out */
+void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN went out */
 void timer_acked(struct engine *e, struct conn *c, bool advanced); /* the window changed; advanced: snd_una moved */
-void timer_ack_delayed(struct engine *e, struct conn *c);    /* an ACK is owed */
+void timer_ack_delayed(struct engine *e, struct conn *c);	   /* an ACK is owed */
 void timer_ack_sent(struct engine *e, struct conn *c);
 void timer_established(struct engine *e, struct conn *c);
 void timer_keepalive_changed(struct engine *e, struct conn *c);
-usec_t fin_wait_2_time(const struct engine *e, const struct conn *c); /* how long an orphan stays there; tcp_fin_timeout, TCP_LINGER2 */
+usec_t fin_wait_2_time(const struct engine *e,
+		       const struct conn *c);		      /* how long an orphan stays there; tcp_fin_timeout, TCP_LINGER2 */
 void timer_life(struct engine *e, struct conn *c, usec_t at); /* 0: off */
 void timer_expired(struct engine *e, struct conn *c);
 void timer_stop_all(struct engine *e, struct conn *c);
-void timer_window_closed(struct engine *e, struct conn *c);  /* nothing in flight, data waits, the window is closed */
+void timer_window_closed(struct engine *e, struct conn *c); /* nothing in flight, data waits, the window is closed */
 
 /* ---- tcp_conn.c: life of a control block ---- */
 struct conn *conn_new(struct engine *e);
 void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s);
-void conn_fail(struct engine *e, struct conn *c, int err);  /* to CLOSED with a pending error */
-void conn_closed(struct engine *e, struct conn *c);         /* to CLOSED, quietly; frees an orphan */
+void conn_fail(struct engine *e, struct conn *c, int err); /* to CLOSED with a pending error */
+void conn_closed(struct engine *e, struct conn *c);	   /* to CLOSED, quietly; frees an orphan */
 void conn_to_timewait(struct engine *e, struct conn *c);
 void conn_free_pkt(struct engine *e, struct rte_mbuf *m); /* out of a queue: uncharge the engine and drop our reference */
 void conn_purge_queues(struct engine *e, struct conn *c);
@@ -225,7 +229,7 @@ void timewait_free(struct engine *e, struct timewait *tw);
 void timewait_restart(struct engine *e, struct timewait *tw);
 seq_t conn_choose_iss(const struct engine *e, const struct tuple *t); /* RFC 6528 */
 uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t);
-void conn_init_transfer(struct engine *e, struct conn *c);  /* on entering ESTABLISHED */
+void conn_init_transfer(struct engine *e, struct conn *c); /* on entering ESTABLISHED */
 
 /* ---- recovery.c ---- */
 void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_ack.c - what an ACK means (RFC 9293 3.10.7.4, fifth; RFC 5681; RFC 6298): gather the facts once into a struct ack, move snd_una and the window,
- * and let recovery, congestion control and timers know.
+ * tcp_ack.c - what an ACK means (RFC 9293 3.10.7.4, fifth; RFC 5681; RFC 6298): gather the facts once into a struct ack, move
+ * snd_una and the window, and let recovery, congestion control and timers know.
  */
 #include "engine/tcp_input.h"
 
 /*
- * RFC 9293 3.10.7.4: only a newer segment may change the window.  One with the same numbers and no new data may be a duplicate of an old one: it
- * may open the window or close it, but not take part of it back (Linux's rule).
+ * RFC 9293 3.10.7.4: only a newer segment may change the window.  One with the same numbers and no new data may be a duplicate of
+ * an old one: it may open the window or close it, but not take part of it back (Linux's rule).
  */
 static bool window_is_news(const struct input *in, uint32_t wnd)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_icmp.c - ICMP errors that are about our segments (RFC 9293 section 3.9.2.2, RFC 5927 section 4, RFC 1191): checked against what is in flight, so that a stranger who
- * does not see the connection cannot harm it.
+ * tcp_icmp.c - ICMP errors that are about our segments (RFC 9293 section 3.9.2.2, RFC 5927 section 4, RFC 1191): checked against
+ * what is in flight, so that a stranger who does not see the connection cannot harm it.
  */
 #include <errno.h>
 
@@ -21,8 +21,8 @@ static void lower_pmtu(struct engine *e, struct conn *c, unsigned mtu)
 }
 
 /*
- * A connection that is not established yet fails at once, as on Linux; afterwards an error is only kept as the reason, should the connection time out
- * (RFC 5927 5.2: hard errors count as soft ones).
+ * A connection that is not established yet fails at once, as on Linux; afterwards an error is only kept as the reason, should the
+ * connection time out (RFC 5927 5.2: hard errors count as soft ones).
  */
 static void unreachable(struct engine *e, struct conn *c, int err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_info.c - STATUS (RFC 9293 3.10.6) as Linux's TCP_INFO, in the layout of linux/tcp.h.  Fields that have no meaning here stay zero.
+ * tcp_info.c - STATUS (RFC 9293 3.10.6) as Linux's TCP_INFO, in the layout of linux/tcp.h.  Fields that have no meaning here stay
+ * zero.
  */
 #include <linux/tcp.h>
 #include <string.h>
@@ -75,7 +76,8 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct tcp_info *i)
 	memset(i, 0, sizeof(*i));
 	i->tcpi_state = c->state;
 	i->tcpi_ca_state = c->ca_state;
-	i->tcpi_options = (c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) | (c->wscale_ok ? TCPI_OPT_WSCALE : 0);
+	i->tcpi_options =
+	    (c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) | (c->wscale_ok ? TCPI_OPT_WSCALE : 0);
 	i->tcpi_snd_wscale = c->snd_wscale;
 	i->tcpi_rcv_wscale = c->rcv_wscale;
 	fill_sizes(e, c, i);

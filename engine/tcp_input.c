@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_input.c - SEGMENT ARRIVES, RFC 9293 section 3.10.7: one function per step, in the order of the RFC.  Input never transmits (a reset for
- * a segment without a connection excepted): it marks, and tcp_output sends when the whole burst has been taken in.
+ * tcp_input.c - SEGMENT ARRIVES, RFC 9293 section 3.10.7: one function per step, in the order of the RFC.  Input never transmits
+ * (a reset for a segment without a connection excepted): it marks, and tcp_output sends when the whole burst has been taken in.
  *
  * Each step returns true to go on with the next, false when the segment is done with.
  */
@@ -100,8 +100,8 @@ static bool not_acceptable(struct input *in)
 }
 
 /*
- * The window of RFC 9293 3.4 with two of Linux's extensions: what lies between the last ACK sent and rcv_nxt is old but its ACK field
- * still counts, and so does a segment that begins exactly at the right edge (a probe of our closed window).
+ * The window of RFC 9293 3.4 with two of Linux's extensions: what lies between the last ACK sent and rcv_nxt is old but its ACK
+ * field still counts, and so does a segment that begins exactly at the right edge (a probe of our closed window).
  */
 static bool check_seq(struct input *in)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_input.h - one segment on its way through tcp_input.c (the steps of the RFC), tcp_listen.c (LISTEN), tcp_ack.c (what an ACK means)
- * and tcp_text.c (payload).
+ * tcp_input.h - one segment on its way through tcp_input.c (the steps of the RFC), tcp_listen.c (LISTEN), tcp_ack.c (what an ACK
+ * means) and tcp_text.c (payload).
  */
 #ifndef ENGINE_TCP_INPUT_H
 #define ENGINE_TCP_INPUT_H
@@ -21,7 +21,7 @@ void input_learn_syn(struct input *in); /* the options and numbers of the peer's
 
 /* ---- tcp_listen.c: c is a listener, or the child of one ---- */
 void listener_segment(struct input *in);
-bool listener_has_room(struct input *in); /* may this child be accepted now? */
+bool listener_has_room(struct input *in);    /* may this child be accepted now? */
 void listener_child_ready(struct input *in); /* established: to the accept queue, or wait for data (TCP_DEFER_ACCEPT) */
 void listener_child_data(struct engine *e, struct conn *c); /* data came for a deferred child */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_output.c - what may be sent, and sending it: retransmissions first, then new data by congestion window, peer's window, Nagle and silly window
- * avoidance (RFC 9293 3.8.6.2.1, RFC 5681, RFC 896), then FIN, then a bare ACK if none of these carried it.  Idempotent: run twice, the second run
- * sends nothing.  Packets stay in the send queue with a second reference; a retransmission reuses them.
+ * tcp_output.c - what may be sent, and sending it: retransmissions first, then new data by congestion window, peer's window,
+ * Nagle and silly window avoidance (RFC 9293 3.8.6.2.1, RFC 5681, RFC 896), then FIN, then a bare ACK if none of these carried
+ * it.  Idempotent: run twice, the second run sends nothing.  Packets stay in the send queue with a second reference; a
+ * retransmission reuses them.
  */
 #include <string.h>
 
@@ -10,7 +11,8 @@
 #include "engine/stack.h"
 
 #define PROTO_TCP 6
-#define MAY_SEND (STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSING) | STATE_BIT(LAST_ACK))
+#define MAY_SEND \
+	(STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSING) | STATE_BIT(LAST_ACK))
 #define PINGPONG_US 40000 /* an answer within the delayed-ACK time makes a flow interactive */
 
 void tcp_want_output(struct engine *e, struct conn *c)
@@ -48,7 +50,8 @@ static void set_csum(const struct engine *e, struct rte_mbuf *m, const struct tu
 static void emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
 {
 	unsigned hdr_len = TCP_HDR + f->optlen;
-	struct ip_send ip = {.src = &p->t->laddr, .dst = &p->t->raddr, .proto = PROTO_TCP, .ttl = p->ttl, .tos = p->tos, .neigh = p->neigh};
+	struct ip_send ip = {
+	    .src = &p->t->laddr, .dst = &p->t->raddr, .proto = PROTO_TCP, .ttl = p->ttl, .tos = p->tos, .neigh = p->neigh};
 
 	wire_write_tcp((uint8_t *)rte_pktmbuf_prepend(m, hdr_len), f);
 	set_csum(e, m, p->t, hdr_len, payload_sum);
@@ -198,7 +201,8 @@ static void send_syn(struct engine *e, struct conn *c)
 	struct tcp_fields f = {.sport = c->f.t.lport, .dport = c->f.t.rport, .seq = c->iss, .flags = TH_SYN};
 	struct rte_mbuf *m = engine_mbuf(e);
 	struct path p = path_of(c);
-	bool ts = passive ? c->ts_ok : t->timestamps, sack = passive ? c->sack_ok : t->sack, ws = passive ? c->wscale_ok : t->window_scaling;
+	bool ts = passive ? c->ts_ok : t->timestamps, sack = passive ? c->sack_ok : t->sack,
+	     ws = passive ? c->wscale_ok : t->window_scaling;
 
 	timer_data_sent(e, c);
 	if (!m)
@@ -209,7 +213,8 @@ static void send_syn(struct engine *e, struct conn *c)
 		ack_sent(e, c, false);
 	}
 	f.wnd = tcp_syn_window(e, c);
-	wire_opt_syn(&f, tcp_advertised_mss(e, c), sack, ts, tcp_ts_now(e, c->ts_offset), passive ? c->ts_recent : 0, ws ? c->rcv_wscale : -1);
+	wire_opt_syn(&f, tcp_advertised_mss(e, c), sack, ts, tcp_ts_now(e, c->ts_offset), passive ? c->ts_recent : 0,
+		     ws ? c->rcv_wscale : -1);
 	c->syn_due = false;
 	c->last_snd_at = e->now;
 	c->segs_out++;
@@ -402,8 +407,8 @@ static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
 /* ---- new data ---- */
 
 /*
- * May a segment that is not full wait for more? Nagle as amended by Minshall: only if a small one is unacknowledged; TCP_CORK and MSG_MORE
- * always (RFC 896, RFC 9293 3.7.4).
+ * May a segment that is not full wait for more? Nagle as amended by Minshall: only if a small one is unacknowledged; TCP_CORK and
+ * MSG_MORE always (RFC 896, RFC 9293 3.7.4).
  */
 static bool small_must_wait(const struct conn *c, struct rte_mbuf *m)
 {
@@ -420,8 +425,8 @@ static bool window_allows(const struct conn *c, struct rte_mbuf *m)
 }
 
 /*
- * A window too small for the packet is filled if it is half of the largest that the peer ever offered, or when the persist timer says so (RFC 9293
- * 3.8.6.2.1, (3) and (4)). False: wait.
+ * A window too small for the packet is filled if it is half of the largest that the peer ever offered, or when the persist timer
+ * says so (RFC 9293 3.8.6.2.1, (3) and (4)). False: wait.
  */
 static bool fit_to_window(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
@@ -459,7 +464,8 @@ static unsigned tso_count(const struct engine *e, const struct conn *c, struct r
 	uint32_t len = pkt(m)->len, most = e->cfg.tso_max - 120;
 	unsigned n = 1;
 
-	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) || pkt(m)->len < c->mss)
+	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) ||
+	    pkt(m)->len < c->mss)
 		return 1;
 	while ((m = pkt(m)->next) && len + pkt(m)->len <= most && window_allows(c, m) && cwnd_allows(c, len + pkt(m)->len) &&
 	       pkt(m)->len <= c->mss && !small_must_wait(c, m)) {

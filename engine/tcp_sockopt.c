@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_sockopt.c - socket options, one row of a table each: what a value may be, what it does, what it reads as.  Lengths, clamping,
- * doubling and errnos are Linux's (net/core/sock.c, net/ipv4/tcp.c as seen from outside; socket(7), tcp(7), ip(7)).
+ * tcp_sockopt.c - socket options, one row of a table each: what a value may be, what it does, what it reads as.  Lengths,
+ * clamping, doubling and errnos are Linux's (net/core/sock.c, net/ipv4/tcp.c as seen from outside; socket(7), tcp(7), ip(7)).
  */
 #include <errno.h>
 #include <linux/tcp.h>
@@ -182,18 +182,18 @@ static int get_maxseg(struct engine *e, struct conn *c)
 	return c->mss ? c->mss : 536;
 }
 
-#define SECONDS_OPTION(name, field, least, most)                                                                                   \
-	static int set_##name(struct engine *e, struct conn *c, int v)                                                              \
-	{                                                                                                                          \
-		if (v < (least) || v > (most))                                                                                      \
-			return -EINVAL;                                                                                             \
-		c->field = v;                                                                                                      \
-		timer_keepalive_changed(e, c);                                                                                      \
-		return 0;                                                                                                          \
-	}                                                                                                                          \
-	static int get_##name(struct engine *e, struct conn *c)                                                                     \
-	{                                                                                                                          \
-		return c->field;                                                                                                    \
+#define SECONDS_OPTION(name, field, least, most)                       \
+	static int set_##name(struct engine *e, struct conn *c, int v) \
+	{                                                              \
+		if (v < (least) || v > (most))                         \
+			return -EINVAL;                                \
+		c->field = v;                                          \
+		timer_keepalive_changed(e, c);                         \
+		return 0;                                              \
+	}                                                              \
+	static int get_##name(struct engine *e, struct conn *c)        \
+	{                                                              \
+		return c->field;                                       \
 	}
 SECONDS_OPTION(keepidle, keepidle_s, 1, 32767)
 SECONDS_OPTION(keepintvl, keepintvl_s, 1, 32767)
@@ -310,37 +310,43 @@ static int get_ttl(struct engine *e, struct conn *c)
 	return c->ttl;
 }
 
-#define RW(level, name, fn) {level, name, set_##fn, get_##fn}
-#define RO(level, name, fn) {level, name, NULL, get_##fn}
+#define RW(level, name, fn)                     \
+	{                                       \
+		level, name, set_##fn, get_##fn \
+	}
+#define RO(level, name, fn)                 \
+	{                                   \
+		level, name, NULL, get_##fn \
+	}
 
 static const struct option options[] = {
-	RW(SOL_SOCKET, SO_REUSEADDR, reuseaddr),
-	RW(SOL_SOCKET, SO_REUSEPORT, reuseport),
-	RW(SOL_SOCKET, SO_KEEPALIVE, keepalive),
-	RW(SOL_SOCKET, SO_OOBINLINE, oobinline),
-	RW(SOL_SOCKET, SO_SNDBUF, sndbuf),
-	RW(SOL_SOCKET, SO_RCVBUF, rcvbuf),
-	{SOL_SOCKET, SO_SNDBUFFORCE, set_sndbuf_force, NULL},
-	{SOL_SOCKET, SO_RCVBUFFORCE, set_rcvbuf_force, NULL},
-	RW(SOL_SOCKET, SO_RCVLOWAT, rcvlowat),
-	RW(SOL_SOCKET, SO_PRIORITY, priority),
-	RO(SOL_SOCKET, SO_ERROR, error),
-	RO(SOL_SOCKET, SO_ACCEPTCONN, acceptconn),
-	RW(IPPROTO_TCP, TCP_NODELAY, nodelay),
-	RW(IPPROTO_TCP, TCP_CORK, cork),
-	RW(IPPROTO_TCP, TCP_MAXSEG, maxseg),
-	RW(IPPROTO_TCP, TCP_KEEPIDLE, keepidle),
-	RW(IPPROTO_TCP, TCP_KEEPINTVL, keepintvl),
-	RW(IPPROTO_TCP, TCP_KEEPCNT, keepcnt),
-	RW(IPPROTO_TCP, TCP_SYNCNT, syncnt),
-	RW(IPPROTO_TCP, TCP_LINGER2, linger2),
-	RW(IPPROTO_TCP, TCP_DEFER_ACCEPT, defer_accept),
-	RW(IPPROTO_TCP, TCP_WINDOW_CLAMP, window_clamp),
-	RW(IPPROTO_TCP, TCP_QUICKACK, quickack),
-	RW(IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout),
-	RW(IPPROTO_TCP, TCP_NOTSENT_LOWAT, notsent_lowat),
-	RW(IPPROTO_IP, IP_TOS, tos),
-	RW(IPPROTO_IP, IP_TTL, ttl),
+    RW(SOL_SOCKET, SO_REUSEADDR, reuseaddr),
+    RW(SOL_SOCKET, SO_REUSEPORT, reuseport),
+    RW(SOL_SOCKET, SO_KEEPALIVE, keepalive),
+    RW(SOL_SOCKET, SO_OOBINLINE, oobinline),
+    RW(SOL_SOCKET, SO_SNDBUF, sndbuf),
+    RW(SOL_SOCKET, SO_RCVBUF, rcvbuf),
+    {SOL_SOCKET, SO_SNDBUFFORCE, set_sndbuf_force, NULL},
+    {SOL_SOCKET, SO_RCVBUFFORCE, set_rcvbuf_force, NULL},
+    RW(SOL_SOCKET, SO_RCVLOWAT, rcvlowat),
+    RW(SOL_SOCKET, SO_PRIORITY, priority),
+    RO(SOL_SOCKET, SO_ERROR, error),
+    RO(SOL_SOCKET, SO_ACCEPTCONN, acceptconn),
+    RW(IPPROTO_TCP, TCP_NODELAY, nodelay),
+    RW(IPPROTO_TCP, TCP_CORK, cork),
+    RW(IPPROTO_TCP, TCP_MAXSEG, maxseg),
+    RW(IPPROTO_TCP, TCP_KEEPIDLE, keepidle),
+    RW(IPPROTO_TCP, TCP_KEEPINTVL, keepintvl),
+    RW(IPPROTO_TCP, TCP_KEEPCNT, keepcnt),
+    RW(IPPROTO_TCP, TCP_SYNCNT, syncnt),
+    RW(IPPROTO_TCP, TCP_LINGER2, linger2),
+    RW(IPPROTO_TCP, TCP_DEFER_ACCEPT, defer_accept),
+    RW(IPPROTO_TCP, TCP_WINDOW_CLAMP, window_clamp),
+    RW(IPPROTO_TCP, TCP_QUICKACK, quickack),
+    RW(IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout),
+    RW(IPPROTO_TCP, TCP_NOTSENT_LOWAT, notsent_lowat),
+    RW(IPPROTO_IP, IP_TOS, tos),
+    RW(IPPROTO_IP, IP_TTL, ttl),
 };
 
 static const struct option *find(int level, int name)

@@ -7,8 +7,8 @@
  * TIMER_KEEPALIVE  nothing has been heard for long (RFC 9293 3.8.4).
  * TIMER_LIFE       an orphan in FIN-WAIT-2, or a child whose accept() is deferred, has waited long enough.
  *
- * A control block has one entry in the wheel, at or before the earliest of its deadlines: moving a deadline later, as every ACK does,
- * touches the wheel only when the entry fires.
+ * A control block has one entry in the wheel, at or before the earliest of its deadlines: moving a deadline later, as every ACK
+ * does, touches the wheel only when the entry fires.
  */
 #include <errno.h>
 
@@ -16,7 +16,7 @@
 
 #define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 allows up to 500 ms */
 #define RTO_MAX_US 120000000ull
-#define CORK_US 200000  /* a corked small segment waits no longer */
+#define CORK_US 200000 /* a corked small segment waits no longer */
 #define ORPHAN_RETRIES 8
 
 static void schedule(struct engine *e, struct conn *c)
@@ -130,7 +130,9 @@ static bool user_timed_out(const struct engine *e, const struct conn *c)
 /* RFC 9293 3.8.3: a SYN that is not answered. */
 static bool syn_timeout(struct engine *e, struct conn *c)
 {
-	int64_t most = c->state == SYN_RECEIVED ? e->cfg.tcp.synack_retries : c->syn_retries ? c->syn_retries : e->cfg.tcp.syn_retries;
+	int64_t most = c->state == SYN_RECEIVED ? e->cfg.tcp.synack_retries
+		       : c->syn_retries		? c->syn_retries
+						: e->cfg.tcp.syn_retries;
 
 	if (c->retransmits >= most || user_timed_out(e, c))
 		return give_up(e, c);
@@ -175,8 +177,8 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 }
 
 /*
- * Nothing in flight and data waits: for a window that is closed or too small, or under a cork. A window with some room is filled whatever
- * its size, a closed one is probed for ever as long as the peer answers.
+ * Nothing in flight and data waits: for a window that is closed or too small, or under a cork. A window with some room is filled
+ * whatever its size, a closed one is probed for ever as long as the peer answers.
  */
 static bool persist_timeout(struct engine *e, struct conn *c)
 {
@@ -266,10 +268,10 @@ static bool life_expired(struct engine *e, struct conn *c)
 void timer_expired(struct engine *e, struct conn *c)
 {
 	static bool (*const handlers[TIMERS])(struct engine *, struct conn *) = {
-		[TIMER_RTX] = rtx_expired,
-		[TIMER_DELACK] = delack_expired,
-		[TIMER_KEEPALIVE] = keepalive_expired,
-		[TIMER_LIFE] = life_expired,
+	    [TIMER_RTX] = rtx_expired,
+	    [TIMER_DELACK] = delack_expired,
+	    [TIMER_KEEPALIVE] = keepalive_expired,
+	    [TIMER_LIFE] = life_expired,
 	};
 
 	for (int i = 0; i < TIMERS; i++) {

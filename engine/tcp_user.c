@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_user.c - the user's calls (RFC 9293 section 3.9.1 and 3.10.1-3.10.6) with POSIX's results: OPEN is bind, listen, connect and accept; SEND, RECEIVE,
- * CLOSE, ABORT and STATUS the rest.
+ * tcp_user.c - the user's calls (RFC 9293 section 3.9.1 and 3.10.1-3.10.6) with POSIX's results: OPEN is bind, listen, connect
+ * and accept; SEND, RECEIVE, CLOSE, ABORT and STATUS the rest.
  */
 #include <errno.h>
 #include <string.h>
@@ -137,7 +137,8 @@ static void reset_for_connect(struct engine *e, struct conn *c)
 
 static int choose_ends(struct engine *e, struct conn *c, const struct endpoint *remote, struct timewait **tw)
 {
-	struct tuple t = {.laddr = c->f.t.laddr, .raddr = remote->addr, .lport = c->bound ? c->f.t.lport : 0, .rport = remote->port};
+	struct tuple t = {
+	    .laddr = c->f.t.laddr, .raddr = remote->addr, .lport = c->bound ? c->f.t.lport : 0, .rport = remote->port};
 
 	*tw = NULL;
 	if (!c->bound_addr)
@@ -500,7 +501,8 @@ static void queue_fin(struct engine *e, struct conn *c)
 	tcp_want_output(e, c);
 }
 
-/* A child that nobody accepted: established ones are reset, half-open ones forgotten (the answer to the client's ACK will be the reset). */
+/* A child that nobody accepted: established ones are reset, half-open ones forgotten (the answer to the client's ACK will be the
+ * reset). */
 static void drop_child(struct engine *e, struct conn *child)
 {
 	if (child->in_accept_queue && child->state != CLOSED)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_window.c - sizes: the window we advertise (RFC 9293 3.8.6, RFC 7323 section 2), segment sizes (RFC 9293 3.7), timestamps' clock, and buffers
- * that grow with the flow.
+ * tcp_window.c - sizes: the window we advertise (RFC 9293 3.8.6, RFC 7323 section 2), segment sizes (RFC 9293 3.7), timestamps'
+ * clock, and buffers that grow with the flow.
  */
 #include "engine/stack.h"
 
-#define WSCALE_MAX 14     /* RFC 7323 2.3 */
-#define TS_OPTION 12      /* with its padding */
+#define WSCALE_MAX 14	      /* RFC 7323 2.3 */
+#define TS_OPTION 12	      /* with its padding */
 #define TS_ECHO_MAX_MS 200000 /* a SYN is not retried for longer */
 
 /* RFC 7323 5.4: a millisecond per tick. */
@@ -30,7 +30,8 @@ static uint32_t window_of_space(const struct engine *e, uint32_t space)
 	return s <= 0 ? space >> -s : space - (space >> s);
 }
 
-/* Of a receiver that avoids silly windows (RFC 9293 3.8.6.2.2) by Linux's measure: nothing below a segment or a sixteenth of the buffer. */
+/* Of a receiver that avoids silly windows (RFC 9293 3.8.6.2.2) by Linux's measure: nothing below a segment or a sixteenth of the
+ * buffer. */
 uint32_t tcp_window_offer(const struct engine *e, const struct conn *c)
 {
 	uint32_t space = c->rcvbuf > c->rcv_queued ? c->rcvbuf - c->rcv_queued : 0;
@@ -92,8 +93,8 @@ void tcp_choose_wscale(const struct engine *e, struct conn *c)
 }
 
 /*
- * The user took bytes: if he takes more in a round trip than ever before, give the sender room for twice that, so that the window never
- * is the limit (dynamic right-sizing, as Linux's tcp_rcv_space_adjust()).
+ * The user took bytes: if he takes more in a round trip than ever before, give the sender room for twice that, so that the window
+ * never is the limit (dynamic right-sizing, as Linux's tcp_rcv_space_adjust()).
  */
 void tcp_grow_rcvbuf(const struct engine *e, struct conn *c, uint32_t taken)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two engines talk, and a fair share of the frames between them is mutated on the way: bytes flipped, lengths changed, frames cut,
- * doubled or swapped, with the checksums made right again, so that the nonsense reaches TCP.  No frame may crash an engine, hang it, leak a packet or a
- * control block, whatever it does to the connection.
+ * Two engines talk, and a fair share of the frames between them is mutated on the way: bytes flipped, lengths changed, frames
+ * cut, doubled or swapped, with the checksums made right again, so that the nonsense reaches TCP.  No frame may crash an engine,
+ * hang it, leak a packet or a control block, whatever it does to the connection.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,8 +40,13 @@ struct end {
 
 static struct engine_config config(unsigned id)
 {
-	struct engine_config c = {
-		.pool = pool, .secret = {rng, id}, .mac = {2, 0, 0, 0, 0, id}, .mtu = MTU, .naddrs = 1, .max_conns = 64, .max_timewait = 64};
+	struct engine_config c = {.pool = pool,
+				  .secret = {rng, id},
+				  .mac = {2, 0, 0, 0, 0, id},
+				  .mtu = MTU,
+				  .naddrs = 1,
+				  .max_conns = 64,
+				  .max_timewait = 64};
 
 	tcp_settings_init(&c.tcp);
 	c.addrs[0] = (struct ip_prefix){ip_from_v4(rte_cpu_to_be_32(0x0a000000 + id)), 120};
