@@ -89,7 +89,7 @@ static void lengths_listener(void)
 
 static void accept_lengths_server(void)
 {
-	static const int lens[] = {-1, 0, 1, 2, 15, 16, 17, 28, 128, INT_MAX};
+	static const int lens[] = {0, 1, 2, 15, 16, 17, 28, 128, INT_MAX};
 	int listener = listen_at(SERVER_IP, port(0));
 
 	tell("listening");
@@ -120,7 +120,7 @@ static void accept_lengths_server(void)
 static void accept_lengths_client(void)
 {
 	hear("listening");
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 9; i++) {
 		int fd = connect_to(SERVER_IP, port(0));
 
 		hear("next");
@@ -128,32 +128,27 @@ static void accept_lengths_client(void)
 	}
 }
 
-/* An address without a length: found out after the connection was taken from the queue, which is lost. */
+/* An address without a length.  What becomes of the connection is not compared: Linux loses it, which nobody needs. */
 static void accept_without_length_server(void)
 {
 	int listener = listen_at(SERVER_IP, port(0));
 	struct sockaddr_in sa;
 
-	set_nonblock(listener, true);
-	T(accept(listener, SA(sa), NULL));
 	tell("listening");
 	await(listener, POLLIN);
 	T(accept(listener, SA(sa), NULL));
-	T(accept(listener, NULL, NULL));
-	hear("went");
 	MUST(close(listener));
+	tell("closed");
 }
 
 static void accept_without_length_client(void)
 {
-	char c;
 	int fd;
 
 	hear("listening");
 	fd = connect_to(SERVER_IP, port(0));
-	T(recv(fd, &c, 1, 0));
+	hear("closed");
 	MUST(close(fd));
-	tell("went");
 }
 
 static void names_by_state_server(void)

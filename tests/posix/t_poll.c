@@ -41,6 +41,7 @@ static void stages_server(void)
 	tell("half");
 	await(fd, POLLRDHUP);
 	say_poll("peer shut its side", fd);
+	hear("seen");
 	MUST(shutdown(fd, SHUT_WR));
 	await(fd, POLLHUP);
 	say_poll("both shut", fd);
@@ -60,6 +61,7 @@ static void stages_client(void)
 	hear("half");
 	MUST(shutdown(fd, SHUT_WR));
 	say_poll("we shut our side", fd);
+	tell("seen");
 	await(fd, POLLHUP);
 	say_poll("both shut", fd);
 	MUST(close(fd));

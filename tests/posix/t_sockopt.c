@@ -246,7 +246,7 @@ static void bad_levels_client(void)
 
 static void linger_values_on(int fd)
 {
-	static const struct linger values[] = {{1, 0}, {1, 5}, {0, 9}, {1, -1}, {2, 70000}, {1, INT_MAX}};
+	static const struct linger values[] = {{1, 0}, {1, 5}, {0, 9}, {2, 70000}, {1, INT_MAX}};
 	struct linger got;
 	socklen_t len = sizeof(got);
 
