@@ -77,7 +77,7 @@ measure_http() {
 	PORT=$((PORT + 1))
 	mkdir -p "$LAB_TMP/www" && head -c 64 /dev/zero | tr '\0' x >"$LAB_TMP/www/f"
 	cat >"$conf" <<-END
-		daemon off; master_process off; error_log stderr; pid $LAB_TMP/nginx.pid;
+		user root; daemon off; master_process off; error_log stderr; pid $LAB_TMP/nginx.pid;
 		events { worker_connections 4096; }
 		http {
 			access_log off; keepalive_requests 1000000000;
