@@ -136,11 +136,11 @@ bool driver_find(const char *driver, char path[DRIVER_PATH_MAX])
 	for (size_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++)
 		if (!strcmp(renamed[i].driver, driver))
 			library = renamed[i].library;
-	snprintf(path, DRIVER_PATH_MAX, "%s/librte_%s.so.%d", RTE_EAL_PMD_PATH, library, abi());
-	if (!access(path, R_OK))
+	if (snprintf(path, DRIVER_PATH_MAX, "%s/librte_%s.so.%d", RTE_EAL_PMD_PATH, library, abi()) < DRIVER_PATH_MAX &&
+	    !access(path, R_OK))
 		return true;
-	snprintf(path, DRIVER_PATH_MAX, "%s/librte_%s.so", RTE_EAL_PMD_PATH, library);
-	return !access(path, R_OK);
+	return snprintf(path, DRIVER_PATH_MAX, "%s/librte_%s.so", RTE_EAL_PMD_PATH, library) < DRIVER_PATH_MAX &&
+	       !access(path, R_OK);
 }
 
 /* Debian's and Ubuntu's package of a driver: librte-net-af-packet23, librte-net-e1000-23. */

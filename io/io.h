@@ -26,23 +26,24 @@ struct io_error {
 enum io_huge { IO_HUGE_AUTO, IO_HUGE_YES, IO_HUGE_NO };
 
 struct io_config {
-	const char *device;   /* DPDK device string ("net_memif0,role=client,...", "0000:03:00.0") or a kernel interface ("veth0") */
-	unsigned mem_mb;      /* memory to reserve for DPDK in all */
+	const char
+	    *device;	 /* DPDK device string ("net_memif0,role=client,...", "0000:03:00.0") or a kernel interface ("veth0") */
+	unsigned mem_mb; /* memory to reserve for DPDK in all */
 	enum io_huge huge;
-	bool verbose;         /* EAL's and the drivers' log goes to stderr */
+	bool verbose; /* EAL's and the drivers' log goes to stderr */
 	/*
-	 * Keeper of the descriptors that DPDK opens for itself and holds as long as the port lives, or NULL (they stay where they are).
-	 * keep_fd() may move one, and returns its number or -errno (then it is not kept); drop_fd() closes it.  Any thread.
+	 * Keeper of the descriptors that DPDK opens for itself and holds as long as the port lives, or NULL (they stay where they
+	 * are). keep_fd() may move one, and returns its number or -errno (then it is not kept); drop_fd() closes it.  Any thread.
 	 */
 	int (*keep_fd)(int fd);
 	void (*drop_fd)(int fd);
 };
 
 /*
- * Start EAL with the drivers that device needs and no others.  To be called once per process, from a thread of its own choosing: that
- * thread's affinity and lcore id are left as they were.  No signal handler is left installed.
- * -ENODEV, -ENOMEM (no huge pages and IO_HUGE_YES), -EPERM, -EINVAL, -EALREADY; *err says it in words, and on success holds a note
- * for the log ("no huge pages: ...") or nothing.
+ * Start EAL with the drivers that device needs and no others.  To be called once per process, from a thread of its own choosing:
+ * that thread's affinity and lcore id are left as they were.  No signal handler is left installed. -ENODEV, -ENOMEM (no huge
+ * pages and IO_HUGE_YES), -EPERM, -EINVAL, -EALREADY; *err says it in words, and on success holds a note for the log ("no huge
+ * pages: ...") or nothing.
  */
 int io_start(const struct io_config *cfg, struct io_error *err);
 
@@ -53,48 +54,50 @@ enum io_doorbell {
 };
 
 struct port_config {
-	const char *device;         /* as above */
-	unsigned queues;            /* RX/TX queue pairs wanted; one per stack */
-	uint16_t mtu;               /* largest IP packet wanted */
+	const char *device;			  /* as above */
+	unsigned queues;			  /* RX/TX queue pairs wanted; one per stack */
+	uint16_t mtu;				  /* largest IP packet wanted */
 	struct rte_mempool *pools[IO_QUEUES_MAX]; /* one per queue: where received packets go */
-	const uint8_t *mac;         /* 6 bytes, or NULL: the device's own */
-	const char *pcap;           /* pcapng file to capture into, or NULL */
+	const uint8_t *mac;			  /* 6 bytes, or NULL: the device's own */
+	const char *pcap;			  /* pcapng file to capture into, or NULL */
 };
 
 struct port_info {
 	uint8_t mac[6];
-	uint16_t mtu;            /* what the port took: at most what was asked for */
-	unsigned queues;         /* at most what was asked for */
-	unsigned caps;           /* ENGINE_* bits of engine.h: RX_CSUM, TX_IP_CSUM, TX_TCP_CSUM, TX_TSO, TX_MULTI_SEG, RX_RSS */
+	uint16_t mtu;	 /* what the port took: at most what was asked for */
+	unsigned queues; /* at most what was asked for */
+	unsigned caps;	 /* ENGINE_* bits of engine.h: RX_CSUM, TX_IP_CSUM, TX_TCP_CSUM, TX_TSO, TX_MULTI_SEG, RX_RSS */
 	unsigned tso_max;
 	enum io_doorbell doorbell;
-	bool has_interrupt;      /* port_wait_fd() gives a descriptor that becomes readable when packets arrive */
-	uint8_t rss_key[52];     /* in force when caps has ENGINE_RX_RSS */
-	const char *driver;      /* "net_memif" */
-	char note[128];          /* fallbacks taken, for the log ("AF_XDP not available (...): AF_PACKET"); else empty */
+	bool has_interrupt;  /* port_wait_fd() gives a descriptor that becomes readable when packets arrive */
+	uint8_t rss_key[52]; /* in force when caps has ENGINE_RX_RSS */
+	const char *driver;  /* "net_memif" */
+	char note[128];	     /* fallbacks taken, for the log ("AF_XDP not available (...): AF_PACKET"); else empty */
 };
 
 struct port;
 
-/* Pool for a queue: n packets of IP packets up to mtu, with priv bytes of private area; socket any. The cache is that of lcore id `queue`. */
+/* Pool for a queue: n packets of IP packets up to mtu, with priv bytes of private area; socket any. The cache is that of lcore id
+ * `queue`. */
 struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, unsigned priv, struct io_error *err);
 /* Bytes of memory that one packet of such a pool takes. */
 unsigned port_pool_elt_size(uint16_t mtu, unsigned priv);
-/* Memory shared across fork at the same address (memzone), 64-byte aligned and zeroed; NULL when there is no more.  The name: up to 31 bytes. */
+/* Memory shared across fork at the same address (memzone), 64-byte aligned and zeroed; NULL when there is no more.  The name: up
+ * to 31 bytes. */
 void *io_alloc(const char *name, size_t size);
 
 /*
- * Open, configure and start a device.  A kernel interface is opened as AF_XDP, then as AF_PACKET.  A stale memif socket file with no listener behind
- * it is removed first; a peer that is not there yet is no error: bursts carry nothing until it comes, and again after it restarts.
- * NULL: *err says why.
+ * Open, configure and start a device.  A kernel interface is opened as AF_XDP, then as AF_PACKET.  A stale memif socket file with
+ * no listener behind it is removed first; a peer that is not there yet is no error: bursts carry nothing until it comes, and
+ * again after it restarts. NULL: *err says why.
  */
 struct port *port_open(const struct port_config *cfg, struct io_error *err);
 const struct port_info *port_info(const struct port *p);
 /* Up to n frames received on queue q; never blocks. */
 unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 /*
- * Give up to n frames to queue q: how many it took; the others stay the caller's (ring full).  Without a peer (memif not connected) it
- * takes all, drops them as a cable without carrier would, and counts them as tx_errors.
+ * Give up to n frames to queue q: how many it took; the others stay the caller's (ring full).  Without a peer (memif not
+ * connected) it takes all, drops them as a cable without carrier would, and counts them as tx_errors.
  */
 unsigned port_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 /* Is the other end there (memif connected, carrier)? Cheap enough for once a millisecond, not for every burst. */

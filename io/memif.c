@@ -157,7 +157,7 @@ static int try_connect(const char *path)
 
 	if (fd < 0)
 		return errno;
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	memcpy(sun.sun_path, path, strnlen(path, sizeof(sun.sun_path) - 1));
 	rc = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) ? errno : 0;
 	close(fd);
 	return rc;
