@@ -282,7 +282,7 @@ static void listener_does_not_talk(void)
 {
 	int fd = listen_at(SERVER_IP, port(0));
 	struct sockaddr_in sa = addr4(CLIENT_IP, port(0));
-	char buf[4];
+	char buf[4] = "";
 
 	T(connect(fd, SA(sa), sizeof(sa)));
 	T(read(fd, buf, sizeof(buf)));

@@ -417,7 +417,7 @@ static void shutdown_wakes_recv_client(void)
 
 static void use_after_close_server(void)
 {
-	struct linger lg;
+	struct linger lg = {0};
 	char c;
 	int fd = pair();
 

@@ -40,11 +40,13 @@ static void connect_bad_addresses(void)
 
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct sockaddr_in sa = addr4(rows[i].ip, port(0));
+		struct sockaddr_storage big = {0};
 		int fd = tcp_socket();
 
 		sa.sin_family = rows[i].family;
+		memcpy(&big, &sa, sizeof(sa));
 		say("%s as family %d", rows[i].ip, rows[i].family);
-		T(connect(fd, SA(sa), sizeof(sa)));
+		T(connect(fd, SA(big), sizeof(sa)));
 		T(get_int(fd, SOL_SOCKET, SO_ERROR));
 		MUST(close(fd));
 	}
@@ -191,7 +193,7 @@ static void connected_already_client(void)
 static void under_way(void)
 {
 	struct sockaddr_in sa = addr4(NOBODY_IP, port(0));
-	char buf[4];
+	char buf[4] = "";
 	int fd = tcp_socket();
 
 	set_nonblock(fd, true);
@@ -412,7 +414,7 @@ static void to_own_address(void)
 static void unconnected_calls(void)
 {
 	struct sockaddr_in sa;
-	char buf[4];
+	char buf[4] = "";
 	int fd = tcp_socket();
 
 	T(recv(fd, buf, sizeof(buf), 0));

@@ -85,7 +85,7 @@ static void unacknowledged_server(void)
 static void unacknowledged_client(void)
 {
 	static char buf[50000];
-	int fd = pair_small(), outq, unsent;
+	int fd = pair_small(), outq = -1, unsent = -1;
 	size_t sent = 0;
 
 	set_nonblock(fd, true);

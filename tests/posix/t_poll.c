@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -109,8 +110,7 @@ static void odd_arguments_server(void)
 	int fd = pair(), closed = dup(fd);
 	struct pollfd p[3] = {
 	    {.fd = fd, .events = POLLOUT}, {.fd = -1, .events = POLLIN, .revents = 77}, {.fd = 0, .events = POLLIN}};
-	/* Of a size that the fortified poll() does not know. */
-	struct pollfd *volatile many = p;
+	struct pollfd *many;
 	struct rlimit limit;
 
 	MUST(close(closed));
@@ -122,7 +122,9 @@ static void odd_arguments_server(void)
 	T(poll(NULL, 0, 0));
 	T(poll(NULL, one, 0));
 	getrlimit(RLIMIT_NOFILE, &limit);
+	many = calloc(limit.rlim_cur + 1, sizeof(*many));
 	T(poll(many, limit.rlim_cur + 1, 0));
+	free(many);
 	T(poll(p, three, INT_MIN));
 	/* The same descriptor twice. */
 	p[1] = p[0];
