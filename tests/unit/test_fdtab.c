@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_fdtab.c - the descriptor table, the pool of placeholders, private descriptors and the records of undecided sockets.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shim/early.h"
+#include "shim/fdtab.h"
+#include "shim/fresh.h"
+#include "shim/placeholder.h"
+
+/* ---- table ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void numbers_are_the_kernels_by_default(void **state)
+{
+	static const int numbers[] = {-1, 0, 1, 1023, 1 << 20, INT32_MAX, INT32_MIN};
+
+	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		assert_true(fdtab_is_kernel(numbers[i]));
+		assert_int_equal(fdtab_get(numbers[i]).kind, FD_KERNEL);
+	}
+	assert_int_equal(fdtab_set(-1, FD_SOCK, &fdtab_size, 1), -ENOMEM);
+	assert_int_equal(fdtab_set(INT32_MAX, FD_SOCK, &fdtab_size, 1), -ENOMEM);
+	assert_int_equal(fdtab_set(INT32_MAX, FD_KERNEL, NULL, 0), 0);
+}
+
+static void what_is_set_is_found(void **state)
+{
+	int object;
+	struct fdref r;
+
+	assert_int_equal(fdtab_set(700, FD_SOCK, &object, 0xdeadbeef), 0);
+	assert_false(fdtab_is_kernel(700));
+	r = fdtab_get(700);
+	assert_int_equal(r.fd, 700);
+	assert_int_equal(r.kind, FD_SOCK);
+	assert_int_equal(r.gen, 0xdeadbeef);
+	assert_ptr_equal(r.obj, &object);
+	assert_int_equal(fdtab_next(0), 700);
+	assert_int_equal(fdtab_next(701), -1);
+	fdtab_forget(700);
+	assert_true(fdtab_is_kernel(700));
+	assert_int_equal(fdtab_next(0), -1);
+}
+
+static void swap_needs_what_was_seen(void **state)
+{
+	int a, b;
+	struct fdref seen, stale;
+
+	fdtab_set(700, FD_FRESH, &a, 1);
+	stale = fdtab_get(700);
+	fdtab_set(700, FD_FRESH, &a, 2);
+	assert_false(fdtab_swap(&stale, FD_SOCK, &b, 1));
+	seen = fdtab_get(700);
+	assert_true(fdtab_swap(&seen, FD_SOCK, &b, 9));
+	assert_false(fdtab_swap(&seen, FD_SOCK, &b, 9));
+	assert_int_equal(fdtab_get(700).gen, 9);
+	fdtab_forget(700);
+}
+
+static void traits_live_as_long_as_the_socket(void **state)
+{
+	int a;
+
+	fdtab_place(700, FD_POOLABLE | FD_IS_V6);
+	assert_true(fdtab_is_kernel(700));
+	fdtab_set(700, FD_FRESH, &a, 1);
+	fdtab_set(700, FD_SOCK, &a, 1);
+	assert_int_equal(fdtab_traits(700), FD_POOLABLE | FD_IS_V6);
+	fdtab_change_traits(700, FD_CLOEXEC_ON, FD_POOLABLE);
+	assert_int_equal(fdtab_traits(700), FD_CLOEXEC_ON | FD_IS_V6);
+	assert_int_equal(fdtab_get(700).kind, FD_SOCK);
+	fdtab_set(700, FD_KERNEL, NULL, 0);
+	assert_int_equal(fdtab_traits(700), 0);
+}
+
+/* Object i has generation i: a pair of different ones is a torn read. */
+#define OBJECTS 64
+#define ROUNDS 200000
+static char objects[OBJECTS];
+static bool writers_done;
+
+static void *write_slots(void *arg)
+{
+	unsigned from = (unsigned)(uintptr_t)arg;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		unsigned o = (i * 7 + from) % OBJECTS;
+
+		fdtab_set(800, o % 2 ? FD_SOCK : FD_FRESH, &objects[o], o);
+	}
+	return NULL;
+}
+
+static void *read_slots(void *arg)
+{
+	uintptr_t torn = 0;
+
+	while (!__atomic_load_n(&writers_done, __ATOMIC_RELAXED)) {
+		struct fdref r = fdtab_get(800);
+
+		if (r.kind != FD_KERNEL)
+			torn += r.obj != &objects[r.gen] || r.kind != (r.gen % 2 ? FD_SOCK : FD_FRESH);
+	}
+	return (void *)torn;
+}
+
+static void readers_never_see_half_a_change(void **state)
+{
+	pthread_t writers[2], readers[2];
+
+	for (uintptr_t i = 0; i < 2; i++) {
+		assert_int_equal(pthread_create(&readers[i], NULL, read_slots, NULL), 0);
+		assert_int_equal(pthread_create(&writers[i], NULL, write_slots, (void *)i), 0);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(writers[i], NULL);
+	__atomic_store_n(&writers_done, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < 2; i++) {
+		void *torn;
+
+		pthread_join(readers[i], &torn);
+		assert_int_equal((uintptr_t)torn, 0);
+	}
+	fdtab_forget(800);
+}
+
+/* Many threads try to take the same descriptor out: each change has one winner. */
+static unsigned claims;
+
+static void *claim_slots(void *arg)
+{
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct fdref r = fdtab_get(801);
+
+		if (r.kind == FD_SOCK && fdtab_swap(&r, FD_SPARE, NULL, 0)) {
+			__atomic_add_fetch(&claims, 1, __ATOMIC_RELAXED);
+			fdtab_set(801, FD_SOCK, objects, r.gen + 1);
+		}
+	}
+	return NULL;
+}
+
+static void one_thread_wins_each_close(void **state)
+{
+	pthread_t threads[2];
+
+	fdtab_set(801, FD_SOCK, objects, 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, claim_slots, NULL), 0);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	/* Every claim raised the generation by one: none was made twice. */
+	assert_int_equal(fdtab_get(801).gen, claims);
+	fdtab_forget(801);
+}
+
+/* ---- pool -------------------------------------------------------------------------------------------------------------------
+ */
+
+static int get(int family, int flags)
+{
+	int fd = placeholder_get(family, flags);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fdtab_get(fd).kind, FD_KERNEL);
+	return fd;
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void pristine_placeholder_comes_back(void **state)
+{
+	int v4 = get(AF_INET, 0), v6 = get(AF_INET6, SOCK_CLOEXEC), domain;
+	socklen_t len = sizeof(domain);
+
+	placeholder_put(v4, true);
+	placeholder_put(v6, true);
+	assert_int_equal(placeholder_count(), 2);
+	assert_int_equal(fdtab_get(v4).kind, FD_SPARE);
+	assert_int_equal(get(AF_INET6, SOCK_CLOEXEC), v6);
+	assert_int_equal(getsockopt(v6, SOL_SOCKET, SO_DOMAIN, &domain, &len), 0);
+	assert_int_equal(domain, AF_INET6);
+	assert_int_equal(fcntl(v6, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(get(AF_INET, 0), v4);
+	assert_int_equal(fcntl(v4, F_GETFD), 0);
+	assert_int_equal(placeholder_count(), 0);
+	placeholder_put(v4, false);
+	placeholder_put(v6, false);
+	assert_false(is_open(v4) || is_open(v6));
+}
+
+static void lowest_number_first(void **state)
+{
+	int fds[200];
+
+	for (unsigned i = 0; i < 200; i++)
+		fds[i] = get(AF_INET, 0);
+	for (unsigned i = 200; i-- > 0;)
+		placeholder_put(fds[i], true);
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(get(AF_INET, 0), fds[i]);
+	for (unsigned i = 0; i < 200; i++)
+		placeholder_put(fds[i], false);
+}
+
+static void used_placeholder_is_closed(void **state)
+{
+	int fd = get(AF_INET, 0);
+
+	fdtab_change_traits(fd, 0, FD_POOLABLE);
+	placeholder_put(fd, true);
+	assert_false(is_open(fd));
+	assert_int_equal(placeholder_count(), 0);
+}
+
+static void pool_is_bounded_by_the_limit(void **state)
+{
+	struct rlimit lim;
+	int fds[POOL_MAX + 8];
+	unsigned max;
+
+	getrlimit(RLIMIT_NOFILE, &lim);
+	max = lim.rlim_cur / 4 < POOL_MAX ? (unsigned)lim.rlim_cur / 4 : POOL_MAX;
+	for (unsigned i = 0; i < max + 8; i++)
+		fds[i] = get(AF_INET, 0);
+	for (unsigned i = 0; i < max + 8; i++)
+		placeholder_put(fds[i], true);
+	assert_int_equal(placeholder_count(), max);
+	assert_true(placeholder_drain());
+	assert_false(placeholder_drain());
+	for (unsigned i = 0; i < max + 8; i++)
+		assert_false(is_open(fds[i]));
+}
+
+static void full_table_drains_the_pool(void **state)
+{
+	struct rlimit lim, low;
+	int kept = get(AF_INET, 0), fd, next;
+
+	placeholder_put(kept, true);
+	getrlimit(RLIMIT_NOFILE, &lim);
+	/* No number is left but the one in the pool of the other family. */
+	next = dup(0);
+	close(next);
+	low = (struct rlimit){(rlim_t)next, lim.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	fd = placeholder_get(AF_INET6, 0);
+	setrlimit(RLIMIT_NOFILE, &lim);
+	assert_int_equal(fd, kept);
+	placeholder_put(fd, false);
+}
+
+static void claimed_number_leaves_the_pool(void **state)
+{
+	int fd = get(AF_INET, 0);
+
+	assert_false(placeholder_claim(fd));
+	placeholder_put(fd, true);
+	assert_true(placeholder_claim(fd));
+	assert_false(placeholder_claim(fd));
+	assert_int_equal(placeholder_count(), 0);
+	assert_true(is_open(fd) && fdtab_is_kernel(fd));
+	close(fd);
+}
+
+static void fork_makes_sockets_unpoolable(void **state)
+{
+	int fd = get(AF_INET, 0);
+
+	fdtab_set(fd, FD_SOCK, objects, 1);
+	placeholder_fork_prepare();
+	placeholder_put(fd, true);
+	assert_false(is_open(fd));
+}
+
+#define POOL_ROUNDS 20000
+static unsigned char owned[65536];
+
+/* Take and give back: no number is ever with two threads. */
+static void *use_pool(void *arg)
+{
+	uintptr_t wrong = 0;
+
+	for (unsigned i = 0; i < POOL_ROUNDS; i++) {
+		int fd = placeholder_get(i % 2 ? AF_INET : AF_INET6, 0);
+
+		if (fd < 0 || __atomic_exchange_n(&owned[fd], 1, __ATOMIC_ACQ_REL)) {
+			wrong++;
+			continue;
+		}
+		__atomic_store_n(&owned[fd], 0, __ATOMIC_RELEASE);
+		placeholder_put(fd, true);
+	}
+	return (void *)wrong;
+}
+
+static void pool_gives_each_number_once(void **state)
+{
+	pthread_t threads[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, use_pool, NULL), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		void *wrong;
+
+		pthread_join(threads[i], &wrong);
+		assert_int_equal((uintptr_t)wrong, 0);
+	}
+	placeholder_drain();
+}
+
+static void private_descriptors_move_out_of_the_way(void **state)
+{
+	int fd = dup(0), high = private_fd(fd);
+
+	assert_true(high > 100);
+	assert_false(is_open(fd));
+	assert_int_equal(fcntl(high, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fdtab_get(high).kind, FD_PRIVATE);
+	private_fd_close(high);
+	assert_false(is_open(high));
+	assert_true(fdtab_is_kernel(high));
+	assert_int_equal(private_fd(-1), -EBADF);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------------------
+ */
+
+static struct fdref fresh_on(int fd, struct fresh **f)
+{
+	*f = fresh_new(AF_INET, false);
+	assert_non_null(*f);
+	fdtab_set(fd, FD_FRESH, *f, (*f)->gen);
+	return fdtab_get(fd);
+}
+
+static void decision_reaches_all_duplicates(void **state)
+{
+	struct fdref to = {.fd = 900, .kind = FD_KERNEL};
+	struct fresh *f, *again;
+	struct fdref r = fresh_on(900, &f);
+	uint32_t gen = f->gen;
+
+	assert_ptr_equal(fresh_lock(&r), f);
+	fresh_share(f);
+	fdtab_set(950, FD_FRESH, f, f->gen);
+	assert_int_equal(fresh_decide(f, &to, NULL), 2);
+	fresh_unlock(f);
+	assert_true(fdtab_is_kernel(900) && fdtab_is_kernel(950));
+	assert_null(fresh_lock(&r));
+	/* The record went back, and its next user is somebody else. */
+	again = fresh_new(AF_INET6, true);
+	assert_ptr_equal(again, f);
+	assert_int_not_equal(again->gen, gen);
+	assert_true(fresh_drop(again));
+}
+
+static void record_outlives_close_while_locked(void **state)
+{
+	struct fresh *f, *other;
+	struct fdref r = fresh_on(900, &f);
+
+	assert_ptr_equal(fresh_lock(&r), f);
+	assert_true(fdtab_swap(&r, FD_SPARE, NULL, 0));
+	assert_false(fresh_drop(f)); /* the holder of the lock still has it */
+	other = fresh_new(AF_INET, false);
+	assert_ptr_not_equal(other, f);
+	fresh_unlock(f);
+	assert_true(fresh_drop(other));
+	fdtab_forget(900);
+}
+
+static void option_set_twice_is_kept_once(void **state)
+{
+	struct early_opt o = {.level = SOL_SOCKET, .name = SO_KEEPALIVE, .len = 4, .val = {1}};
+	struct fresh *f = fresh_new(AF_INET, false);
+
+	assert_true(fresh_option(f, &o, false));
+	o.val[0] = 0;
+	assert_true(fresh_option(f, &o, false));
+	assert_int_equal(f->nopts, 1);
+	assert_int_equal(f->opts[0].val[0], 0);
+	for (o.name = 1000; f->nopts < FRESH_OPTS_MAX; o.name++)
+		assert_true(fresh_option(f, &o, false));
+	assert_false(fresh_option(f, &o, false));
+	fresh_drop(f);
+}
+
+/* What is put off must be accepted by this kernel, whenever it is given to it. */
+static void put_off_options_never_fail(void **state)
+{
+	static const struct {
+		int level, name;
+		int value[4];
+		socklen_t len;
+		bool put_off;
+	} rows[] = {
+	    {SOL_SOCKET, SO_REUSEADDR, {INT32_MIN}, 4, true},
+	    {SOL_SOCKET, SO_REUSEPORT, {7}, 4, true},
+	    {SOL_SOCKET, SO_KEEPALIVE, {-1}, 4, true},
+	    {SOL_SOCKET, SO_OOBINLINE, {1}, 4, true},
+	    {SOL_SOCKET, SO_SNDBUF, {-1}, 4, true},
+	    {SOL_SOCKET, SO_RCVBUF, {INT32_MAX}, 4, true},
+	    {SOL_SOCKET, SO_LINGER, {1, -5}, 8, true},
+	    {SOL_SOCKET, SO_LINGER, {1}, 4, false},
+	    {SOL_SOCKET, SO_RCVTIMEO, {1, 0, 999999}, 16, true},
+	    {SOL_SOCKET, SO_RCVTIMEO, {1, 0, 1000000}, 16, false},
+	    {SOL_SOCKET, SO_SNDTIMEO, {-1, -1, 0}, 16, true},
+	    {SOL_SOCKET, SO_BINDTODEVICE, {0}, 0, false},
+	    {IPPROTO_TCP, TCP_NODELAY, {1}, 4, true},
+	    {IPPROTO_TCP, TCP_NODELAY, {1}, 3, false},
+	    {IPPROTO_TCP, TCP_CORK, {2}, 4, true},
+	    {IPPROTO_TCP, TCP_QUICKACK, {0}, 4, true},
+	    {IPPROTO_TCP, TCP_DEFER_ACCEPT, {-1}, 4, true},
+	    {IPPROTO_TCP, TCP_LINGER2, {INT32_MIN}, 4, true},
+	    {IPPROTO_TCP, TCP_USER_TIMEOUT, {0}, 4, true},
+	    {IPPROTO_TCP, TCP_USER_TIMEOUT, {-1}, 4, false},
+	    {IPPROTO_TCP, TCP_KEEPIDLE, {32767}, 4, true},
+	    {IPPROTO_TCP, TCP_KEEPIDLE, {0}, 4, false},
+	    {IPPROTO_TCP, TCP_KEEPINTVL, {32768}, 4, false},
+	    {IPPROTO_TCP, TCP_KEEPCNT, {127}, 4, true},
+	    {IPPROTO_TCP, TCP_KEEPCNT, {128}, 4, false},
+	    {IPPROTO_TCP, TCP_SYNCNT, {127}, 4, true},
+	    {IPPROTO_TCP, TCP_MAXSEG, {1400}, 4, false},
+	    {IPPROTO_IPV6, IPV6_V6ONLY, {1}, 4, true},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct early_opt o = {.level = rows[i].level, .name = rows[i].name, .len = rows[i].len};
+		int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+		memcpy(o.val, rows[i].value, rows[i].len);
+		if (early_deferrable(&o, rows[i].value, true) != rows[i].put_off)
+			fail_msg("row %u is %sput off", i, rows[i].put_off ? "not " : "");
+		if (rows[i].put_off && setsockopt(fd, o.level, o.name, o.val, o.len) < 0)
+			fail_msg("row %u is refused by this kernel: %s", i, strerror(errno));
+		assert_false(early_deferrable(&o, NULL, true));
+		close(fd);
+	}
+}
+
+static void v6only_is_asked_where_it_may_fail(void **state)
+{
+	struct early_opt o = {.level = IPPROTO_IPV6, .name = IPV6_V6ONLY, .len = 4, .val = {1}};
+
+	assert_true(early_deferrable(&o, o.val, true));
+	assert_false(early_deferrable(&o, o.val, false));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(numbers_are_the_kernels_by_default),
+	    cmocka_unit_test(what_is_set_is_found),
+	    cmocka_unit_test(swap_needs_what_was_seen),
+	    cmocka_unit_test(traits_live_as_long_as_the_socket),
+	    cmocka_unit_test(readers_never_see_half_a_change),
+	    cmocka_unit_test(one_thread_wins_each_close),
+	    cmocka_unit_test(pristine_placeholder_comes_back),
+	    cmocka_unit_test(lowest_number_first),
+	    cmocka_unit_test(used_placeholder_is_closed),
+	    cmocka_unit_test(pool_is_bounded_by_the_limit),
+	    cmocka_unit_test(full_table_drains_the_pool),
+	    cmocka_unit_test(claimed_number_leaves_the_pool),
+	    cmocka_unit_test(fork_makes_sockets_unpoolable),
+	    cmocka_unit_test(pool_gives_each_number_once),
+	    cmocka_unit_test(private_descriptors_move_out_of_the_way),
+	    cmocka_unit_test(decision_reaches_all_duplicates),
+	    cmocka_unit_test(record_outlives_close_while_locked),
+	    cmocka_unit_test(option_set_twice_is_kept_once),
+	    cmocka_unit_test(put_off_options_never_fail),
+	    cmocka_unit_test(v6only_is_asked_where_it_may_fail),
+	};
+
+	return cmocka_run_group_tests_name("fdtab", tests, NULL, NULL);
+}
