@@ -43,7 +43,7 @@ unit: $(UNIT)
 $(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka
 script: $(BUILD)/run-scripts
-	$< tests/script/scripts
+	$< tests/script/scripts tests/script/broken
 $(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lm
 sim: $(BUILD)/run-sim

@@ -212,9 +212,9 @@ static int64_t binary(struct eval *e, int min_prec)
 
 static void assert_one(struct eval *e)
 {
-	const char *start = e->p;
+	const char *start = e->p += strspn(e->p, " \t");
 	int64_t v = binary(e, 0);
-	int len = (int)(e->p - start);
+	const char *end = e->p;
 	struct eval side = *e;
 
 	skip(e);
@@ -222,7 +222,9 @@ static void assert_one(struct eval *e)
 		/* Say the left side's value: most assertions are "field == number". */
 		side.p = start;
 		v = binary(&side, 5);
-		eval_fail(e, "assertion failed: %.*s (left side: %lld)", len, start, (long long)v);
+		while (end > start && end[-1] == ' ')
+			end--;
+		eval_fail(e, "assertion failed: %.*s (left side: %lld)", (int)(end - start), start, (long long)v);
 	}
 	if (*e->p && !strchr("\n;,#", *e->p))
 		eval_fail(e, "end of the assertion expected before \"%.20s\"", e->p);

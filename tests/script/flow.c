@@ -159,7 +159,7 @@ static void tcp_to_script(struct flows *fs, const struct packet *want, struct pa
 }
 
 void flows_to_script(struct flows *fs, const struct packet *wire, const struct packet *want, struct packet *script,
-		    uint64_t *payload_offset)
+		     uint64_t *payload_offset)
 {
 	struct flow *f;
 

@@ -28,23 +28,27 @@ struct job {
 	char path[256];
 	char name[288];
 	struct run_options opt;
+	bool broken; /* must fail, as its second line says */
 };
 
 static struct job jobs[2 * SCRIPTS_MAX];
 static unsigned njobs;
 static struct run_pools pools;
 static char report[REPORT_MAX];
+/* Of the tree being searched. */
+static size_t root_len;
+static bool root_broken;
 
-static void add_job(const char *path, const char *name, struct run_options opt)
+static void add_job(const char *path, bool offload)
 {
 	struct job *j = &jobs[njobs++];
 
 	snprintf(j->path, sizeof(j->path), "%s", path);
-	snprintf(j->name, sizeof(j->name), "%s%s", name, opt.offload ? " (offload)" : "");
-	j->opt = opt;
+	snprintf(j->name, sizeof(j->name), "%s%s%s", root_broken ? "must fail: " : "", path + root_len,
+		 offload ? " (offload)" : "");
+	j->opt.offload = offload;
+	j->broken = root_broken;
 }
-
-static size_t root_len;
 
 static int visit(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -56,8 +60,8 @@ static int visit(const char *path, const struct stat *st, int type, struct FTW *
 		return 0;
 	if (njobs + 2 > 2 * SCRIPTS_MAX)
 		return -1;
-	add_job(path, path + root_len, (struct run_options){.offload = false});
-	add_job(path, path + root_len, (struct run_options){.offload = true});
+	add_job(path, false);
+	add_job(path, true);
 	return 0;
 }
 
@@ -66,24 +70,57 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct job *)a)->name, ((const struct job *)b)->name);
 }
 
+/* The sentence that a broken script says it fails with. */
+static void expected_failure(const char *path, char *buf, size_t size)
+{
+	static const char mark[] = "// fails: ";
+	FILE *f = fopen(path, "r");
+
+	buf[0] = '\0';
+	while (f && fgets(buf, (int)size, f) && strncmp(buf, mark, sizeof(mark) - 1))
+		;
+	if (f)
+		fclose(f);
+	if (strncmp(buf, mark, sizeof(mark) - 1))
+		fail_msg("%s: no line \"%s...\"", path, mark);
+	memmove(buf, buf + sizeof(mark) - 1, strlen(buf + sizeof(mark) - 1) + 1);
+	buf[strcspn(buf, "\n")] = '\0';
+}
+
 static void test_job(void **state)
 {
 	const struct job *j = *state;
+	bool passed = run_script(j->path, &j->opt, &pools, report, sizeof(report));
+	char expected[256];
 
-	if (!run_script(j->path, &j->opt, &pools, report, sizeof(report)))
+	if (j->broken) {
+		expected_failure(j->path, expected, sizeof(expected));
+		if (passed || !strstr(report, expected))
+			fail_msg("%s: expected to fail with \"%s\", but: %s", j->path, expected, passed ? "passed" : report);
+	} else if (!passed) {
 		fail_msg("%s", report);
+	}
 }
 
-static int run_tree(const char *root)
+static bool add_tree(const char *root, bool broken)
+{
+	unsigned before = njobs;
+
+	root_len = strlen(root) + 1;
+	root_broken = broken;
+	if (!nftw(root, visit, 16, FTW_PHYS) && njobs > before)
+		return true;
+	fprintf(stderr, "%s: no scripts, or too many\n", root);
+	return false;
+}
+
+static int run_trees(char *const *roots)
 {
 	struct CMUnitTest *tests;
 	int failed;
 
-	root_len = strlen(root) + 1;
-	if (nftw(root, visit, 16, FTW_PHYS) || !njobs) {
-		fprintf(stderr, "%s: no scripts, or too many\n", root);
+	if (!add_tree(roots[0], false) || (roots[1] && !add_tree(roots[1], true)))
 		return 2;
-	}
 	qsort(jobs, njobs, sizeof(jobs[0]), by_name);
 	tests = calloc(njobs, sizeof(*tests));
 	if (!tests)
@@ -122,9 +159,10 @@ int main(int argc, char **argv)
 		if (c == '?')
 			return 2;
 	}
-	if (optind + 1 != argc) {
+	if (optind + 1 != argc && (one || optind + 2 != argc)) {
 		fprintf(stderr,
-			"usage: %s DIRECTORY     run all scripts below it\n       %s -v [-o] FILE   one script with a trace, -o: "
+			"usage: %s SCRIPTS [BROKEN]   run all scripts below a directory; those below the other must fail\n       "
+			"%s -v [-o] FILE   one script with a trace, -o: "
 			"with offloads\n",
 			argv[0], argv[0]);
 		return 2;
@@ -133,5 +171,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "DPDK's EAL or the packet pools cannot start in %d MB of memory\n", EAL_MB);
 		return 2;
 	}
-	return one ? run_one(argv[optind], offload) : run_tree(argv[optind]);
+	return one ? run_one(argv[optind], offload) : run_trees(argv + optind);
 }

@@ -8,6 +8,8 @@
 
 /* Virtual time in which everything must be over: slow readers, time-outs in a row, and then some. */
 #define END_US 7200000000
+#define PAUSES_US 600000000
+#define SMALL_STREAM 20000
 
 static void set(struct tcp_settings *t, const char *name, const char *value)
 {
@@ -59,14 +61,29 @@ static void side_by_chance(struct rng *r, struct side *s)
 	s->to_send = rng_below(r, 8) ? rng_magnitude(r, 0, 400000) : 0;
 	s->write_max = (unsigned)rng_magnitude(r, 1, 65536);
 	s->read_max = (unsigned)rng_magnitude(r, 1, 65536);
-	/* Tiny calls over a large stream would only take long. */
-	if (s->write_max < 64 && s->to_send > 20000)
-		s->to_send = 20000;
 	if (rng_below(r, 2)) {
 		s->pause_ppm = (unsigned)rng_magnitude(r, 100, 200000);
 		s->pause_us = rng_magnitude(r, 10, 3000000);
 	}
 	s->quit_at = UINT64_MAX;
+}
+
+/*
+ * Tiny calls over a large stream, with pauses between them, would outlast any patience: bound how many calls a side makes, and
+ * how long it pauses in all.
+ */
+static void bound_side(struct side *s, struct side *peer)
+{
+	unsigned smaller = s->write_max < s->read_max ? s->write_max : s->read_max;
+	uint64_t calls;
+
+	if (s->write_max < 64 && s->to_send > SMALL_STREAM)
+		s->to_send = SMALL_STREAM;
+	if (s->read_max < 64 && peer->to_send > SMALL_STREAM)
+		peer->to_send = SMALL_STREAM;
+	calls = (s->to_send + peer->to_send) * 2 / smaller + 1;
+	if (calls * s->pause_ppm / 1000000 * s->pause_us > PAUSES_US)
+		s->pause_us = PAUSES_US * (usec_t)1000000 / s->pause_ppm / calls + 1;
 }
 
 static void session_by_chance(struct rng *r, struct session *s, usec_t now)
@@ -81,6 +98,8 @@ static void session_by_chance(struct rng *r, struct session *s, usec_t now)
 	s->salt = (uint8_t)rng_next(r);
 	side_by_chance(r, &s->side[0]);
 	side_by_chance(r, &s->side[1]);
+	bound_side(&s->side[0], &s->side[1]);
+	bound_side(&s->side[1], &s->side[0]);
 	if (s->mode == SESSION_CLOSE)
 		s->side[quitter].to_send = 0;
 	if (s->mode == SESSION_ABORT || s->mode == SESSION_UNREAD)

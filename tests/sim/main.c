@@ -3,9 +3,13 @@
  * main.c - the simulation runner: some hundred seeds, then the goodput table.  A failure prints the seed and the command that
  * replays it with every packet.
  */
-#include <getopt.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
+#include <getopt.h>
 
 #include "tests/common/testpool.h"
 #include "tests/sim/chance.h"
@@ -14,10 +18,18 @@
 #define EAL_MB 512
 #define USUAL_MBUFS 16384
 #define JUMBO_MBUFS 8192
-#define SEEDS_DEFAULT 300
+#define SEEDS_DEFAULT 1000
+#define BLOCK_SEEDS 50
 #define GOODPUT_FILE "tests/sim/goodput.txt"
 
+struct block {
+	uint64_t first;
+	unsigned n;
+	char name[48];
+};
+
 static struct chance_pools pools;
+static const char *self;
 
 static bool make_pools(void)
 {
@@ -29,7 +41,7 @@ static bool make_pools(void)
 }
 
 /* 0 if the seed's world ran as it must. */
-static int run_seed(const char *self, uint64_t seed, bool trace, uint64_t *steps)
+static int run_seed(uint64_t seed, bool trace, uint64_t *steps)
 {
 	static struct world w;
 	bool failed;
@@ -53,15 +65,60 @@ static int run_seed(const char *self, uint64_t seed, bool trace, uint64_t *steps
 	return failed;
 }
 
-static int run_seeds(const char *self, uint64_t first, unsigned n)
+/* One cmocka test: a block of seeds. */
+static void test_block(void **state)
 {
+	const struct block *b = *state;
 	unsigned failed = 0;
 	uint64_t steps = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		failed += (unsigned)run_seed(self, first + i, false, &steps);
-	printf("simulation: %u seeds, %u failed, %llu steps\n", n, failed, (unsigned long long)steps);
+	for (unsigned i = 0; i < b->n; i++)
+		failed += (unsigned)run_seed(b->first + i, false, &steps);
+	if (failed)
+		fail_msg("%u of %u seeds failed", failed, b->n);
+}
+
+static void test_goodput(void **state)
+{
+	(void)state;
+	if (goodput_compare(GOODPUT_FILE, pools.usual))
+		fail_msg("the goodput table is not the one in git");
+}
+
+/* Seeds in blocks, then the table if it is asked for. */
+static int run_all(uint64_t first, unsigned n, bool goodput)
+{
+	unsigned nblocks = (n + BLOCK_SEEDS - 1) / BLOCK_SEEDS;
+	struct CMUnitTest *tests = calloc(nblocks + 1, sizeof(*tests));
+	struct block *blocks = calloc(nblocks + 1, sizeof(*blocks));
+	int failed;
+
+	if (!tests || !blocks)
+		return 2;
+	for (unsigned i = 0; i < nblocks; i++) {
+		struct block *b = &blocks[i];
+
+		b->first = first + (uint64_t)i * BLOCK_SEEDS;
+		b->n = n - i * BLOCK_SEEDS < BLOCK_SEEDS ? n - i * BLOCK_SEEDS : BLOCK_SEEDS;
+		snprintf(b->name, sizeof(b->name), "seeds %llu to %llu", (unsigned long long)b->first,
+			 (unsigned long long)b->first + b->n - 1);
+		tests[i] = (struct CMUnitTest){.name = b->name, .test_func = test_block, .initial_state = b};
+	}
+	tests[nblocks] = (struct CMUnitTest){.name = "goodput", .test_func = test_goodput};
+	failed = _cmocka_run_group_tests("two engines over a bad link", tests, nblocks + goodput, NULL, NULL);
+	free(tests);
+	free(blocks);
 	return failed != 0;
+}
+
+static int usage(void)
+{
+	fprintf(stderr,
+		"usage: %s [--first SEED] [--seeds N]   N seeds from SEED on; neither: the default run, and the goodput table\n"
+		"       %s --seed SEED [--trace]       one seed, with each packet\n"
+		"       %s --table                     print the goodput table\n",
+		self, self, self);
+	return 2;
 }
 
 int main(int argc, char **argv)
@@ -71,11 +128,13 @@ int main(int argc, char **argv)
 					     {"table", no_argument, NULL, 'g'},	      {NULL, 0, NULL, 0}};
 	uint64_t seed = 0, first = 1, steps = 0;
 	unsigned n = SEEDS_DEFAULT;
-	bool one = false, trace = false, table = false;
+	bool one = false, some = false, trace = false, table = false;
 	int c;
 
+	self = argv[0];
 	while ((c = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		one |= c == 's';
+		some |= c == 'f' || c == 'n';
 		trace |= c == 't';
 		table |= c == 'g';
 		if (c == 's')
@@ -85,7 +144,7 @@ int main(int argc, char **argv)
 		else if (c == 'n')
 			n = (unsigned)atoi(optarg);
 		else if (c == '?')
-			return 2;
+			return usage();
 	}
 	if (testpool_start(EAL_MB) || !make_pools()) {
 		fprintf(stderr, "DPDK's EAL or the packet pools cannot start in %d MB of memory\n", EAL_MB);
@@ -93,8 +152,5 @@ int main(int argc, char **argv)
 	}
 	if (table)
 		return goodput_print(stdout, pools.usual);
-	if (one)
-		return run_seed(argv[0], seed, trace, &steps);
-	c = run_seeds(argv[0], first, n);
-	return goodput_compare(GOODPUT_FILE, pools.usual) || c;
+	return one ? run_seed(seed, trace, &steps) : run_all(first, n, !some);
 }
