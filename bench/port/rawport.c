@@ -2,7 +2,7 @@
 /*
  * rawport.c - the floor under every figure: what a port carries between two processes with no TCP at all.
  *
- *   gcc -O3 -march=native -I. $(pkg-config --cflags libdpdk) bench/port/rawport.c build/io/*.o $(pkg-config --libs libdpdk) -o rawport
+ * Built by hand, with the objects of build/io and what pkg-config says for libdpdk:
  *   rawport DEV_A DEV_B [size=1514] [mtu=1500] [seconds=2] [huge=auto|yes|no] [rtt]
  *
  * One way: one process sends frames of that size as fast as the port takes them, the other counts and prints.  rtt: one frame

@@ -84,6 +84,8 @@ lab_end_up() {
 	ip -n "$LAB_ID-$1" link set lo up
 	# Neighbour and router discovery of IPv6 on the link would only be noise in captures and counters.
 	ip netns exec "$LAB_ID-$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
+	# The same congestion control for Linux and, as the engine takes the host's settings, for the shim.
+	ip netns exec "$LAB_ID-$1" sh -c 'echo cubic >/proc/sys/net/ipv4/tcp_congestion_control' 2>/dev/null
 }
 
 # Repeat a condition until it holds; 1 when SECONDS have passed.  Polling with a deadline: nothing depends on how long it takes.
