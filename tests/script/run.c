@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/common/referee.h"
 #include "tests/script/code.h"
 #include "tests/script/run.h"
 #include "tests/script/trace.h"
@@ -21,6 +22,7 @@ struct run {
 	struct flows flows;
 	struct app app;
 	struct trace trace;
+	struct referee referee;
 	bool verbose;
 	int line;	      /* of the event under way */
 	usec_t last;	      /* time of the event before: what "+" counts from */
@@ -89,6 +91,8 @@ static void run_inbound(struct run *r, const struct event *ev)
 	if (!len)
 		script_fail(&r->err, ev->line, "the packet cannot be built: too long");
 	note(r, true, r->host.now, ev->packet);
+	if (wire.kind == PACKET_TCP)
+		referee_watch(&r->referee, 0, &wire, false);
 	host_inject(&r->host, r->frame, len);
 	settle(r);
 }
@@ -133,6 +137,9 @@ static bool take_actual(struct run *r, const struct packet *want, usec_t *at)
 	r->has_actual = true;
 	note(r, false, *at, &r->actual);
 	check_constants(r, &wire);
+	fault = wire.kind == PACKET_TCP ? referee_watch(&r->referee, 1, &wire, true) : NULL;
+	if (fault)
+		script_fail(&r->err, r->line, "%s", fault);
 	check_payload(r, &r->actual, payload, offset);
 	return true;
 }

@@ -105,6 +105,9 @@ static void on_frame(void *arg, const uint8_t *data, size_t len)
 	p.flow = 1;
 	if (s->w->trace)
 		trace(s->w, s->node, &p);
+	fault = p.kind == PACKET_TCP ? referee_watch(&s->w->referee, s->node, &p, true) : NULL;
+	if (fault)
+		world_fail(s->w, "node %u, ports %u and %u: %s", s->node, p.src_port, p.dst_port, fault);
 	link_send(s->w->node[s->node].out, data, len, s->w->now);
 }
 

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 
+#include "tests/common/referee.h"
 #include "tests/sim/link.h"
 
 struct rte_mempool;
@@ -74,6 +75,7 @@ struct world {
 	unsigned nsessions;
 	uint64_t steps, steps_second; /* rounds of the loop: in all, since the second began */
 	usec_t second;
+	struct referee referee;
 	uint64_t bytes; /* delivered to applications */
 	bool trace;
 	jmp_buf failed;

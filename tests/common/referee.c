@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * referee.c - rules for every packet of a connection; see referee.h.  Resets are free of them, and so are connections whose SYNs
+ * were not seen.
+ */
+#include <string.h>
+
+#include "tests/common/referee.h"
+
+#define MSS_DEFAULT 536
+#define WSCALE_MAX 14
+
+static bool before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static struct referee_conn *find(struct referee *r, unsigned from, const struct packet *p)
+{
+	for (unsigned i = 0; i < REFEREE_CONNS_MAX; i++) {
+		struct referee_conn *c = &r->conn[i];
+
+		if (c->used && c->port[from] == p->src_port && c->port[!from] == p->dst_port)
+			return c;
+	}
+	return NULL;
+}
+
+static const struct tcp_opt *option(const struct tcp_part *t, uint16_t kind)
+{
+	for (unsigned i = 0; i < t->nopts; i++)
+		if (t->opt[i].kind == kind)
+			return &t->opt[i];
+	return NULL;
+}
+
+static unsigned options_len(const struct tcp_part *t)
+{
+	unsigned len = 0;
+
+	for (unsigned i = 0; i < t->nopts; i++) {
+		switch (t->opt[i].kind) {
+		case OPT_EOL:
+		case OPT_NOP:
+			len += 1;
+			break;
+		case OPT_TS:
+			len += 10;
+			break;
+		case OPT_SACK:
+			len += 2 + 8 * t->opt[i].nsacks;
+			break;
+		default:
+			len += 4;
+		}
+	}
+	return len;
+}
+
+/* A SYN begins the numbering of its direction, and a whole connection if it is the first or another one. */
+static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c, unsigned from, const struct packet *p)
+{
+	const struct tcp_opt *mss = option(&p->tcp, OPT_MSS), *ws = option(&p->tcp, OPT_WSCALE), *ts = option(&p->tcp, OPT_TS);
+	struct referee_end *e;
+
+	if (!c || (c->end[from].syn_seen && c->end[from].isn != p->tcp.seq && !(p->tcp.flags & FLAG_ACK))) {
+		if (!c)
+			c = &r->conn[r->next++ % REFEREE_CONNS_MAX];
+		memset(c, 0, sizeof(*c));
+		c->used = true;
+		c->port[from] = p->src_port;
+		c->port[!from] = p->dst_port;
+	}
+	e = &c->end[from];
+	if (!e->syn_seen || e->isn != p->tcp.seq) {
+		memset(e, 0, sizeof(*e));
+		e->syn_seen = true;
+		e->isn = p->tcp.seq;
+		e->snd_max = p->tcp.seq + 1;
+	}
+	e->mss = mss ? mss->a : MSS_DEFAULT;
+	e->has_wscale = ws;
+	e->wscale = ws && ws->a < WSCALE_MAX ? ws->a : ws ? WSCALE_MAX : 0;
+	if (ts && !e->has_ts)
+		e->ts_last = ts->a;
+	e->has_ts = ts;
+	e->has_sack = option(&p->tcp, OPT_SACKOK);
+	return c;
+}
+
+static uint32_t offered_edge(const struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	unsigned shift = t->flags & FLAG_SYN || !me->has_wscale || !peer->has_wscale ? 0 : me->wscale;
+
+	return t->ack + ((uint32_t)t->win << shift);
+}
+
+static const char *judge_ack(const struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	unsigned grain = me->has_wscale && peer->has_wscale ? (1u << me->wscale) - 1 : 0;
+
+	if (!(t->flags & FLAG_ACK))
+		return t->flags & FLAG_SYN ? NULL : "a segment without ACK (RFC 9293 3.10.7.4)";
+	if (!peer->syn_seen)
+		return "an ACK for a peer that sent nothing";
+	if (me->acked && before(t->ack, me->ack_max))
+		return "an acknowledgment goes back";
+	if (before(peer->snd_max, t->ack))
+		return "an acknowledgment of what was never sent";
+	/* After the peer's FIN there is nothing more to be offered. */
+	if (peer->fin_sent && before(peer->fin, t->ack))
+		return NULL;
+	if (me->offered && before(offered_edge(me, peer, t) + grain, me->right_edge))
+		return "the offered window shrinks (RFC 9293 3.8.6, SHLD-14)";
+	return NULL;
+}
+
+static const char *judge_data(const struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	uint32_t end = t->seq + t->len;
+
+	if (before(me->snd_max, t->seq) && !(t->flags & FLAG_SYN))
+		return "a hole is left in the stream";
+	if (!t->len)
+		return NULL;
+	if (!peer->syn_seen)
+		return "data before the peer's SYN";
+	if (t->len + options_len(t) > peer->mss)
+		return "a segment above the peer's MSS (RFC 9293 3.7.1, MUST-16)";
+	if (peer->offered && before(peer->right_edge, end))
+		return "data beyond the peer's window (RFC 9293 3.8.6)";
+	if (me->fin_sent && before(me->fin, end))
+		return "data behind the FIN";
+	return NULL;
+}
+
+static const char *judge_sack(const struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	const struct tcp_opt *o = option(t, OPT_SACK);
+
+	if (!o)
+		return NULL;
+	if (!me->has_sack || !peer->has_sack)
+		return "SACK blocks that were not agreed on (RFC 2018 2)";
+	for (unsigned i = 0; i < o->nsacks; i++) {
+		if (!before(o->sack[i][0], o->sack[i][1]))
+			return "an empty or reversed SACK block";
+		if (before(peer->snd_max, o->sack[i][1]))
+			return "a SACK block of what was never sent";
+		/* Only the first may be below the ACK: a duplicate's report (RFC 2883 4). */
+		if (i && before(o->sack[i][0], t->ack))
+			return "a SACK block below the ACK";
+	}
+	return NULL;
+}
+
+static const char *judge_timestamps(const struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	const struct tcp_opt *o = option(t, OPT_TS);
+
+	if (t->flags & FLAG_SYN)
+		return NULL;
+	if (!me->has_ts || !peer->has_ts)
+		return o ? "a timestamp that was not agreed on" : NULL;
+	if (!o)
+		return "a segment without the timestamp agreed on (RFC 7323 3.2)";
+	if (before(o->a, me->ts_last))
+		return "a timestamp goes back";
+	return before(peer->ts_last, o->b) ? "an echo of a timestamp never sent" : NULL;
+}
+
+static const char *judge_all(const struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	const char *fault = judge_ack(me, peer, t);
+
+	if (!fault)
+		fault = judge_data(me, peer, t);
+	if (!fault)
+		fault = judge_sack(me, peer, t);
+	if (!fault)
+		fault = judge_timestamps(me, peer, t);
+	if (!fault && t->flags & FLAG_FIN && me->fin_sent && me->fin != t->seq + t->len)
+		fault = "the FIN moved";
+	return fault;
+}
+
+static void learn(struct referee_end *me, const struct referee_end *peer, const struct tcp_part *t)
+{
+	const struct tcp_opt *ts = option(t, OPT_TS);
+	uint32_t end = t->seq + t->len + !!(t->flags & FLAG_SYN) + !!(t->flags & FLAG_FIN), edge;
+
+	if (before(me->snd_max, end))
+		me->snd_max = end;
+	if (t->flags & FLAG_FIN && !me->fin_sent) {
+		me->fin_sent = true;
+		me->fin = end - 1;
+	}
+	if (ts && !before(ts->a, me->ts_last))
+		me->ts_last = ts->a;
+	if (!(t->flags & FLAG_ACK))
+		return;
+	edge = offered_edge(me, peer, t);
+	if (!me->acked || before(me->ack_max, t->ack))
+		me->ack_max = t->ack;
+	if (!me->offered || before(me->right_edge, edge))
+		me->right_edge = edge;
+	me->acked = me->offered = true;
+}
+
+const char *referee_watch(struct referee *r, unsigned from, const struct packet *p, bool judge)
+{
+	struct referee_conn *c = find(r, from, p);
+	const char *fault = NULL;
+
+	if (p->tcp.flags & FLAG_RST)
+		return NULL;
+	if (p->tcp.flags & FLAG_SYN)
+		c = learn_syn(r, c, from, p);
+	if (!c || !c->end[from].syn_seen)
+		return NULL;
+	if (judge)
+		fault = judge_all(&c->end[from], &c->end[!from], &p->tcp);
+	learn(&c->end[from], &c->end[!from], &p->tcp);
+	return fault;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * referee.h - watches the packets of TCP connections as they leave and names the first that breaks a rule that holds on every
+ * wire, whatever the scenario: acknowledgments that go back, windows that shrink, data beyond the peer's window or MSS, holes,
+ * missing timestamps, impossible SACK blocks.  Knows packets only; the engines' insides are not its business.
+ */
+#ifndef REFEREE_H
+#define REFEREE_H
+
+#include "tests/common/packet.h"
+
+#define REFEREE_CONNS_MAX 128
+
+/* What one end has said so far; sequence numbers are the wire's. */
+struct referee_end {
+	bool syn_seen, acked, fin_sent, has_wscale, has_ts, has_sack;
+	uint32_t isn;
+	uint32_t snd_max;    /* beyond everything sent, SYN and FIN counted */
+	uint32_t fin;	     /* number of the FIN */
+	uint32_t ack_max;    /* highest acknowledgment sent */
+	uint32_t right_edge; /* highest ack + window offered */
+	bool offered;	     /* right_edge is valid */
+	uint32_t mss, ts_last;
+	unsigned wscale;
+};
+
+struct referee_conn {
+	bool used;
+	uint16_t port[2];
+	struct referee_end end[2];
+};
+
+struct referee {
+	struct referee_conn conn[REFEREE_CONNS_MAX]; /* oldest first; a new one takes the oldest's place when all are used */
+	unsigned next;
+};
+
+/*
+ * A TCP packet (wire numbers) leaves side `from` (0 or 1).  judge: say what is wrong with it; else only learn from it.  Returns
+ * NULL, or the rule that is broken.
+ */
+const char *referee_watch(struct referee *r, unsigned from, const struct packet *p, bool judge);
+
+#endif
