@@ -205,6 +205,12 @@ void engine_close(struct engine *e, struct conn *c, usec_t now);
 /* As engine_close(), but reset the connection. */
 void engine_abort(struct engine *e, struct conn *c, usec_t now);
 
+/*
+ * Back to a socket that was never connected (connect(2) to AF_UNSPEC, a connection attempt that failed, shutdown() of a listener or in SYN-SENT): a live
+ * connection is reset and leaves ECONNRESET pending; options and a name that was bound stay.
+ */
+void engine_disconnect(struct engine *e, struct conn *c, usec_t now);
+
 /* Take and clear the pending error: positive errno or 0 (SO_ERROR). */
 int engine_error(struct conn *c);
 /* State as in linux/tcp.h: TCP_ESTABLISHED = 1 ... TCP_CLOSING = 11. */

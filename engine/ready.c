@@ -45,7 +45,7 @@ static uint32_t level_of(const struct conn *c)
 			ev |= READABLE;
 		if (c->snd_shutdown || stream_writable(c))
 			ev |= WRITABLE;
-		if (c->urg_valid)
+		if (c->urg_valid && c->urg_seen && !c->urg_taken)
 			ev |= EPOLLPRI;
 	}
 	return ev | (c->error ? EPOLLERR : 0);

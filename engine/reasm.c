@@ -159,7 +159,7 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 		note_block(c, start, end);
 		return;
 	}
-	if (c->rcv_queued + pkt_truesize(m) > c->rcvbuf) {
+	if (c->rcv_queued > c->rcvbuf) {
 		e->stats.ofo_drop++;
 		rte_pktmbuf_free_seg(m);
 		return;

@@ -6,17 +6,19 @@
 #include "engine/tcp_input.h"
 
 /*
- * RFC 9293 3.10.7.4: only a newer segment may change the window.  One with the same numbers and no new data may be a duplicate of
- * an old one: it may open the window or close it, but not take part of it back (Linux's rule).
+ * RFC 9293 3.10.7.4: only a newer segment may change the window.  One that acknowledges more is newer whatever its number:
+ * retransmitted data has an old one, and were its window ignored, SND.UNA would move on and carry the old window beyond what the
+ * peer offers (as Linux).  One with the same numbers and no new data may be a duplicate of an old one: it may open the window or
+ * close it, but not take part of it back.
  */
 static bool window_is_news(const struct input *in, uint32_t wnd)
 {
 	const struct conn *c = in->c;
 
+	if (seq_gt(in->seg.ack, c->snd_una))
+		return true;
 	if (in->seg.seq != c->snd_wl1)
 		return seq_gt(in->seg.seq, c->snd_wl1);
-	if (in->seg.ack != c->snd_wl2)
-		return seq_gt(in->seg.ack, c->snd_wl2);
 	return wnd > c->snd_wnd || !wnd || seq_gt(in->seg.seq + seg_len(&in->seg), c->rcv_nxt);
 }
 

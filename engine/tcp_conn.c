@@ -190,7 +190,7 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	c->rcv_mss = c->mss < 536 ? c->mss : 536;
 	c->copied_seq = c->rcv_nxt;
 	c->rcv_tune_at = e->now;
-	c->rcv_space = c->rcvbuf / 2;
+	c->rcv_space = CC_INIT_CWND_SEGS * c->mss;
 	c->last_snd_at = c->last_rcv_at = e->now;
 	c->retransmits = c->backoff = 0;
 	timer_established(e, c);

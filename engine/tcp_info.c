@@ -9,6 +9,8 @@
 #include "engine/stack.h"
 #include "engine/tcp_sockopt.h"
 
+#define TS_OPTION 12 /* with its padding: Linux leaves it out of what it calls advmss */
+
 static uint32_t packets(uint32_t bytes, uint32_t mss)
 {
 	return (bytes + mss - 1) / mss;
@@ -25,7 +27,7 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct tcp_info *
 
 	i->tcpi_snd_mss = mss;
 	i->tcpi_rcv_mss = c->rcv_mss;
-	i->tcpi_advmss = tcp_advertised_mss(e, c);
+	i->tcpi_advmss = tcp_advertised_mss(e, c) - (c->ts_ok ? TS_OPTION : 0);
 	i->tcpi_pmtu = c->pmtu;
 	i->tcpi_snd_cwnd = c->cc.cwnd / mss;
 	i->tcpi_snd_ssthresh = c->cc.ssthresh == UINT32_MAX ? 0x7fffffff : c->cc.ssthresh / mss;

@@ -280,8 +280,7 @@ static void check_urg(struct input *in)
 		return;
 	c->rcv_up = at;
 	c->urg_valid = true;
-	c->urg_seen = false;
-	ready_update(in->e, c, EPOLLPRI);
+	c->urg_seen = c->urg_taken = false;
 }
 
 /* The urgent byte itself, if it is in this segment. */
@@ -450,6 +449,7 @@ static void syn_sent_established(struct input *in)
 	struct conn *c = in->c;
 
 	c->snd_una = in->seg.ack;
+	c->bytes_acked = 1; /* Linux counts the SYN of an active open */
 	c->syn_due = false;
 	input_handshake_rtt(in);
 	conn_init_transfer(in->e, c);

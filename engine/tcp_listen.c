@@ -43,9 +43,10 @@ static bool accept_queue_full(const struct conn *l)
 	return l->naccept > l->backlog; /* one more than the backlog, as on Linux */
 }
 
+/* Not bounded by the backlog: a small one must not make clients that arrive together wait for each other's round trips. */
 static bool syn_queue_full(const struct engine *e, const struct conn *l)
 {
-	return l->nsyn >= (l->backlog ? l->backlog : 1) || l->nsyn >= e->cfg.tcp.max_syn_backlog;
+	return l->nsyn >= e->cfg.tcp.max_syn_backlog;
 }
 
 static bool may_open(struct engine *e, struct conn *l)

@@ -16,6 +16,7 @@
 #define MSS_LEAST 88 /* TCP_MIN_MSS */
 #define MSS_MOST 32767
 #define LINGER2_MAX_S 120
+#define RTO_MAX_S 120
 
 struct option {
 	int level, name;
@@ -219,14 +220,16 @@ static int get_linger2(struct engine *e, struct conn *c)
 {
 	return c->linger2_s < 0 ? -1 : c->linger2_s ? c->linger2_s : e->cfg.tcp.fin_timeout;
 }
-/* Kept, as Linux does, as the time that a number of SYN,ACK retransmissions takes: 1, 3, 7, 15, ... seconds. */
+/* Kept, as Linux does, as the time that a number of SYN,ACK retransmissions takes: 1, 3, 7, ... 127 seconds, then every 120. */
 static int set_defer_accept(struct engine *e, struct conn *c, int v)
 {
-	int total = 0;
+	int total = v > 0, step = 1;
 
-	for (int step = 1; total < v && total < 240; step *= 2)
+	for (int n = 1; total < v && n < 255; n++) {
+		step = step * 2 > RTO_MAX_S ? RTO_MAX_S : step * 2;
 		total += step;
-	c->defer_accept_s = v > 0 ? total : 0;
+	}
+	c->defer_accept_s = total;
 	return 0;
 }
 static int get_defer_accept(struct engine *e, struct conn *c)

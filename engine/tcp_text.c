@@ -71,18 +71,22 @@ static struct rte_mbuf *next_part(struct rte_mbuf **chain, struct text *t)
 	return NULL;
 }
 
-static bool room_for(struct input *in)
+/*
+ * Is there memory for the segment?  What is next in order was promised by the window and is taken whatever its packets occupy
+ * (RFC 9293 3.8.6); what is out of order only within the buffer.  Only when the engine as a whole runs out is either refused.
+ */
+static bool room_for(struct input *in, bool in_order)
 {
 	struct conn *c = in->c;
 	struct engine *e = in->e;
 
-	if (c->rcv_queued <= c->rcvbuf && e->held < e->held_max)
+	if (e->held < e->held_max && (in_order || c->rcv_queued <= c->rcvbuf))
 		return true;
-	if (c->ofoq.head) {
+	if (in_order && c->ofoq.head) {
 		reasm_purge(e, c);
 		e->stats.rcv_pruned++;
 	}
-	if (c->rcv_queued <= c->rcvbuf && e->held < e->held_max + e->held_max / 8)
+	if (in_order && e->held < e->held_max + e->held_max / 8)
 		return true;
 	e->stats.rcvq_drop++;
 	return false;
@@ -152,7 +156,7 @@ void input_queue_text(struct input *in)
 	measure_rcv_mss(c, in->seg.len);
 	if (!trim(in, &t))
 		return;
-	if (!room_for(in)) {
+	if (!room_for(in, t.seq == c->rcv_nxt)) {
 		input_ack_now(in);
 		return;
 	}

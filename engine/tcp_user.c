@@ -328,7 +328,7 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
 
 /* ---- RECEIVE ---- */
 
-/* Where recv() must stop: before the urgent byte, which is not part of the stream unless SO_OOBINLINE. */
+/* Where recv() must stop: at the urgent byte, which is not part of the stream unless SO_OOBINLINE. */
 static uint32_t readable_before_mark(const struct conn *c, uint32_t avail)
 {
 	uint32_t to_mark = c->rcv_up - c->copied_seq;
@@ -524,6 +524,34 @@ static void stop_listening(struct engine *e, struct conn *c)
 	conn_closed(e, c);
 }
 
+/* States whose end the peer must be told of (RFC 9293 3.10.5, ABORT). */
+#define NEEDS_RESET \
+	(STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2) | STATE_BIT(SYN_RECEIVED))
+
+void engine_disconnect(struct engine *e, struct conn *c, usec_t now)
+{
+	int err = STATE_BIT(c->state) & (NEEDS_RESET | STATE_BIT(SYN_SENT)) ? ECONNRESET : 0;
+
+	set_now(e, now);
+	if (STATE_BIT(c->state) & NEEDS_RESET)
+		tcp_send_rst(e, c);
+	if (c->state == LISTEN)
+		stop_listening(e, c);
+	else
+		conn_closed(e, c);
+	conn_purge_queues(e, c);
+	c->rcv_nxt = c->copied_seq = 0;
+	c->rcv_shutdown = c->snd_shutdown = c->fin_received = c->urg_valid = false;
+	c->soft_error = 0;
+	c->error = err;
+	c->f.t.raddr = (struct ip_addr){0};
+	c->f.t.rport = 0;
+	c->bound = c->bound_port;
+	if (!c->bound_addr)
+		c->f.t.laddr = (struct ip_addr){0};
+	ready_update(e, c, 0);
+}
+
 int engine_shutdown(struct engine *e, struct conn *c, int how, usec_t now)
 {
 	set_now(e, now);
@@ -531,15 +559,11 @@ int engine_shutdown(struct engine *e, struct conn *c, int how, usec_t now)
 		return -EINVAL;
 	if (c->state == CLOSED)
 		return -ENOTCONN;
-	if (c->state == LISTEN) {
-		if (how != SHUT_WR)
-			stop_listening(e, c);
+	/* As on Linux: there is nothing to be half of. */
+	if (c->state == SYN_SENT || (c->state == LISTEN && how != SHUT_WR))
+		engine_disconnect(e, c, now);
+	if (c->state == LISTEN || c->state == CLOSED)
 		return 0;
-	}
-	if (c->state == SYN_SENT) {
-		conn_closed(e, c);
-		return 0;
-	}
 	if (how != SHUT_WR)
 		c->rcv_shutdown = true;
 	if (how != SHUT_RD && (STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(SYN_RECEIVED) | STATE_BIT(CLOSE_WAIT))))
@@ -647,9 +671,12 @@ unsigned engine_inq(const struct conn *c)
 {
 	uint32_t avail = c->rcv_nxt - c->fin_received - c->copied_seq;
 
-	if (c->state == LISTEN || !avail)
+	if (c->state == LISTEN)
 		return 0;
-	return readable_before_mark(c, avail) - skip_urgent((struct conn *)c, avail);
+	/* Linux's tcp_inq(): up to the mark, unless the urgent byte is part of the stream. */
+	if (c->urg_valid && !c->oob_inline && seq_geq(c->rcv_up, c->copied_seq) && c->rcv_up - c->copied_seq < avail)
+		return c->rcv_up - c->copied_seq;
+	return avail;
 }
 
 unsigned engine_outq(const struct conn *c)

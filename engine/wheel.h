@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * wheel.h - timers: a hierarchical wheel of 64-slot levels, exact to the microsecond.  Arm, disarm and "what is next" cost O(1) whatever the number of timers:
- * a bitmap per level says which slots are in use, and a timer sits at the level of the highest digit in which its time differs
- * from the wheel's.  Not thread-safe; owned by one engine.
+ * wheel.h - timers: a hierarchical wheel of 64-slot levels, exact to the microsecond.  Arm, disarm and "what is next" cost O(1)
+ * whatever the number of timers: a bitmap per level says which slots are in use, and a timer sits at the level of the highest
+ * digit in which its time differs from the wheel's.  Not thread-safe; owned by one engine.
  */
 #ifndef ENGINE_WHEEL_H
 #define ENGINE_WHEEL_H
@@ -16,8 +16,8 @@
 
 struct wheel_timer {
 	struct list link; /* in a slot; unlinked: not armed */
-	usec_t at;        /* deadline, absolute */
-	uint8_t kind;     /* the owner's: says what the timer is embedded in */
+	usec_t at;	  /* deadline, absolute */
+	uint8_t kind;	  /* the owner's: says what the timer is embedded in */
 	uint8_t level, slot;
 };
 

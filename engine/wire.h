@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * wire.h - bytes to host-order structures and back: the only place that casts to a protocol header.  No length in a packet is trusted:
- * each is checked against the bytes that are there.  Ethernet II, IPv4 (RFC 791), ICMP (RFC 792), TCP (RFC 9293 3.1, options of RFC 7323 and RFC 2018).
+ * wire.h - bytes to host-order structures and back: the only place that casts to a protocol header.  No length in a packet is
+ * trusted: each is checked against the bytes that are there.  Ethernet II, IPv4 (RFC 791), ICMP (RFC 792), TCP (RFC 9293 3.1,
+ * options of RFC 7323 and RFC 2018).
  */
 #ifndef ENGINE_WIRE_H
 #define ENGINE_WIRE_H
@@ -18,7 +19,16 @@
 #define TCP_OPT_MAX 40
 #define SACK_BLOCKS_MAX 4
 
-enum tcp_flag { TH_FIN = 0x01, TH_SYN = 0x02, TH_RST = 0x04, TH_PSH = 0x08, TH_ACK = 0x10, TH_URG = 0x20, TH_ECE = 0x40, TH_CWR = 0x80 };
+enum tcp_flag {
+	TH_FIN = 0x01,
+	TH_SYN = 0x02,
+	TH_RST = 0x04,
+	TH_PSH = 0x08,
+	TH_ACK = 0x10,
+	TH_URG = 0x20,
+	TH_ECE = 0x40,
+	TH_CWR = 0x80
+};
 enum tcp_opt { OPT_MSS = 1, OPT_WSCALE = 2, OPT_SACK_PERMITTED = 4, OPT_TS = 8, OPT_SACK = 16 };
 
 struct sack_block {
@@ -35,8 +45,8 @@ struct tuple {
 struct seg {
 	struct tuple t;
 	seq_t seq, ack;
-	uint32_t len;  /* payload bytes, SYN and FIN not counted */
-	uint16_t wnd;  /* as on the wire, unscaled */
+	uint32_t len; /* payload bytes, SYN and FIN not counted */
+	uint16_t wnd; /* as on the wire, unscaled */
 	uint16_t up;
 	uint8_t flags; /* TH_* */
 	uint8_t opts;  /* OPT_* that were present and well-formed */
@@ -47,7 +57,7 @@ struct seg {
 	uint32_t tsval, tsecr;
 	struct sack_block sack[SACK_BLOCKS_MAX];
 	uint16_t payload_off; /* from the start of the TCP header */
-	uint32_t hash;        /* of the tuple; set by the input path */
+	uint32_t hash;	      /* of the tuple; set by the input path */
 };
 
 /* RFC 9293 3.10.7.4: SEG.LEN counts SYN and FIN. */
@@ -89,23 +99,25 @@ struct icmp_fields {
 /* Parse len contiguous bytes at p. */
 enum wire_error wire_parse_eth(const uint8_t *p, size_t len, struct eth_fields *f);
 /*
- * Version, header length, total length <= len, header checksum (unless csum_ok), source and destination that may stand there (no broadcast or multicast or class E
- * source, no zero).  Fragments: WIRE_FRAGMENT.  Of a packet in several segments len may count them all if the first holds IPV4_HDR_MAX bytes.
+ * Version, header length, total length <= len, header checksum (unless csum_ok), source and destination that may stand there (no
+ * broadcast or multicast or class E source, no zero).  Fragments: WIRE_FRAGMENT.  Of a packet in several segments len may count
+ * them all if the first holds IPV4_HDR_MAX bytes.
  */
 enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, struct ipv4_fields *f);
 /*
- * tot_len is the length of the whole segment by the IP header, len the contiguous bytes (at least the TCP header with options must lie in them).
- * Fills all of seg but hash; the checksum is not looked at.  A malformed option list is WIRE_BAD_OPTIONS (RFC 9293 3.1: an option
- * length that makes no sense ends parsing; what came before it stands), and the caller may still use the segment.
+ * tot_len is the length of the whole segment by the IP header, len the contiguous bytes (at least the TCP header with options
+ * must lie in them). Fills all of seg but hash; the checksum is not looked at.  A malformed option list is WIRE_BAD_OPTIONS (RFC
+ * 9293 3.1: an option length that makes no sense ends parsing; what came before it stands), and the caller may still use the
+ * segment.
  */
-enum wire_error wire_parse_tcp(const uint8_t *p, size_t len, size_t tot_len, const struct ip_addr *saddr, const struct ip_addr *daddr,
-			       struct seg *seg);
+enum wire_error wire_parse_tcp(const uint8_t *p, size_t len, size_t tot_len, const struct ip_addr *saddr,
+			       const struct ip_addr *daddr, struct seg *seg);
 /* RFC 826 for Ethernet and IPv4: types, lengths, operation, and a sender that may be one (no group address). */
 enum wire_error wire_parse_arp(const uint8_t *p, size_t len, struct arp_fields *f);
 enum wire_error wire_parse_icmp(const uint8_t *p, size_t len, struct icmp_fields *f);
 /*
- * An IPv4 header and at least 8 bytes of TCP, as an ICMP error quotes them: cut short, so lengths and checksums are not judged. WIRE_BAD_HEADER:
- * not the start of a TCP segment.
+ * An IPv4 header and at least 8 bytes of TCP, as an ICMP error quotes them: cut short, so lengths and checksums are not judged.
+ * WIRE_BAD_HEADER: not the start of a TCP segment.
  */
 enum wire_error wire_parse_quote(const uint8_t *p, size_t len, struct quote *q);
 /* Pseudo-header's partial sum for either family (RFC 9293 3.1). */
@@ -124,7 +136,8 @@ struct tcp_fields {
 unsigned wire_write_tcp(uint8_t *p, const struct tcp_fields *f);
 void wire_set_tcp_csum(uint8_t *tcp, uint16_t folded_sum); /* stores the complement */
 /* Options in Linux's order and padding, appended to f. */
-void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool ts, uint32_t tsval, uint32_t tsecr, int wscale /* <0: none */);
+void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool ts, uint32_t tsval, uint32_t tsecr,
+		  int wscale /* <0: none */);
 void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr);
 /* As many of the n blocks as fit behind what is there. */
 void wire_opt_sack(struct tcp_fields *f, const struct sack_block *b, unsigned n);
