@@ -3,15 +3,13 @@
  * accept.c - connections out of the engine's accept queues and, for a dual-homed listener, out of the kernel's as well, by turns.
  *
  * The kernel is asked with a system call, so not each time: when a kernel wait reported something since it last had none
- * (kernel_epoch), or when it was not asked for a while.  Its readiness reaches the application through epoll and poll in any
- * case, and both move the epoch.
+ * (kernel_epoch), and otherwise within the average of wait_may_ask().  Its readiness reaches the application through epoll and
+ * poll in any case, and both move the epoch.
  */
 #include "shim/sock.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
-
-#define KERNEL_ACCEPT_US 100
 
 /* The listening connection in a stack; NULL: none there. */
 static struct conn *listener_in(struct sock *s, unsigned stack)
@@ -103,8 +101,13 @@ static int accept_engine(const struct fdref *r, struct sockaddr *sa, socklen_t *
 		return err;
 	}
 	atomic_store(&s->nonblock, (flags & SOCK_NONBLOCK) != 0);
-	if (sa)
-		addr_write(l->family, &peer, sa, len);
+	err = sa ? addr_write(l->family, &peer, sa, len) : 0;
+	if (err) {
+		/* As Linux does: the connection is lost. */
+		sock_unhold(s);
+		rt.thin->placeholder_put(fd, true);
+		return err;
+	}
 	rt.thin->fd_set(fd, FD_SOCK, s, object_gen(s));
 	return fd;
 }
@@ -112,11 +115,10 @@ static int accept_engine(const struct fdref *r, struct sockaddr *sa, socklen_t *
 /* May the kernel have a connection, as far as can be told without asking? */
 static bool kernel_may(struct sock *s, usec_t now)
 {
-	return atomic_load(&s->kernel_epoch) != atomic_load(&rt.kernel_epoch) ||
-	       now - atomic_load(&s->kernel_asked) >= KERNEL_ACCEPT_US;
+	return atomic_load(&s->kernel_epoch) != atomic_load(&rt.kernel_epoch) || wait_may_ask(&s->kernel_asked, now);
 }
 
-static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags, usec_t now)
+static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
 	uint32_t epoch = atomic_load(&rt.kernel_epoch);
@@ -126,7 +128,6 @@ static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *
 		fd = -errno;
 	/* After a connection the next question is worth its price. */
 	atomic_store(&s->kernel_epoch, fd == -EAGAIN ? epoch : epoch - 1);
-	atomic_store(&s->kernel_asked, now);
 	return fd;
 }
 
@@ -134,16 +135,14 @@ static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *
 static int accept_once(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
-	usec_t now;
 	int fd = -EAGAIN;
 	bool may;
 
 	if (!atomic_load(&s->dual))
 		return accept_engine(r, sa, len, flags);
-	now = io_now();
-	may = kernel_may(s, now);
+	may = kernel_may(s, io_now());
 	if (may && atomic_load(&s->kernel_turn))
-		fd = accept_kernel(r, sa, len, flags, now);
+		fd = accept_kernel(r, sa, len, flags);
 	if (fd == -EAGAIN) {
 		fd = accept_engine(r, sa, len, flags);
 		if (fd >= 0) {
@@ -151,7 +150,7 @@ static int accept_once(const struct fdref *r, struct sockaddr *sa, socklen_t *le
 			return fd;
 		}
 		if (fd == -EAGAIN && may && !atomic_load(&s->kernel_turn))
-			fd = accept_kernel(r, sa, len, flags, now);
+			fd = accept_kernel(r, sa, len, flags);
 	}
 	if (fd >= 0)
 		atomic_store(&s->kernel_turn, false);
@@ -165,10 +164,6 @@ int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int 
 	int rc;
 
 	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
-		return -EINVAL;
-	if (sa && !len)
-		return -EFAULT;
-	if (sa && (int)*len < 0)
 		return -EINVAL;
 	for (;;) {
 		rc = accept_once(r, sa, len, flags);

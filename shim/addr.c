@@ -52,6 +52,9 @@ static int read_v6(const struct sockaddr *sa, socklen_t len, struct endpoint *ep
 
 int addr_read(int family, const struct sockaddr *sa, socklen_t len, struct endpoint *ep)
 {
+	/* move_addr_to_kernel() */
+	if (len > sizeof(struct sockaddr_storage))
+		return -EINVAL;
 	if (!sa)
 		return -EFAULT;
 	return family == AF_INET6 ? read_v6(sa, len, ep) : read_v4(sa, len, ep);
@@ -67,10 +70,13 @@ int addr_write(int family, const struct endpoint *ep, struct sockaddr *sa, sockl
 		return -EFAULT;
 	if ((int)*len < 0)
 		return -EINVAL;
+	if (*len && !sa)
+		return -EFAULT;
 	if (!ip_is_any(&ep->addr))
 		in.sin_addr.s_addr = ip_to_v4(&ep->addr);
 	memcpy(&in6.sin6_addr, &ep->addr, sizeof(in6.sin6_addr));
-	memcpy(sa, family == AF_INET6 ? (void *)&in6 : (void *)&in, *len < full ? *len : full);
+	if (*len)
+		memcpy(sa, family == AF_INET6 ? (void *)&in6 : (void *)&in, *len < full ? *len : full);
 	*len = full;
 	return 0;
 }

@@ -76,12 +76,13 @@ static struct epset *epset_make(int epfd, int *err)
 	return set;
 }
 
-/* The set of an epoll descriptor, made if there is none yet, with a reference for the caller. */
-static struct epset *epset_of(int epfd, int *err)
+struct epset *epset_of(int epfd, int *err)
 {
+	struct fdref r = rt.thin->fd_get(epfd);
 	struct epset *set = NULL;
-	struct fdref r;
 
+	if (r.kind == FD_EPOLL && r.obj && object_hold(r.obj, r.gen))
+		return r.obj;
 	lock_take(&create_lock);
 	r = rt.thin->fd_get(epfd);
 	*err = -EBADF;
@@ -429,7 +430,7 @@ int epset_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 
 	if (tr.kind == FD_SPARE || tr.kind == FD_PRIVATE)
 		return -EBADF;
-	if (er.kind != FD_EPOLL || epfd == fd || !rt_up() || (tr.kind == FD_KERNEL && !er.obj))
+	if (er.kind != FD_EPOLL || epfd == fd || !rt_usable() || (tr.kind == FD_KERNEL && !er.obj))
 		return rt.real->epoll_ctl(epfd, op, fd, ev) ? -errno : 0;
 	if (op != EPOLL_CTL_DEL && !ev)
 		return -EFAULT;

@@ -49,12 +49,11 @@ struct epset {
 	uint32_t collection;
 	/* Private to the process `pid`. */
 	pid_t pid;
-	int kfd;		   /* our own descriptor of the kernel's instance */
-	uint32_t cookie;	   /* upper half of the data of members known to both */
-	_Atomic bool has_kernel;   /* there may be members in the kernel's set */
-	_Atomic bool kernel_hot;   /* the last question had an answer */
-	_Atomic bool kernel_first; /* whose turn it is */
-	_Atomic usec_t kernel_asked;
+	int kfd;		     /* our own descriptor of the kernel's instance */
+	uint32_t cookie;	     /* upper half of the data of members known to both */
+	_Atomic bool has_kernel;     /* there may be members in the kernel's set */
+	_Atomic bool kernel_first;   /* whose turn it is */
+	_Atomic usec_t kernel_asked; /* wait_may_ask()'s */
 };
 
 /* core_ops, see core.h. */
@@ -64,6 +63,8 @@ void epset_retain(const struct fdref *r);
 void epset_release(const struct fdref *r);
 void epset_fd_closing(int fd);
 
+/* The set of an epoll descriptor, made if there is none yet, with a reference for the caller.  NULL: *err. */
+struct epset *epset_of(int epfd, int *err);
 /* Does an engine member have an event to report?  Takes only ready_lock. */
 bool epset_ready(struct epset *set);
 void epset_unhold(struct epset *set);

@@ -2,9 +2,8 @@
 /*
  * epwait.c - epoll_wait(): ready engine members first, the kernel's set when its turn has come, then spin, then sleep.
  *
- * The kernel is asked with a system call: before the answer "nothing" is given, while it had something the last time, and
- * otherwise every KERNEL_ASK_US, so that neither side starves.  Who comes first when both have something changes from call to
- * call.
+ * The kernel is asked with a system call: before the answer "nothing" is given, and otherwise every KERNEL_ASK_US on average, so
+ * that neither side starves.  Who comes first when both have something changes from call to call.
  */
 #include "shim/epoll.h"
 #include "shim/sock.h"
@@ -120,7 +119,7 @@ static void translate(struct ep_wait *ew, int from, int n)
 	lock_drop(&set->ready_lock);
 }
 
-static void collect_kernel(struct ep_wait *ew, usec_t now)
+static void collect_kernel(struct ep_wait *ew)
 {
 	struct epset *set = ew->set;
 	int room = ew->max - ew->n, n;
@@ -128,8 +127,6 @@ static void collect_kernel(struct ep_wait *ew, usec_t now)
 	if (room <= 0)
 		return;
 	n = rt.real->epoll_wait(set->kfd, ew->evs + ew->n, room, 0);
-	atomic_store_explicit(&set->kernel_asked, now, memory_order_relaxed);
-	atomic_store_explicit(&set->kernel_hot, n > 0, memory_order_relaxed);
 	if (n <= 0)
 		return;
 	atomic_fetch_add(&rt.kernel_epoch, 1);
@@ -139,20 +136,11 @@ static void collect_kernel(struct ep_wait *ew, usec_t now)
 /* ---- both
  * ----------------------------------------------------------------------------------------------------------------------- */
 
-/* Is it the kernel's turn to be asked? */
-static bool kernel_due(const struct epset *set, usec_t now)
-{
-	return atomic_load_explicit(&set->has_kernel, memory_order_relaxed) &&
-	       (atomic_load_explicit(&set->kernel_hot, memory_order_relaxed) ||
-		now - atomic_load_explicit(&set->kernel_asked, memory_order_relaxed) >= KERNEL_ASK_US);
-}
-
 /* What is there now, without waiting. insist: ask the kernel in any case if the engine has nothing. */
 static void gather(struct ep_wait *ew, bool insist)
 {
 	struct epset *set = ew->set;
-	usec_t now = io_now();
-	bool due = kernel_due(set, now);
+	bool due = atomic_load_explicit(&set->has_kernel, memory_order_relaxed) && wait_may_ask(&set->kernel_asked, io_now());
 	bool first = due && atomic_load_explicit(&set->kernel_first, memory_order_relaxed);
 
 	ew->n = 0;
@@ -160,10 +148,10 @@ static void gather(struct ep_wait *ew, bool insist)
 	ew->collection = ++set->collection;
 	lock_drop(&set->ready_lock);
 	if (first)
-		collect_kernel(ew, now);
+		collect_kernel(ew);
 	collect_engine(ew);
 	if (!first && (due || (insist && !ew->n && atomic_load(&set->has_kernel))))
-		collect_kernel(ew, now);
+		collect_kernel(ew);
 	if (due)
 		atomic_store_explicit(&set->kernel_first, !first, memory_order_relaxed);
 }
@@ -183,7 +171,7 @@ static bool ep_ask_kernel(struct waiting *w)
 
 	if (!atomic_load_explicit(&ew->set->has_kernel, memory_order_relaxed))
 		return false;
-	collect_kernel(ew, io_now());
+	collect_kernel(ew);
 	return ew->n > 0;
 }
 
@@ -235,7 +223,7 @@ static int wait_both(struct ep_wait *ew, const struct timespec *timeout)
 			gather(ew, true);
 			return ew->n;
 		}
-		ew->w.kernel_asked = kernel_due(ew->set, io_now()) ? 0 : atomic_load(&ew->set->kernel_asked);
+		ew->w.kernel_asked = io_now();
 		rc = wait_for(&ew->w);
 		if (rc == 1 && !ew->n)
 			gather(ew, true);
@@ -265,22 +253,25 @@ int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec
 	struct ep_wait ew = {.evs = evs, .max = max};
 	int rc;
 
-	if (r.kind != FD_EPOLL || !r.obj) {
+	if (max <= 0 || (size_t)max > INT_MAX / sizeof(*evs))
+		return -EINVAL;
+	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000L))
+		return -EINVAL;
+	/* Also when it has no engine member yet: another thread may put one in meanwhile. */
+	if (r.kind != FD_EPOLL || (!r.obj && !rt_usable())) {
 		rc = rt.real->epoll_pwait2(epfd, evs, max, timeout, sigmask);
 		return rc < 0 ? -errno : rc;
 	}
-	if (max <= 0 || (size_t)max > INT_MAX / sizeof(*evs))
-		return -EINVAL;
 	if (!evs)
 		return -EFAULT;
-	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000L))
-		return -EINVAL;
-	ew.set = r.obj;
 	ew.w.sigmask = sigmask;
-	if (!rt_up())
+	if (!rt_usable()) {
+		ew.set = r.obj;
 		return wait_kernel(ew.set, &ew, timeout);
-	if (!object_hold(r.obj, r.gen))
-		return -EBADF;
+	}
+	ew.set = epset_of(epfd, &rc);
+	if (!ew.set)
+		return rc;
 	epset_flush_fresh(ew.set);
 	ew.w.ready = ep_ready;
 	ew.w.ask_kernel = ep_ask_kernel;

@@ -103,7 +103,6 @@ static bool ask_kernel(struct poller *p)
 	if (!p->nkernel)
 		return false;
 	n = rt.real->ppoll(p->kernel, p->n, &none, NULL);
-	p->t->poll_asked = n > 0 ? 0 : io_now();
 	if (n > 0)
 		atomic_fetch_add(&rt.kernel_epoch, 1);
 	return n > 0;
@@ -183,7 +182,7 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 	if (stacks_stale(DRIVE_STALE_US))
 		stacks_drive(false);
 	if (any_thing(p) || p->ninvalid) {
-		if (p->ninvalid || io_now() - p->t->poll_asked >= KERNEL_ASK_US)
+		if (p->ninvalid || wait_may_ask(&p->t->poll_asked, io_now()))
 			ask_kernel(p);
 		return answer(p);
 	}
@@ -199,7 +198,7 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 				.fds = p->kernel,
 				.nfds = p->n,
 				.deadline = wait_deadline(timeout),
-				.kernel_asked = p->t->poll_asked,
+				.kernel_asked = io_now(),
 				.sigmask = sigmask};
 	/* Another thread may take away what woke this one. */
 	do {
@@ -261,7 +260,7 @@ static void scratch_put(struct thread *t, void *m, size_t size)
 static int run(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
 {
 	sort_out(p);
-	return rt_up() ? poll_both(p, timeout, sigmask) : poll_kernel(p, timeout, sigmask);
+	return rt_usable() ? poll_both(p, timeout, sigmask) : poll_kernel(p, timeout, sigmask);
 }
 
 static int poll_many(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)

@@ -55,7 +55,7 @@ struct runtime {
 	struct port *port;
 	struct port_info info;
 	_Atomic bool link_wanted; /* somebody connects */
-	bool link_said;           /* the user was told that there is no link */
+	bool link_said;		  /* the user was told that there is no link */
 	unsigned nstacks;
 	struct stack *stacks[IO_QUEUES_MAX];
 	_Atomic(struct thread *) watcher; /* the application thread that sleeps with the ports in its wait; NULL: none */
@@ -67,6 +67,14 @@ extern struct runtime rt;
 static inline bool rt_up(void)
 {
 	return atomic_load_explicit(&rt.state, memory_order_acquire) == RT_UP;
+}
+
+/* Is it up, or may it come up yet? */
+static inline bool rt_usable(void)
+{
+	int state = atomic_load_explicit(&rt.state, memory_order_acquire);
+
+	return state == RT_UP || state == RT_DOWN;
 }
 
 /* Take the stack's lock and the time.  False if this thread holds it already: a signal handler that interrupted a call of its

@@ -3,6 +3,9 @@
  * sock.c - a socket's life: taken over from its placeholder, named, connected or listening, shut down, let go.
  * Data and accept() are in sockio.c and accept.c, options in sockopt.c.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_DIRECT, O_NOATIME */
+#endif
 #include "shim/sock.h"
 #include "shim/epoll.h"
 
@@ -224,8 +227,11 @@ static int bind_here(const struct fdref *r, const struct endpoint *want, struct 
 	if (!st)
 		return rc;
 	rc = engine_bind(st->engine, s->conn, want);
-	if (!rc)
+	if (!rc) {
 		engine_sockname(s->conn, got);
+		s->name = *got;
+		s->named = true;
+	}
 	stack_leave(st, now);
 	return rc;
 }
@@ -299,8 +305,11 @@ int sock_listen(const struct fdref *r, int backlog, bool kernel_too)
 
 	if (!st)
 		return rc;
-	rc = engine_sockname(s->conn, &local);
+	/* Only an unconnected one, or one that listens already (inet_listen). */
+	rc = s->phase == PHASE_UNCONNECTED ? engine_sockname(s->conn, &local) : -EINVAL;
 	stack_leave(st, now);
+	if (rc)
+		return rc;
 	if (rt.nstacks > 1 && !local.port) {
 		rc = bind_everywhere(r, &local);
 		if (rc)
@@ -317,26 +326,23 @@ int sock_listen(const struct fdref *r, int backlog, bool kernel_too)
 
 /* ---- connect -------------------------------------------------------------------------------------------------------------- */
 
-/* connect() to AF_UNSPEC: back to the closed state, keeping options and an explicit name (connect(2)). */
+/* Back to the closed state, keeping options and the name that bind() gave (tcp_disconnect()). */
 static int disconnect(const struct fdref *r)
 {
 	struct sock *s = sock_of(r);
-	struct endpoint local = {0};
+	struct endpoint got;
 	usec_t now;
-	int rc, state;
+	int rc;
 	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st)
 		return rc;
-	state = engine_state(s->conn);
-	if (state == TCP_LISTEN)
-		engine_sockname(s->conn, &local);
 	stack_leave(st, now);
 	spread_end(s, atomic_load(&s->stack));
-	rc = conn_renew(s, state != TCP_LISTEN);
-	if (!rc && local.port)
-		rc = bind_here(r, &local, &local);
+	rc = conn_renew(s, true);
 	atomic_store(&s->phase, PHASE_UNCONNECTED);
+	if (!rc && s->named)
+		rc = bind_here(r, &s->name, &got);
 	return rc;
 }
 
@@ -359,8 +365,11 @@ static void settle(struct sock *s, const struct endpoint *remote)
 	spread_end(s, owner);
 }
 
-/* Start it, or find out how far it is: 0 done, -EINPROGRESS or -EALREADY while it is under way. */
-static int connect_step(const struct fdref *r, const struct endpoint *remote, bool *started)
+/*
+ * Start it, or find out how far it is: 0 done, -EINPROGRESS or -EALREADY while it is under way, *failed when the other end
+ * refused or did not answer.
+ */
+static int connect_step(const struct fdref *r, const struct endpoint *remote, bool *started, bool *failed)
 {
 	struct sock *s = sock_of(r);
 	usec_t now;
@@ -385,7 +394,7 @@ static int connect_step(const struct fdref *r, const struct endpoint *remote, bo
 		if (state == TCP_CLOSE) {
 			rc = engine_error(s->conn);
 			rc = rc ? -rc : -ECONNABORTED;
-			s->phase = PHASE_UNCONNECTED;
+			*failed = true;
 		} else if (state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
 			s->phase = PHASE_CONNECTED;
 			rc = 0;
@@ -395,32 +404,48 @@ static int connect_step(const struct fdref *r, const struct endpoint *remote, bo
 	return rc;
 }
 
-int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+/* Until it is done, has failed, or is left to itself. */
+static int connect_wait(const struct fdref *r, const struct endpoint *remote, bool *failed)
 {
 	struct sock *s = sock_of(r);
-	struct endpoint remote;
 	usec_t deadline = sock_deadline(&s->sndtimeo);
 	bool started = false;
-	int rc, waited;
+	int rc, waited = 1;
 
-	if (len >= sizeof(sa->sa_family) && sa && sa->sa_family == AF_UNSPEC)
-		return disconnect(r);
-	rc = addr_read(s->family, sa, len, &remote);
-	if (rc)
-		return rc;
-	atomic_store_explicit(&rt.link_wanted, true, memory_order_relaxed);
-	settle(s, &remote);
 	for (;;) {
-		rc = connect_step(r, &remote, &started);
-		if ((rc != -EINPROGRESS && rc != -EALREADY) || atomic_load(&s->nonblock))
+		rc = connect_step(r, remote, &started, failed);
+		/* At SO_SNDTIMEO it goes on by itself (socket(7)). */
+		if ((rc != -EINPROGRESS && rc != -EALREADY) || waited == 0 || atomic_load(&s->nonblock))
 			return rc;
 		waited = sock_block(r, EPOLLIN | EPOLLOUT, deadline, -1);
 		if (waited < 0)
 			return waited;
-		/* SO_SNDTIMEO: it goes on by itself (socket(7)). */
-		if (waited == 0)
-			return connect_step(r, &remote, &started);
 	}
+}
+
+int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint remote = {0};
+	bool failed = false;
+	int rc = len > sizeof(struct sockaddr_storage) || len < sizeof(sa->sa_family) ? -EINVAL : sa ? 0 : -EFAULT;
+
+	if (rc)
+		return rc;
+	if (sa->sa_family == AF_UNSPEC)
+		return disconnect(r);
+	/* The state comes before the address (__inet_stream_connect). */
+	if (atomic_load(&s->phase) == PHASE_UNCONNECTED) {
+		rc = addr_read(s->family, sa, len, &remote);
+		if (rc)
+			return rc;
+		settle(s, &remote);
+	}
+	atomic_store_explicit(&rt.link_wanted, true, memory_order_relaxed);
+	rc = connect_wait(r, &remote, &failed);
+	if (failed)
+		disconnect(r);
+	return rc;
 }
 
 /* ---- shutdown and the end ---------------------------------------------------------------------------------------------------
@@ -548,8 +573,6 @@ static int name_of(const struct fdref *r, struct sockaddr *sa, socklen_t *len, b
 		return rc;
 	rc = peer ? engine_peername(s->conn, &ep) : engine_sockname(s->conn, &ep);
 	stack_leave(st, now);
-	if (!rc && !sa)
-		rc = -EFAULT;
 	return rc ? rc : addr_write(s->family, &ep, sa, len);
 }
 
@@ -569,7 +592,7 @@ int sock_getfl(const struct fdref *r)
 
 	if (!object_is(s, r->gen))
 		return -EBADF;
-	return O_RDWR | (atomic_load(&s->nonblock) ? O_NONBLOCK : 0) | (atomic_load(&s->async) ? O_ASYNC : 0);
+	return O_RDWR | (atomic_load(&s->nonblock) ? O_NONBLOCK : 0) | atomic_load(&s->fl);
 }
 
 int sock_setfl(const struct fdref *r, int flags)
@@ -578,8 +601,10 @@ int sock_setfl(const struct fdref *r, int flags)
 
 	if (!object_is(s, r->gen))
 		return -EBADF;
+	if (flags & O_DIRECT)
+		return -EINVAL;
 	atomic_store(&s->nonblock, (flags & O_NONBLOCK) != 0);
-	atomic_store(&s->async, (flags & O_ASYNC) != 0);
+	atomic_store(&s->fl, flags & (O_ASYNC | O_APPEND | O_NOATIME));
 	return 0;
 }
 

@@ -32,14 +32,16 @@ struct sock {
 	pid_t pid;	 /* of the process whose engine it is */
 	uint16_t family; /* AF_INET, AF_INET6 */
 	_Atomic bool nonblock;
-	_Atomic bool async; /* O_ASYNC as set; no signal is sent */
+	_Atomic int fl; /* O_ASYNC, O_APPEND, O_NOATIME as set; they do nothing */
 	bool v6only;
+	bool named; /* bind() gave it a name, this one */
+	struct endpoint name;
 	_Atomic bool dual;     /* the placeholder listens too */
 	_Atomic bool dirty;    /* the placeholder was used: not to be recycled */
 	_Atomic uint8_t phase; /* enum sock_phase */
 	_Atomic uint32_t rcvlowat;
 	_Atomic usec_t rcvtimeo, sndtimeo; /* 0: for ever */
-	/* Dual-homed listener: when the kernel was last asked for a connection, and what was known then. */
+	/* Dual-homed listener: wait_may_ask()'s, and what was known when the kernel had no connection. */
 	_Atomic usec_t kernel_asked;
 	_Atomic uint32_t kernel_epoch;
 	_Atomic bool kernel_turn;

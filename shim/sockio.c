@@ -173,6 +173,11 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 
 	if (!st)
 		return err;
+	/* recv() of no bytes waits for some all the same (tcp_recvmsg: the target is at least one). */
+	if (!iov_total(iov, n) && engine_state(s->conn) == TCP_ESTABLISHED && !(sock_ready(s) & (EPOLLIN | EPOLLERR))) {
+		stack_leave(st, now);
+		return -EAGAIN;
+	}
 	got = engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
 	if (got == -EAGAIN) {
 		stack_drive(st, now);

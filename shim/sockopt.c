@@ -7,6 +7,7 @@
 
 #include <asm/socket.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -373,7 +374,12 @@ int sock_ioctl(const struct fdref *r, unsigned long request, void *arg)
 		if (!arg)
 			return -EFAULT;
 		memcpy(&value, arg, sizeof(value));
-		atomic_store(request == FIONBIO ? &s->nonblock : &s->async, value != 0);
+		if (request == FIONBIO)
+			atomic_store(&s->nonblock, value != 0);
+		else if (value)
+			atomic_fetch_or(&s->fl, O_ASYNC);
+		else
+			atomic_fetch_and(&s->fl, ~O_ASYNC);
 		return 0;
 	}
 	return rt.real->ioctl(r->fd, request, arg) ? -errno : 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,8 +23,8 @@ static __thread struct thread *self __attribute__((tls_model("initial-exec")));
 static pthread_key_t exit_key;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 static _Atomic unsigned next_home;
-/* Eventfds by index of the record, plus one; 0: none.  Private to the process, as descriptors are. */
-static _Atomic int fds[THREADS_MAX];
+/* Eventfds and signalfds by index of the record, plus one; 0: none.  Private to the process, as descriptors are. */
+static _Atomic int fds[THREADS_MAX], signal_fds[THREADS_MAX];
 
 uint32_t lock_tid(void)
 {
@@ -79,6 +80,7 @@ struct thread *thread_self(void)
 void thread_forget(void)
 {
 	memset(fds, 0, sizeof(fds[0]) * arena_count(SLAB_THREAD));
+	memset(signal_fds, 0, sizeof(signal_fds[0]) * arena_count(SLAB_THREAD));
 	if (!self)
 		return;
 	self = NULL;
@@ -97,6 +99,32 @@ int thread_fd(struct thread *t)
 	fd = rt.thin->fd_private(fd);
 	if (fd >= 0)
 		atomic_store_explicit(&fds[t->obj.index], fd + 1, memory_order_release);
+	return fd;
+}
+
+int thread_signal_fd(struct thread *t, const sigset_t *blocked)
+{
+	int fd = atomic_load_explicit(&signal_fds[t->obj.index], memory_order_relaxed) - 1;
+	sigset_t wanted;
+
+	sigfillset(&wanted);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sigismember(blocked, sig) == 1)
+			sigdelset(&wanted, sig);
+	if (fd >= 0 && !memcmp(&wanted, &t->sig_mask, sizeof(wanted)))
+		return fd;
+	if (fd >= 0) {
+		signalfd(fd, &wanted, 0);
+	} else {
+		fd = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		fd = rt.thin->fd_private(fd);
+		if (fd < 0)
+			return fd;
+		atomic_store_explicit(&signal_fds[t->obj.index], fd + 1, memory_order_relaxed);
+	}
+	t->sig_mask = wanted;
 	return fd;
 }
 

@@ -51,6 +51,8 @@ void pollable_remove(struct watch *w)
 
 bool pollable_notify(struct pollable *p, uint32_t events)
 {
+	/* What changes the state is for all (sock_def_wakeup), what can be served once is for one of the exclusive. */
+	bool all = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
 	bool woke = false, served = false, one;
 
 	/* Read-modify-write: either this sees the watch, or who added it sees what made the event. */
@@ -61,7 +63,7 @@ bool pollable_notify(struct pollable *p, uint32_t events)
 		list_each (at, &p->watches) {
 			struct watch *w = container_of(at, struct watch, at);
 
-			if (!(events & (w->mask | EPOLLERR | EPOLLHUP)) || (w->exclusive && served))
+			if (!(events & (w->mask | EPOLLERR | EPOLLHUP)) || (w->exclusive && served && !all))
 				continue;
 			one = w->kind == WATCH_THREAD ? thread_wake(w->thread) : member_event(w, events);
 			woke |= one;
@@ -79,6 +81,18 @@ usec_t wait_deadline(const struct timespec *timeout)
 		return USEC_NEVER;
 	us = (usec_t)timeout->tv_sec * 1000000 + (timeout->tv_nsec + 999) / 1000;
 	return now + us;
+}
+
+bool wait_may_ask(_Atomic usec_t *asked, usec_t now)
+{
+	usec_t used = atomic_load_explicit(asked, memory_order_relaxed);
+
+	if (used + KERNEL_ASK_BURST * KERNEL_ASK_US < now)
+		used = now - KERNEL_ASK_BURST * KERNEL_ASK_US;
+	if (used + KERNEL_ASK_US > now)
+		return false;
+	atomic_store_explicit(asked, used + KERNEL_ASK_US, memory_order_relaxed);
+	return true;
 }
 
 /* Look, and ask the kernel when its turn has come. */
@@ -132,22 +146,26 @@ static void spin_learn(struct thread *t, usec_t us, bool while_spinning)
 }
 
 /*
- * Would the kernel have restarted the call after the handler that just ran (signal(7))?  Which handler it was cannot be known any
- * more; but programs install all theirs one way or all the other.  Handlers for faults don't count.
+ * Signals came while a restartable call slept: they are pending, as all are blocked.  Let their handlers run, and say whether one
+ * of them ends the call (signal(7): one without SA_RESTART).
  */
-static bool handlers_restart(void)
+static int run_handlers(const sigset_t *mask)
 {
 	struct sigaction sa;
-	bool restart = true;
+	sigset_t pending, all;
+	int rc = 0;
 
+	sigpending(&pending);
 	for (int sig = 1; sig < NSIG; sig++) {
-		if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGABRT || sig == SIGTRAP)
+		if (sigismember(&pending, sig) != 1 || sigismember(mask, sig) == 1 || sigaction(sig, NULL, &sa))
 			continue;
-		if (sigaction(sig, NULL, &sa) || sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN)
-			continue;
-		restart &= (sa.sa_flags & SA_RESTART) != 0;
+		if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
+			rc = -EINTR;
 	}
-	return restart;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	return rc;
 }
 
 /* Add the receive interrupts of all stacks; false if a port has none or it can't be armed: nap then. */
@@ -186,9 +204,15 @@ struct sleep {
 	struct thread *t;
 	struct pollfd *fds;
 	const sigset_t *mask; /* to be in force while asleep, and only then */
+	int signal_fd;	      /* tells of signals instead, which stay blocked; -1: they interrupt */
 	bool watching;
 	unsigned nap_us;
 };
+
+static bool signalled(const struct sleep *s)
+{
+	return s->signal_fd >= 0 && s->fds[s->w->nfds + 1].revents;
+}
 
 static bool caller_fds_ready(const struct waiting *w)
 {
@@ -213,7 +237,7 @@ static usec_t watch_time(struct sleep *s, bool interrupts)
 	return until;
 }
 
-/* Sleep once: > 0 if the caller's descriptors have something, 0 to look again, -EINTR. */
+/* Sleep once: 1 if the caller's descriptors have something, 0 to look again, -EINTR. */
 static int sleep_once(struct sleep *s)
 {
 	nfds_t n = s->w->nfds;
@@ -222,6 +246,8 @@ static int sleep_once(struct sleep *s)
 	int rc;
 
 	s->fds[n++] = (struct pollfd){.fd = thread_fd(s->t), .events = POLLIN};
+	if (s->signal_fd >= 0)
+		s->fds[n++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
 	atomic_exchange(&s->t->sleeping, 1);
 	if (s->watching)
 		interrupts = arm_ports(s->fds, &n);
@@ -231,7 +257,7 @@ static int sleep_once(struct sleep *s)
 	} else {
 		if (s->watching)
 			until = watch_time(s, interrupts);
-		rc = ppoll_until(s->fds, n, until, s->mask);
+		rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
 		if (s->watching)
 			atomic_store(&rt.watch_until, 0);
 	}
@@ -241,7 +267,9 @@ static int sleep_once(struct sleep *s)
 		disarm_ports();
 	if (rc <= 0)
 		return rc;
-	return caller_fds_ready(s->w);
+	if (caller_fds_ready(s->w))
+		return 1;
+	return signalled(s) ? run_handlers(s->mask) : 0;
 }
 
 /* Sleep until there is something. */
@@ -252,7 +280,7 @@ static int sleep_for(struct sleep *s)
 	int rc;
 
 	for (;;) {
-		if (!s->watching)
+		if (!s->watching && rt.nstacks)
 			s->watching = watch_take(s->t);
 		frames = stacks_frames();
 		rc = sleep_once(s);
@@ -261,9 +289,7 @@ static int sleep_for(struct sleep *s)
 		stacks_drive(false);
 		if (w->ready(w))
 			return 1;
-		if (rc == -EINTR && !(w->restart && handlers_restart()))
-			return -EINTR;
-		if (rc < 0 && rc != -EINTR)
+		if (rc < 0)
 			return rc;
 		if (io_now() >= w->deadline)
 			return 0;
@@ -280,7 +306,7 @@ static int sleep_for(struct sleep *s)
 static int sleep_stage(struct waiting *w, struct thread *t)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
-	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .nap_us = NAP_MIN_US};
+	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1, .nap_us = NAP_MIN_US};
 	sigset_t all, before;
 	int rc = thread_fd(t);
 
@@ -289,6 +315,8 @@ static int sleep_stage(struct waiting *w, struct thread *t)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	s.mask = w->sigmask ? w->sigmask : &before;
+	if (w->restart)
+		s.signal_fd = thread_signal_fd(t, s.mask);
 	rc = w->enroll(w, t);
 	if (!rc)
 		rc = sleep_for(&s);
@@ -309,7 +337,7 @@ int wait_for(struct waiting *w)
 	stacks_drive(false);
 	if (look(w, start))
 		return 1;
-	spun = spin(w, start, spin_budget(t));
+	spun = rt.nstacks && spin(w, start, spin_budget(t));
 	if (spun) {
 		spin_learn(t, io_now() - start, true);
 		return 1;

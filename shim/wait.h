@@ -68,11 +68,12 @@ struct thread {
 	unsigned stacks_held; /* stack locks this thread holds */
 	unsigned nwakes;      /* wake-ups put off until the stack lock is released */
 	struct thread *wakes[THREAD_WAKES_MAX];
-	struct watch watch; /* for a call that waits for one socket */
-	bool watch_busy;    /* in use: a signal handler waits meanwhile */
-	unsigned spin_us;   /* what adaptive spinning has learnt: how long is worth it */
-	usec_t poll_asked;  /* when poll() last asked the kernel in vain; 0: it had something */
-	void *scratch;	    /* the thread's own memory, for poll() of many descriptors */
+	struct watch watch;	   /* for a call that waits for one socket */
+	bool watch_busy;	   /* in use: a signal handler waits meanwhile */
+	unsigned spin_us;	   /* what adaptive spinning has learnt: how long is worth it */
+	_Atomic usec_t poll_asked; /* wait_may_ask()'s for poll() */
+	sigset_t sig_mask;	   /* what its signalfd listens for */
+	void *scratch;		   /* the thread's own memory, for poll() of many descriptors */
 	size_t scratch_size;
 	bool scratch_busy;
 };
@@ -85,6 +86,8 @@ struct thread *thread_self(void);
 void thread_forget(void);
 /* The eventfd that wakes it, made at the first use; -errno when there is no descriptor left. */
 int thread_fd(struct thread *t);
+/* A signalfd for all signals but these, made at the first use and changed as needed; -errno. */
+int thread_signal_fd(struct thread *t, const sigset_t *blocked);
 /* Read its eventfd empty. */
 void thread_drain(struct thread *t);
 /* Wake it if it sleeps; true if it did.  Under a stack lock the system call is put off until the lock is released. */
@@ -109,13 +112,19 @@ struct waiting {
 	usec_t kernel_asked; /* when it was last asked: it is again after KERNEL_ASK_US */
 };
 
-/* The thread's own eventfd, and one receive interrupt per stack. */
-#define WAIT_EXTRA_FDS 17
-/* While the engine has plenty to say, the kernel is asked this often. */
+/* The thread's own eventfd and signalfd, and one receive interrupt per stack. */
+#define WAIT_EXTRA_FDS 18
+/*
+ * While the engine has plenty to say, the kernel is asked this often on average, but up to KERNEL_ASK_BURST times in a row: a
+ * program that is not busy gets each time the full truth.
+ */
 #define KERNEL_ASK_US 50
+#define KERNEL_ASK_BURST 32
 
 /* Drive, spin, sleep until there is something: 1; 0 at the deadline; -EINTR; -EMFILE and the like when it cannot sleep. */
 int wait_for(struct waiting *w);
+/* May the kernel be asked now?  If so it is noted in *asked, the time up to which the average is used up. */
+bool wait_may_ask(_Atomic usec_t *asked, usec_t now);
 /* Deadline of a relative timeout (NULL: never); saturates. */
 usec_t wait_deadline(const struct timespec *timeout);
 
