@@ -431,6 +431,58 @@ static void wildcard_poll_client(void)
 	MUST(close(fd));
 }
 
+static int take_all(int listener)
+{
+	int n = 0, fd;
+
+	while ((fd = accept(listener, NULL, NULL)) >= 0) {
+		MUST(close(fd));
+		n++;
+	}
+	MUST(errno == EAGAIN ? 0 : -1);
+	return n;
+}
+
+/* Two listeners on one port: each connection is somebody's, and when one closes, the other goes on. */
+static void reuse_port_server(void)
+{
+	struct sockaddr_in sa = addr4(SERVER_IP, port(0));
+	struct pollfd p[2];
+	int total = 0;
+
+	for (int i = 0; i < 2; i++) {
+		p[i] = (struct pollfd){.fd = tcp_socket(), .events = POLLIN};
+		set_int(p[i].fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		set_nonblock(p[i].fd, true);
+		MUST(bind(p[i].fd, SA(sa), sizeof(sa)));
+		MUST(listen(p[i].fd, 100));
+	}
+	tell("forty");
+	while (total < 40) {
+		MUST(poll(p, 2, -1));
+		total += take_all(p[0].fd) + take_all(p[1].fd);
+	}
+	say("accepted %d", total);
+	hear("done");
+	MUST(close(p[0].fd));
+	tell("forty");
+	for (total = 0; total < 40; total += take_all(p[1].fd))
+		MUST(poll(&p[1], 1, -1));
+	say("accepted %d", total);
+	hear("done");
+	MUST(close(p[1].fd));
+}
+
+static void reuse_port_client(void)
+{
+	for (int round = 0; round < 2; round++) {
+		hear("forty");
+		for (int i = 0; i < 40; i++)
+			MUST(close(connect_to(SERVER_IP, port(0))));
+		tell("done");
+	}
+}
+
 static void sixty_four_server(void)
 {
 	int listener = listen_at(SERVER_IP, port(0)), fd[64], bytes = 0;
@@ -471,7 +523,8 @@ static void sixty_four_client(void)
 static const struct posix_case cases[] = {
     BOTH(flags),	BOTH(inherited),       ALONE(would_block),	BOTH(order),
     BOTH(gone_before),	BOTH(listener_closes), BOTH(shutdown_listener), ALONE(shutdown_wakes_accept),
-    BOTH(defer_accept), BOTH(wildcard),	       BOTH(wildcard_poll),	BOTH(sixty_four),
+    BOTH(defer_accept), BOTH(wildcard),	       BOTH(wildcard_poll),	BOTH(reuse_port),
+    BOTH(sixty_four),
 };
 
 int main(int argc, char **argv)

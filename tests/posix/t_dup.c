@@ -6,12 +6,15 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-/* From here on numbers are this program's own: the framework stays above 900. */
+/* From here on numbers are this program's own: the framework stays below. */
 #define LOW 500
 
 /* Wait for the end and say it, a line of its own per connection. */
@@ -263,6 +266,87 @@ static void close_range_client(void)
 	say_end(c);
 }
 
+/* What daemons do at start-up: close every number there may be.  The library's own descriptors are out of reach. */
+static void close_all_server(void)
+{
+	int fd = pair(), epfd = epoll_create1(0), limit = sysconf(_SC_OPEN_MAX), closed = 0;
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	MUST(dup2(fd, LOW));
+	MUST(dup2(fd, LOW + 3));
+	MUST(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev));
+	for (int i = LOW; i < limit && i < 100000; i++)
+		closed += close(i) == 0;
+	say("closed by a loop: %d", closed);
+	MUST(dup2(fd, LOW));
+	closefrom(LOW);
+	T(fcntl(LOW, F_GETFD));
+	MUST(dup2(fd, LOW));
+	T(close_range(LOW, ~0U, 0));
+	T(fcntl(LOW, F_GETFD));
+	tell("send");
+	T(epoll_wait(epfd, &ev, 1, -1));
+	recv_and_say("still working", fd, 5);
+	T(send(fd, "and back", 8, 0));
+	MUST(close(epfd));
+	MUST(close(fd));
+	fd = pair_at(1);
+	recv_and_say("a new one too", fd, 5);
+	MUST(close(fd));
+}
+
+static void close_all_client(void)
+{
+	int fd = pair();
+
+	hear("send");
+	MUST(send(fd, "hello", 5, 0));
+	recv_and_say("got", fd, 8);
+	say_end(fd);
+	fd = pair_at(1);
+	MUST(send(fd, "hello", 5, 0));
+	MUST(close(fd));
+}
+
+/* No number left: the connection waits in the queue until there is one. */
+static void no_numbers_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(0)), fd[64], n = 0;
+	struct rlimit limit, tight;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	tight = limit;
+	tight.rlim_cur = listener + 20;
+	tell("listening");
+	hear("connected");
+	await(listener, POLLIN);
+	MUST(setrlimit(RLIMIT_NOFILE, &tight));
+	while (n < (int)LEN(fd) && (fd[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		n++;
+	T(accept(listener, NULL, NULL));
+	T(socket(AF_INET, SOCK_STREAM, 0));
+	T(dup(listener));
+	say_poll("still waiting", listener);
+	MUST(close(fd[--n]));
+	fd[n] = TFD(accept(listener, NULL, NULL));
+	T(send(fd[n], "hello", 5, 0));
+	MUST(setrlimit(RLIMIT_NOFILE, &limit));
+	while (n >= 0)
+		MUST(close(fd[n--]));
+	MUST(close(listener));
+}
+
+static void no_numbers_client(void)
+{
+	int fd;
+
+	hear("listening");
+	fd = connect_to(SERVER_IP, port(0));
+	tell("connected");
+	recv_and_say("got", fd, 5);
+	say_end(fd);
+}
+
 /* ---- stdio -------------------------------------------------------------------------------------------------------------------
  */
 
@@ -375,6 +459,7 @@ static const struct posix_case cases[] = {
     BOTH(dup_keeps_open), BOTH(shared_flags), BOTH(fresh_copies),     ALONE(fresh_copies_kernel),
     BOTH(dup2_over),	  BOTH(dup_errors),   BOTH(reused_number),    BOTH(close_range),
     BOTH(stdio),	  BOTH(stdio_modes),  BOTH(stdio_many_lines), BOTH(dprintf),
+    BOTH(close_all),	  BOTH(no_numbers),
 };
 
 int main(int argc, char **argv)

@@ -555,6 +555,51 @@ static void many_members_client(void)
 	}
 }
 
+/* A wildcard listener in a set, level and edge: who comes over lo wakes as who comes over the link. */
+static void wildcard_server(void)
+{
+	int epfd = epoll_create1(0), edge = epoll_create1(0), listener = listen_at(ANY_IP, port(0));
+
+	set_nonblock(listener, true);
+	MUST(add(epfd, listener, EPOLLIN, 1));
+	MUST(add(edge, listener, EPOLLIN | EPOLLET, 2));
+	for (int round = 0; round < 6; round++) {
+		int lo = -1;
+
+		say_wait("quiet", epfd, 0);
+		if (round % 2)
+			lo = connect_to("127.0.0.1", port(0));
+		else
+			tell("connect");
+		say_wait("somebody", epfd, -1);
+		say_wait("somebody, edge", edge, -1);
+		MUST(close(accept_one(listener)));
+		T(accept(listener, NULL, NULL));
+		if (round % 2)
+			MUST(close(lo));
+		else
+			hear("done");
+	}
+	MUST(close(listener));
+	say_wait("closed", epfd, 0);
+	MUST(close(epfd));
+	MUST(close(edge));
+}
+
+static void wildcard_client(void)
+{
+	for (int round = 0; round < 3; round++) {
+		char c;
+		int fd;
+
+		hear("connect");
+		fd = connect_to(SERVER_IP, port(0));
+		T(recv(fd, &c, 1, 0));
+		MUST(close(fd));
+		tell("done");
+	}
+}
+
 static const struct posix_case cases[] = {
     {"mixed", mixed_server, three_clients},
     {"fairness", fairness_server, three_clients},
@@ -568,6 +613,7 @@ static const struct posix_case cases[] = {
     {"shared_set", shared_set_server, three_clients},
     {"added_while_waiting", added_while_waiting_server, one_client},
     BOTH(exclusive),
+    BOTH(wildcard),
     BOTH(many_members),
 };
 

@@ -248,6 +248,7 @@ static void control_data_server(void)
 	int fd = pair();
 
 	T(recvmsg(fd, &msg, 0));
+	tell("next");
 	say("control length %zu, flags %x", msg.msg_controllen, (unsigned)msg.msg_flags);
 	T(recvmsg(fd, &msg, MSG_CMSG_CLOEXEC));
 	say("control length %zu, flags %x", msg.msg_controllen, (unsigned)msg.msg_flags);
@@ -266,6 +267,7 @@ static void control_data_client(void)
 
 	msg.msg_controllen = 4;
 	T(sendmsg(fd, &msg, 0));
+	hear("next");
 	msg.msg_controllen = sizeof(control);
 	control.head.cmsg_len = 1;
 	T(sendmsg(fd, &msg, 0));

@@ -25,6 +25,7 @@ static void udp_on(int a, int b, const char *ip)
 	char buf[16];
 
 	T(bind(a, SA(sa), sizeof(sa)));
+	T(send(b, "x", 1, 0));
 	T(sendto(b, "datagram", 8, 0, SA(sa), sizeof(sa)));
 	T(recvfrom(a, buf, sizeof(buf), 0, SA(from), &len));
 	say_addr("from", &from, len);

@@ -135,6 +135,7 @@ static void accept_without_length_server(void)
 	struct sockaddr_in sa;
 
 	tell("listening");
+	hear("connected");
 	await(listener, POLLIN);
 	T(accept(listener, SA(sa), NULL));
 	MUST(close(listener));
@@ -147,6 +148,7 @@ static void accept_without_length_client(void)
 
 	hear("listening");
 	fd = connect_to(SERVER_IP, port(0));
+	tell("connected");
 	hear("closed");
 	MUST(close(fd));
 }

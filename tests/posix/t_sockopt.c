@@ -451,6 +451,59 @@ static void early_options_client(void)
 	early_options_server();
 }
 
+/* AF_INET6 sockets that carry IPv4: options of both levels. */
+static const struct option v6_options[] = {
+    OPTION(IPPROTO_IPV6, IPV6_V6ONLY, 0, 1),
+    OPTION(IPPROTO_IPV6, IPV6_TCLASS, 0x20, 256),
+    OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS, 33, 0, 256, -1),
+    OPTION(IPPROTO_IP, IP_TOS, 0x10),
+    OPTION(IPPROTO_IP, IP_TTL, 44),
+    OPTION(SOL_SOCKET, SO_KEEPALIVE, 1),
+    OPTION(SOL_SOCKET, SO_DOMAIN, 1),
+    OPTION(IPPROTO_TCP, TCP_NODELAY, 1),
+};
+
+static void set_v6(const char *what, int fd)
+{
+	say("%s", what);
+	for (size_t i = 0; i < LEN(v6_options); i++) {
+		say_option(&v6_options[i], fd);
+		for (int k = 0; k < v6_options[i].n; k++) {
+			set_option(&v6_options[i], fd, v6_options[i].values[k]);
+			say_option(&v6_options[i], fd);
+		}
+	}
+}
+
+static void v6_server(void)
+{
+	struct sockaddr_in6 sa = addr6("::", port(0));
+	int fd = MUST(socket(AF_INET6, SOCK_STREAM, 0)), conn;
+
+	set_v6("fresh", fd);
+	MUST(close(fd));
+	fd = MUST(socket(AF_INET6, SOCK_STREAM, 0));
+	set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	MUST(bind(fd, SA(sa), sizeof(sa)));
+	MUST(listen(fd, 5));
+	tell("listening");
+	conn = accept_one(fd);
+	set_v6("connected", conn);
+	MUST(close(conn));
+	MUST(close(fd));
+}
+
+static void v6_client(void)
+{
+	char c;
+	int fd;
+
+	hear("listening");
+	fd = connect_to(SERVER_IP, port(0));
+	T(recv(fd, &c, 1, 0));
+	MUST(close(fd));
+}
+
 /* TCP_INFO and others that are longer than an int, by length. */
 static void long_options_server(void)
 {
@@ -475,9 +528,14 @@ static void long_options_client(void)
 }
 
 static const struct posix_case cases[] = {
-    ALONE(fresh_defaults), ALONE(fresh_values), ALONE(listening_values), BOTH(connected_defaults), BOTH(connected_values),
-    ALONE(get_lengths),	   ALONE(set_lengths),	BOTH(bad_levels),	 BOTH(linger_values),	   BOTH(timeout_values),
-    BOTH(congestion),	   BOTH(maxseg),	BOTH(early_options),	 BOTH(long_options),
+    ALONE(fresh_defaults),   ALONE(fresh_values),
+    ALONE(listening_values), BOTH(connected_defaults),
+    BOTH(connected_values),  ALONE(get_lengths),
+    ALONE(set_lengths),	     BOTH(bad_levels),
+    BOTH(linger_values),     BOTH(timeout_values),
+    BOTH(congestion),	     BOTH(maxseg),
+    BOTH(early_options),     BOTH(v6),
+    BOTH(long_options),
 };
 
 int main(int argc, char **argv)
