@@ -30,7 +30,7 @@ static const struct traits known[] = {
     {.driver = "net_af_packet", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, SOFTWARE},
     {.driver = "net_af_xdp", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, .tx_refusals = true, SOFTWARE},
     {.driver = "net_tap", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_FD, .no_offload = true},
-    {.driver = "net_vhost", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT, .any_mac = true},
+    {.driver = "net_vhost", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT, .any_mac = true, .no_offload = true},
     {.driver = "net_virtio_user", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT},
 };
 static const struct traits hardware = {.driver = "", .wait = WAIT_INTERRUPT};

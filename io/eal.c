@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -33,6 +34,8 @@
 _Static_assert(IO_QUEUES_MAX <= MAIN_LCORE, "the lent lcore ids must not meet EAL's own");
 #define MIB (1024 * 1024)
 #define ARGS_MAX 32
+#define HUGE_LOCK_TRIES 300
+#define HUGE_LOCK_US 5000
 
 static bool started;
 
@@ -58,8 +61,7 @@ static void arg(struct args *a, const char *fmt, ...)
 		a->argv[a->argc++] = at;
 }
 
-/* ---- memory: huge pages or not
- * ------------------------------------------------------------------------------------------------- */
+/* ---- memory: huge pages or not --------------------------------------------------------------------------------------------- */
 
 static unsigned long read_number(const char *dir, const char *file)
 {
@@ -128,8 +130,26 @@ static int choose_huge(const struct io_config *cfg, struct io_error *err)
 		       mb, cfg->mem_mb, cfg->mem_mb / 2 + 1);
 }
 
-/* ---- the start itself
- * ---------------------------------------------------------------------------------------------------------- */
+/*
+ * From looking for free huge pages until EAL has them, one process at a time: who comes second must see what the first one took.
+ * A lock on a file that all have; whoever holds it for longer than a start takes is not waited for.
+ */
+static int huge_lock(void)
+{
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+
+	for (int tries = 0; fd >= 0 && tries < HUGE_LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB); tries++)
+		usleep(HUGE_LOCK_US);
+	return fd;
+}
+
+static void huge_unlock(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- the start itself ------------------------------------------------------------------------------------------------------ */
 
 /* All CPUs that this process may use, as EAL's "127@(0,1,5)": nothing gets pinned. */
 static void arg_lcores(struct args *a, const cpu_set_t *cpus)
@@ -268,30 +288,17 @@ static int start_failed(const struct io_config *cfg, int rc, bool huge, struct i
 	return io_fail(err, rc ? rc : -EIO, "MTCPSHIM_DEV: DPDK does not start: %s", reason[0] ? reason : strerror(-rc));
 }
 
-int io_start(const struct io_config *cfg, struct io_error *err)
+/* With the memory chosen: the point of no return. */
+static int start(const struct io_config *cfg, const struct device *d, const struct drivers *drv, bool huge, struct io_error *err)
 {
 	static struct args args;
-	struct device d;
-	struct drivers drv;
 	cpu_set_t cpus;
-	int huge, rc;
+	int rc;
 
-	err->text[0] = 0;
-	if (started)
-		return io_fail(err, -EALREADY, "DPDK runs already in this process or ran in its parent: it starts once");
-	rc = device_parse(&d, cfg->device, err);
-	rc = rc ? rc : device_drivers(&d, &drv, err);
-	if (rc)
-		return rc;
-	huge = choose_huge(cfg, err);
-	if (huge >= 0 && check_memory(cfg, err))
-		return -ENOMEM;
-	if (huge < 0)
-		return huge;
 	if (pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus) || log_open(cfg->verbose))
 		return io_fail(err, -ENOMEM, "out of memory while DPDK starts");
 	log_mark();
-	build_args(&args, &d, &drv, &cpus);
+	build_args(&args, d, drv, &cpus);
 	arg(&args, "-m");
 	arg(&args, "%u", cfg->mem_mb);
 	arg(&args, "%s", huge ? "--in-memory" : "--no-huge");
@@ -305,6 +312,28 @@ int io_start(const struct io_config *cfg, struct io_error *err)
 	silence("libbpf.so.1", "libbpf_set_print");
 	silence("libxdp.so.1", "libxdp_set_print");
 	return 0;
+}
+
+int io_start(const struct io_config *cfg, struct io_error *err)
+{
+	struct device d;
+	struct drivers drv;
+	int huge, lock, rc;
+
+	err->text[0] = 0;
+	if (started)
+		return io_fail(err, -EALREADY, "DPDK runs already in this process or ran in its parent: it starts once");
+	rc = device_parse(&d, cfg->device, err);
+	rc = rc ? rc : device_drivers(&d, &drv, err);
+	if (rc)
+		return rc;
+	lock = cfg->huge == IO_HUGE_NO ? -1 : huge_lock();
+	huge = choose_huge(cfg, err);
+	rc = huge < 0 ? huge : check_memory(cfg, err);
+	if (!rc)
+		rc = start(cfg, &d, &drv, huge, err);
+	huge_unlock(lock);
+	return rc;
 }
 
 void *io_alloc(const char *name, size_t size)

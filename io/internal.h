@@ -22,7 +22,7 @@
 /* What AF_XDP leaves free in front of a received frame (XDP_PACKET_HEADROOM of linux/bpf.h). */
 #define FRAME_HEADROOM_XDP 256
 
-/* ---- errors and log ------------------------------------------------------------------------------------------------------- */
+/* ---- errors and log -------------------------------------------------------------------------------------------------------- */
 
 /* Fill *err (if not NULL) and return code, for "return io_fail(err, -EINVAL, ...)". */
 int io_fail(struct io_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -36,7 +36,7 @@ const char *log_reason(char *buf, size_t size);
 void log_stderr_take(void);
 void log_stderr_give(void);
 
-/* ---- devices -------------------------------------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------------------------------------------------------- */
 
 enum device_kind { DEVICE_VIRTUAL, DEVICE_PCI, DEVICE_KERNEL_IF };
 
@@ -104,7 +104,7 @@ void descriptors_redirect(void);
 /* Hand a descriptor that DPDK received into keeping: its number from now on. */
 int descriptor_keep(int fd);
 
-/* ---- ports ---------------------------------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------------------------------------- */
 
 struct gate_queue {
 	_Atomic uint32_t busy;	/* a burst is under way */
@@ -158,6 +158,9 @@ void gate_open(struct port *p);
 void gate_close(struct port *p);
 /* Every burst that was under way has ended when this returns. */
 void gate_settle(struct port *p);
+
+/* Make room for a server's socket: remove a file that nobody serves.  -EADDRINUSE, -ENOTSOCK, ... with *err. */
+int socket_remove_stale(const char *path, struct io_error *err);
 
 /* memif: complete the device string (sizes, socket kind), remove a stale socket.  0 or -errno with *err. */
 int memif_prepare(const struct device *d, const struct port_config *cfg, char *string, uint16_t *mtu, struct io_error *err);

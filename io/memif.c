@@ -64,8 +64,7 @@ struct message {
 static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct port *ports;
 
-/* ---- the device string --------------------------------------------------------------------------------------------------------
- */
+/* ---- the device string ----------------------------------------------------------------------------------------------------- */
 
 static bool is_client(const char *string)
 {
@@ -142,43 +141,7 @@ static int choose_sizes(const struct device *d, char *string, uint16_t *mtu, str
 	return 0;
 }
 
-/* ---- the socket ---------------------------------------------------------------------------------------------------------------
- */
-
-/*
- * The errno of connect(2) with a socket of another type, which tells the same of the path (EPROTOTYPE: somebody is there) and
- * does not disturb a server: one of DPDK 22.11 panics when a client hangs up before it was greeted.
- */
-static int try_connect(const char *path)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int rc;
-
-	if (fd < 0)
-		return errno;
-	memcpy(sun.sun_path, path, strnlen(path, sizeof(sun.sun_path) - 1));
-	rc = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) ? errno : 0;
-	close(fd);
-	return rc;
-}
-
-/* A socket file without a process behind it refuses: unix(7).  One that is served, or no socket at all, is left alone. */
-static int remove_stale(const char *path, struct io_error *err)
-{
-	struct stat st;
-
-	if (lstat(path, &st))
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return io_fail(err, -ENOTSOCK, "MTCPSHIM_DEV: socket=%s is there and no socket: give another path", path);
-	if (try_connect(path) != ECONNREFUSED)
-		return io_fail(err, -EADDRINUSE,
-			       "MTCPSHIM_DEV: socket=%s is served by another process: stop it, or give another path", path);
-	if (unlink(path) && errno != ENOENT)
-		return io_fail(err, -errno, "MTCPSHIM_DEV: socket=%s is stale and cannot be removed (%s)", path, strerror(errno));
-	return 0;
-}
+/* ---- the socket ------------------------------------------------------------------------------------------------------------ */
 
 static int check_directory(const char *path, struct io_error *err)
 {
@@ -212,12 +175,11 @@ static int choose_socket(const struct device *d, char *string, struct io_error *
 		return 0;
 	rc = check_directory(path, err);
 	if (!rc && !is_client(d->string))
-		rc = remove_stale(path, err);
+		rc = socket_remove_stale(path, err);
 	return rc;
 }
 
-/* ---- what the driver's control thread does
- * ------------------------------------------------------------------------------------- */
+/* ---- what the driver's control thread does --------------------------------------------------------------------------------- */
 
 /* Say why there is no link. What is found out first in a handshake is the cause, the rest follows from it. */
 static void trouble(struct port *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -356,8 +318,7 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 	return 0;
 }
 
-/* ---- connecting
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_up(struct port *p)
 {

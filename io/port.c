@@ -27,8 +27,7 @@
 _Static_assert(RTE_PKTMBUF_HEADROOM >= ENGINE_HEADROOM, "an mbuf's headroom must take the engine's headers");
 _Static_assert(sizeof(((struct port_info *)0)->rss_key) == ENGINE_RSS_KEY_MAX, "one size of RSS key");
 
-/* ---- pools --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- pools ----------------------------------------------------------------------------------------------------------------- */
 
 /*
  * Data room of an mbuf: a whole frame in one segment, whatever AF_XDP leaves in front of it included; headroom for the engine's
@@ -69,8 +68,7 @@ struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, u
 	return mp;
 }
 
-/* ---- gate ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- gate ------------------------------------------------------------------------------------------------------------------ */
 
 /* In: false while the device is being reconnected. The store must be seen before the flag is read: see gate_settle(). */
 static inline bool gate_enter(struct port *p, unsigned q)
@@ -91,8 +89,7 @@ static inline void gate_leave(struct port *p, unsigned q)
 	atomic_store_explicit(&p->gate.q[q].busy, 0, memory_order_release);
 }
 
-/* ---- bursts -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- bursts ---------------------------------------------------------------------------------------------------------------- */
 
 unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
 {
@@ -181,8 +178,7 @@ void port_drops(struct port *p, struct port_drops *d)
 		d->tx_errors += p->gate.q[q].tx_no_carrier;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------------------
- */
+/* ---- configuration --------------------------------------------------------------------------------------------------------- */
 
 struct setup {
 	const struct port_config *cfg;
@@ -367,8 +363,7 @@ static int start(struct port *p, struct setup *s)
 	return 0;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------------------
- */
+/* ---- opening and closing --------------------------------------------------------------------------------------------------- */
 
 static void unplug(uint16_t id)
 {
@@ -430,6 +425,15 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 	return 0;
 }
 
+/* AF_XDP shares the pool's memory with the kernel, and takes it for one piece. */
+static bool pools_in_one_piece(const struct setup *s)
+{
+	for (unsigned q = 0; q < s->cfg->queues; q++)
+		if (s->cfg->pools[q]->nb_mem_chunks != 1)
+			return false;
+	return true;
+}
+
 /* Try AF_XDP; why tells why not. */
 static int open_af_xdp(struct port *p, struct setup *s, const struct kernel_if *k, char why[80])
 {
@@ -440,6 +444,9 @@ static int open_af_xdp(struct port *p, struct setup *s, const struct kernel_if *
 	snprintf(why, 80, "its driver is not installed");
 	if (!driver_find("net_af_xdp", path))
 		return -ENODEV;
+	snprintf(why, 80, "its packets do not lie in one piece of memory");
+	if (!pools_in_one_piece(s))
+		return -ENOMEM;
 	kernel_if_af_xdp(s->dev.name, k, s->cfg->queues, string);
 	rc = open_with(p, s, string);
 	if (rc) {
@@ -488,6 +495,17 @@ static int open_kernel_if(struct port *p, struct setup *s)
 	return rc;
 }
 
+/* Unless client=1, net_vhost serves the socket itself. */
+static int clear_vhost_path(struct setup *s)
+{
+	char path[DEVICE_STRING_GIVEN], client[8] = "0";
+
+	device_arg(s->dev.string, "client", client, sizeof(client));
+	if (strcmp(client, "0") || !device_arg(s->dev.string, "iface", path, sizeof(path)))
+		return 0;
+	return socket_remove_stale(path, s->err);
+}
+
 static int open_device(struct port *p, struct setup *s)
 {
 	char string[DEVICE_STRING_MAX];
@@ -499,6 +517,10 @@ static int open_device(struct port *p, struct setup *s)
 	if (!strcmp(s->dev.driver, "net_af_packet")) {
 		kernel_if_ring(s->dev.string, s->cfg->mtu, string);
 		return open_with(p, s, string);
+	}
+	if (!strcmp(s->dev.driver, "net_vhost")) {
+		rc = clear_vhost_path(s);
+		return rc ? rc : open_with(p, s, s->dev.string);
 	}
 	if (strcmp(s->dev.driver, "net_memif"))
 		return open_with(p, s, s->dev.string);

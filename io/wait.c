@@ -59,8 +59,7 @@ static void no_fds(struct waiting *w)
 		w->fd[q] = -1;
 }
 
-/* ---- TAP
- * ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- TAP ------------------------------------------------------------------------------------------------------------------- */
 
 /*
  * net_tap has the kernel send a real-time signal when packets arrive; its handler sets a mark without which it does not read.  A
@@ -103,8 +102,7 @@ static void tap_take_signal(struct port *p)
 	}
 }
 
-/* ---- finding the descriptors
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- finding the descriptors ----------------------------------------------------------------------------------------------- */
 
 void wait_before(struct port *p, struct fd_set_of *before)
 {
@@ -165,8 +163,7 @@ void wait_setup(struct port *p, const struct fd_set_of *before)
 		p->info.has_interrupt &= p->wait.fd[q] >= 0;
 }
 
-/* ---- waiting
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------------------------------------- */
 
 int port_wait_fd(struct port *p, unsigned q)
 {

@@ -31,8 +31,7 @@ static unsigned long huge_free_mb(void)
 	return n * 2;
 }
 
-/* ---- bad settings
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- bad settings ---------------------------------------------------------------------------------------------------------- */
 
 static struct io_config config(const char *dev)
 {
@@ -110,8 +109,7 @@ static void pool_larger_than_memory_is_named(void **state)
 	assert_true(await(spawn(exhaust_the_memory, NULL)));
 }
 
-/* ---- the guest in the house
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the guest in the house ------------------------------------------------------------------------------------------------ */
 
 struct house {
 	cpu_set_t cpus;
@@ -260,8 +258,7 @@ static void kept_descriptors_survive_a_close_loop(void **state)
 	assert_true(await(spawn(start_with_keeper, NULL)));
 }
 
-/* ---- memory
- * --------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------------------------------------- */
 
 static void share_with_child(void *arg)
 {
@@ -325,8 +322,7 @@ static void every_packet_of_a_pool_can_be_had(void **state)
 	assert_true(await(spawn(alloc_all, NULL)));
 }
 
-/* ---- software devices
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- software devices ------------------------------------------------------------------------------------------------------ */
 
 static void loop_frames(struct port *p, unsigned frames)
 {
@@ -388,8 +384,7 @@ static void null_takes_and_gives(void **state)
 	assert_true(await(spawn(ask_null_for_too_much, NULL)));
 }
 
-/* ---- capture
- * ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- capture --------------------------------------------------------------------------------------------------------------- */
 
 /* pcapng (draft-ietf-opsawg-pcapng): blocks of type, length, body, length. */
 enum { SECTION = 0x0a0d0d0a, INTERFACE = 1, PACKET = 6 };
@@ -536,8 +531,7 @@ static void capture_file_that_cannot_be_written_is_named(void **state)
 	assert_true(await(spawn(capture_nowhere, NULL)));
 }
 
-/* ---- clock
- * ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- clock ----------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t monotonic_us(void)
 {

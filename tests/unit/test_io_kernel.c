@@ -202,8 +202,7 @@ static void tap_carries_frames_and_wakes(void **state)
 	assert_true(await(spawn(frames_and_waiting, &(struct kind){"net_tap0,iface=io_tap", "net_tap", "io_tap", 1500, ""})));
 }
 
-/* ---- after a kill
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- after a kill ---------------------------------------------------------------------------------------------------------- */
 
 static void kill_and_reopen(void *arg)
 {
@@ -236,8 +235,7 @@ static void interface_can_be_opened_after_a_kill(void **state)
 	assert_true(await(spawn(kill_and_reopen, &(struct kind){.dev = "net_af_packet0,iface=io_a", .driver = "net_af_packet"})));
 }
 
-/* ---- errors
- * ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- errors ---------------------------------------------------------------------------------------------------------------- */
 
 static void open_down(void *arg)
 {

@@ -134,8 +134,7 @@ static void ends_with_other_rings_understand_each_other(void **state)
 	both_ways(&(struct end){.dev = client, .mtu = 1500, .max_len = 1514}, &(struct end){.dev = odd, .mtu = 1500});
 }
 
-/* ---- killed, late, again
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- killed, late, again --------------------------------------------------------------------------------------------------- */
 
 /* Send and receive without a pause whether anybody is there or not; whole frames are counted, others end the child. */
 static void blast(void *arg)
@@ -208,8 +207,7 @@ static void client_survives_killed_servers(void **state)
 	survives_kills_of(&(struct end){.dev = client, .mtu = 1500}, &(struct end){.dev = server, .mtu = 1500});
 }
 
-/* ---- without a peer
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- without a peer -------------------------------------------------------------------------------------------------------- */
 
 static void drops_without_a_peer(void *arg)
 {
@@ -234,8 +232,7 @@ static void alone_frames_are_dropped_and_counted(void **state)
 	assert_true(await(spawn(drops_without_a_peer, &(struct end){.dev = server, .mtu = 1500})));
 }
 
-/* ---- sockets
- * ------------------------------------------------------------------------------------------------------------------- */
+/* ---- sockets --------------------------------------------------------------------------------------------------------------- */
 
 static void bind_at_path(int type)
 {
@@ -321,8 +318,7 @@ static void bad_arguments_are_named(void **state)
 		assert_true(await(spawn(is_refused, (void *)&rows[i])));
 }
 
-/* ---- a peer that does not fit
- * --------------------------------------------------------------------------------------------------- */
+/* ---- a peer that does not fit ---------------------------------------------------------------------------------------------- */
 
 static void says_queues_differ(void *arg)
 {

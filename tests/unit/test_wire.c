@@ -353,7 +353,7 @@ static void tcp_fields_are_read(void **state)
 	struct ip_addr from = v4("10.0.0.1"), to = v4("10.0.0.2");
 	uint8_t p[100];
 	struct seg s;
-	unsigned len = make_tcp(p, TH_PSH | TH_ACK | TH_CWR, NULL, 0, 5);
+	unsigned len = make_tcp(p, TH_PSH | TH_ACK | TH_CWR, p, 0, 5);
 
 	assert_int_equal(parse_tcp(p, len, len, &s), WIRE_OK);
 	assert_true(ip_equal(&s.t.raddr, &from) && ip_equal(&s.t.laddr, &to));
