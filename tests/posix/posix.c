@@ -232,6 +232,11 @@ long hear_num(void)
 	return strtol(line, NULL, 10);
 }
 
+bool is_framework_fd(int fd)
+{
+	return fd <= STDERR_FILENO || fd == sync_in || fd == sync_out;
+}
+
 void meet(void)
 {
 	tell("meet");
@@ -372,6 +377,8 @@ int posix_main(int argc, char **argv, const struct posix_case *cases, size_t n)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+	/* Whatever the runner's caller had open. */
+	MUST(close_range(STDERR_FILENO + 1, ~0U, 0));
 	is_server = strcmp(argv[1], "server") == 0;
 	first_port = base ? atoi(base) : 10000;
 	open_fifos(argv[2], argv[3]);

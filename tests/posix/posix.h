@@ -77,6 +77,8 @@ void tell(const char *word);
 void hear(const char *word);
 void tell_num(long value);
 long hear_num(void);
+/* Is this one of the framework's own descriptors, which a case that closes everything must leave alone? */
+bool is_framework_fd(int fd);
 /* Both ends have come this far. */
 void meet(void);
 /* Write the word from a signal handler (async-signal-safe). */

@@ -275,8 +275,9 @@ static void close_all_server(void)
 	MUST(dup2(fd, LOW));
 	MUST(dup2(fd, LOW + 3));
 	MUST(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev));
-	for (int i = LOW; i < limit && i < 100000; i++)
-		closed += close(i) == 0;
+	for (int i = 0; i < limit && i < 100000; i++)
+		if (i != fd && i != epfd && !is_framework_fd(i))
+			closed += close(i) == 0;
 	say("closed by a loop: %d", closed);
 	MUST(dup2(fd, LOW));
 	closefrom(LOW);
@@ -321,7 +322,7 @@ static void no_numbers_server(void)
 	hear("connected");
 	await(listener, POLLIN);
 	MUST(setrlimit(RLIMIT_NOFILE, &tight));
-	while (n < (int)LEN(fd) && (fd[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+	while (n < (int)LEN(fd) && (fd[n] = dup(STDIN_FILENO)) >= 0)
 		n++;
 	T(accept(listener, NULL, NULL));
 	T(socket(AF_INET, SOCK_STREAM, 0));
