@@ -8,7 +8,7 @@
  */
 #include "engine/wheel.h"
 
-/* wheel_next() looks at so many timers for the exact deadline, and takes the start of their slot if there are more. */
+/* look_for_next() looks at so many timers for the exact deadline, and takes the start of their slot if there are more. */
 #define NEXT_SCAN 8
 
 static unsigned digit(usec_t t, unsigned level)
@@ -56,6 +56,7 @@ static unsigned first_level(const struct wheel *w)
 void wheel_init(struct wheel *w, usec_t now)
 {
 	w->now = now;
+	w->next = USEC_NEVER;
 	w->armed = 0;
 	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
 		w->used[level] = 0;
@@ -70,6 +71,8 @@ void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at)
 	t->at = at;
 	place(w, t);
 	w->armed++;
+	if (at < w->next)
+		w->next = at > w->now ? at : w->now;
 }
 
 void wheel_disarm(struct wheel *w, struct wheel_timer *t)
@@ -77,7 +80,8 @@ void wheel_disarm(struct wheel *w, struct wheel_timer *t)
 	if (!wheel_armed(t))
 		return;
 	unplace(w, t);
-	w->armed--;
+	if (!--w->armed)
+		w->next = USEC_NEVER;
 }
 
 /* Time reaches a slot: its timers go to lower levels. */
@@ -88,6 +92,29 @@ static void cascade(struct wheel *w, unsigned level, unsigned slot)
 	w->used[level] &= ~(1ull << slot);
 	while (!list_empty(head))
 		place(w, container_of(list_pop(head), struct wheel_timer, link));
+}
+
+/* The earliest deadline, or where its slot begins. */
+static usec_t look_for_next(const struct wheel *w)
+{
+	usec_t earliest = USEC_NEVER;
+	unsigned level, slot, seen = 0;
+
+	if (!w->armed)
+		return USEC_NEVER;
+	level = first_level(w);
+	slot = __builtin_ctzll(w->used[level]);
+	if (!level)
+		return slot_start(w, 0, slot);
+	list_each (pos, &w->slots[level][slot]) {
+		const struct wheel_timer *t = container_of(pos, struct wheel_timer, link);
+
+		if (++seen > NEXT_SCAN)
+			return slot_start(w, level, slot);
+		if (t->at < earliest)
+			earliest = t->at;
+	}
+	return earliest;
 }
 
 struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
@@ -111,27 +138,12 @@ struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
 	}
 	if (now > w->now)
 		w->now = now;
+	w->next = look_for_next(w);
 	return NULL;
 }
 
+/* Kept rather than looked for: it is asked at every turn.  Disarming the earliest timer leaves it early, for one turn in vain. */
 usec_t wheel_next(const struct wheel *w)
 {
-	usec_t earliest = USEC_NEVER;
-	unsigned level, slot, seen = 0;
-
-	if (!w->armed)
-		return USEC_NEVER;
-	level = first_level(w);
-	slot = __builtin_ctzll(w->used[level]);
-	if (!level)
-		return slot_start(w, 0, slot);
-	list_each (pos, &w->slots[level][slot]) {
-		const struct wheel_timer *t = container_of(pos, struct wheel_timer, link);
-
-		if (++seen > NEXT_SCAN)
-			return slot_start(w, level, slot);
-		if (t->at < earliest)
-			earliest = t->at;
-	}
-	return earliest;
+	return w->next;
 }

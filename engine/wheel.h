@@ -22,7 +22,8 @@ struct wheel_timer {
 };
 
 struct wheel {
-	usec_t now; /* everything before this has been handed out */
+	usec_t now;  /* everything before this has been handed out */
+	usec_t next; /* no timer is due before this */
 	unsigned armed;
 	uint64_t used[WHEEL_LEVELS];
 	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
