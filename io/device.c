@@ -21,6 +21,9 @@
 
 #include "internal.h"
 
+/* Room for "0000:". */
+#define PCI_DOMAIN 5
+
 #define SOFTWARE .any_mtu = true, .any_mac = true
 static const struct traits known[] = {
     {.driver = "net_memif", SOFTWARE},
@@ -76,6 +79,20 @@ static bool is_pci(const char *name)
 	       sscanf(name, "%x:%x.%x%c", &bus, &dev, &fn, &end) == 3;
 }
 
+/* "03:00.0" is in domain 0. */
+static void complete_pci(struct device *d)
+{
+	static const char domain[] = "0000:";
+	size_t n = sizeof(domain) - 1;
+
+	if (strchr(d->name, ':') != strrchr(d->name, ':'))
+		return;
+	memmove(d->name + n, d->name, strlen(d->name) + 1);
+	memcpy(d->name, domain, n);
+	memmove(d->string + n, d->string, strlen(d->string) + 1);
+	memcpy(d->string, domain, n);
+}
+
 /* "net_memif0": a driver's name and a number. */
 static bool is_virtual(const char *name)
 {
@@ -98,7 +115,7 @@ int device_parse(struct device *d, const char *string, struct io_error *err)
 	size_t n = strcspn(string, ",");
 
 	memset(d, 0, sizeof(*d));
-	if (!n || n >= sizeof(d->name) || strlen(string) >= sizeof(d->string))
+	if (!n || n >= sizeof(d->name) - PCI_DOMAIN || strlen(string) >= sizeof(d->string) - PCI_DOMAIN)
 		return io_fail(err, -EINVAL,
 			       "MTCPSHIM_DEV: \"%.60s\" is no device: give a DPDK device string such as "
 			       "net_memif0,role=client,socket=/run/x.sock, a PCI address, or a kernel interface",
@@ -107,6 +124,7 @@ int device_parse(struct device *d, const char *string, struct io_error *err)
 	memcpy(d->name, string, n);
 	if (is_pci(d->name)) {
 		d->kind = DEVICE_PCI;
+		complete_pci(d);
 	} else if (is_virtual(d->name)) {
 		d->kind = DEVICE_VIRTUAL;
 		driver_of(d->name, d->driver);
@@ -169,7 +187,7 @@ static int read_hex(const char *bdf, const char *file, unsigned *value)
 	int fd;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s%s/%s", strlen(bdf) < 12 ? "0000:" : "", bdf, file);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -237,7 +255,7 @@ static bool driver_by_id(const char *ids, char path[DRIVER_PATH_MAX])
 
 static int pci_driver(const struct device *d, char path[DRIVER_PATH_MAX], struct io_error *err)
 {
-	unsigned vendor, id;
+	unsigned vendor = 0, id = 0;
 	char ids[32];
 
 	if (read_hex(d->name, "vendor", &vendor) || read_hex(d->name, "device", &id))

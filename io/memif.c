@@ -8,6 +8,7 @@
  * that lost its server, and the driver's munmap() is redirected to wait for the bursts under way (it has taken its "connected"
  * flag back before, so none can start).  Its messages are watched on the way, to say why there is no link.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_alarm.h>
@@ -39,6 +41,7 @@
 #define TICK_UP_US 100000
 #define HANDSHAKE_US 500000
 #define FIRST_LINK_US 200000
+#define CONTROL_S 5
 
 /* Messages of the control channel (memif protocol version 2.0), of 128 bytes each: type, then what matters here. */
 enum { MSG_HELLO = 2, MSG_INIT = 3, MSG_ADD_RING = 5, MSG_CONNECT = 6, MSG_CONNECTED = 7, MSG_DISCONNECT = 8 };
@@ -380,12 +383,18 @@ static void run_job(void *arg)
 static int on_control_thread(void (*run)(struct port *), struct port *p)
 {
 	struct job job = {.run = run, .port = p};
+	struct timespec until;
 	int rc;
 
 	sem_init(&job.done, 0, 0);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += CONTROL_S;
 	rc = rte_eal_alarm_set(1, run_job, &job);
-	while (!rc && sem_wait(&job.done) && errno == EINTR)
-		;
+	while (!rc && sem_clockwait(&job.done, CLOCK_MONOTONIC, &until))
+		if (errno != EINTR)
+			rc = -errno;
+	if (rc)
+		rte_eal_alarm_cancel(run_job, &job); /* after that it does not run, or has run */
 	sem_destroy(&job.done);
 	return rc;
 }

@@ -6,12 +6,14 @@
  * AF_PACKET and AF_XDP sockets could be polled but the drivers hide them: they are the sockets of that family that appeared in
  * this process while the device was opened, in the order of its queues.
  */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,43 +65,37 @@ static void no_fds(struct waiting *w)
 
 /*
  * net_tap has the kernel send a real-time signal when packets arrive; its handler sets a mark without which it does not read.  A
- * library must not interrupt the application's system calls: the handler is called before every burst instead, and the signal
- * goes back to what it was.
+ * library must not interrupt the application's system calls: the handler is caught on its way to sigaction() and called before
+ * every burst instead, and the descriptors are not told to signal.
  */
-static void (*handler_of(int signo))(int)
-{
-	struct sigaction sa;
+static void (*tap_handler)(int);
 
-	if (sigaction(signo, NULL, &sa) || sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN)
-		return NULL;
-	return sa.sa_handler;
+static int catch_sigaction(int signo, const struct sigaction *new, struct sigaction *old)
+{
+	if (!new)
+		return sigaction(signo, NULL, old);
+	tap_handler = new->sa_handler;
+	return 0;
 }
 
-static void (*handlers_before[NSIG])(int);
-
-static void tap_before(void)
+static int silent_fcntl(int fd, int cmd, ...)
 {
-	for (int s = SIGRTMIN; s <= SIGRTMAX && s < NSIG; s++)
-		handlers_before[s] = handler_of(s);
+	va_list ap;
+	long value;
+
+	va_start(ap, cmd);
+	value = va_arg(ap, long);
+	va_end(ap);
+	if (cmd == F_SETSIG || cmd == F_SETOWN)
+		return 0;
+	return fcntl(fd, cmd, cmd == F_SETFL ? value & ~O_ASYNC : value);
 }
 
-/* The signal must never come again before its handler goes: its default is to end the process. */
-static void tap_take_signal(struct port *p)
+static void tap_redirect(void)
 {
-	for (int s = SIGRTMIN; s <= SIGRTMAX && s < NSIG; s++) {
-		void (*now)(int) = handler_of(s);
-
-		if (!now || now == handlers_before[s])
-			continue;
-		p->wait.poke = now;
-		for (unsigned q = 0; q < p->info.queues; q++) {
-			int fd = p->wait.fd[q];
-
-			if (fd >= 0)
-				fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
-		}
-		signal(s, SIG_IGN);
-	}
+	redirect_call("librte_net_tap.so", "sigaction", catch_sigaction);
+	redirect_call("librte_net_tap.so", "fcntl64", silent_fcntl);
+	redirect_call("librte_net_tap.so", "fcntl", silent_fcntl);
 }
 
 /* ---- finding the descriptors ----------------------------------------------------------------------------------------------- */
@@ -113,7 +109,7 @@ void wait_before(struct port *p, struct fd_set_of *before)
 	if (domain >= 0)
 		sockets_of(domain, before);
 	if (!strncmp(p->device, "net_tap", 7))
-		tap_before();
+		tap_redirect();
 }
 
 static void find_sockets(struct port *p, const struct fd_set_of *before)
@@ -157,7 +153,7 @@ void wait_setup(struct port *p, const struct fd_set_of *before)
 	else if (p->wait.kind != WAIT_NONE)
 		find_interrupts(p);
 	if (!strcmp(p->info.driver, "net_tap"))
-		tap_take_signal(p);
+		p->wait.poke = tap_handler;
 	p->info.has_interrupt = true;
 	for (unsigned q = 0; q < p->info.queues; q++)
 		p->info.has_interrupt &= p->wait.fd[q] >= 0;

@@ -124,7 +124,7 @@ static void echo(struct port *p, bool first, const struct options *o)
 		trips += n;
 		now = io_now();
 	}
-	printf("%u B round trip: %.3f us\n", o->size, (double)(now - start) / trips);
+	printf("%u B round trip: %.3f us\n", o->size, trips ? (double)(now - start) / trips : 0);
 }
 
 static void far_end(const char *dev, const struct options *o)

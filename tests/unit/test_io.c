@@ -53,6 +53,7 @@ static void bad_device_is_named_and_the_process_lives(void **state)
 	    {"net_memif0;role=client", -ENODEV, "net_memif0;role"},
 	    {"net_nosuch0,x=y", -ENODEV, "apt-get install librte-net-nosuch"},
 	    {"ffff:ff:1f.7", -ENODEV, "no PCI device ffff:ff:1f.7"},
+	    {"ff:1f.7,x=y", -ENODEV, "no PCI device 0000:ff:1f.7"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
