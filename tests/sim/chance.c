@@ -120,7 +120,7 @@ void chance_make(struct world *w, const struct chance_pools *pools)
 	if (nodes[0].mtu == 9000 || nodes[1].mtu == 9000)
 		nodes[0].mtu = nodes[1].mtu = 9000;
 	for (unsigned i = 0; i < 2; i++)
-		use[i] = nodes[i].mtu == 9000 ? pools->jumbo[i] : pools->usual[i];
+		use[i] = nodes[i].mtu == 9000 ? pools->jumbo[i] : rng_below(&w->rng, 8) ? pools->usual[i] : pools->tiny[i];
 	world_init(w, nodes, links, use);
 	w->end = w->now + END_US;
 	w->nsessions = (unsigned)rng_magnitude(&w->rng, 1, SESSIONS_MAX);

@@ -18,6 +18,7 @@
 #define EAL_MB 512
 #define USUAL_MBUFS 16384
 #define JUMBO_MBUFS 8192
+#define TINY_MBUFS 64
 #define SEEDS_DEFAULT 1000
 #define BLOCK_SEEDS 50
 #define GOODPUT_FILE "tests/sim/goodput.txt"
@@ -37,7 +38,9 @@ static bool make_pools(void)
 	pools.usual[1] = testpool_create("usual1", USUAL_MBUFS, 1500);
 	pools.jumbo[0] = testpool_create("jumbo0", JUMBO_MBUFS, 9000);
 	pools.jumbo[1] = testpool_create("jumbo1", JUMBO_MBUFS, 9000);
-	return pools.usual[0] && pools.usual[1] && pools.jumbo[0] && pools.jumbo[1];
+	pools.tiny[0] = testpool_create("tiny0", TINY_MBUFS, 1500);
+	pools.tiny[1] = testpool_create("tiny1", TINY_MBUFS, 1500);
+	return pools.usual[0] && pools.usual[1] && pools.jumbo[0] && pools.jumbo[1] && pools.tiny[0] && pools.tiny[1];
 }
 
 /* 0 if the seed's world ran as it must. */
@@ -59,8 +62,8 @@ static int run_seed(uint64_t seed, bool trace, uint64_t *steps)
 		printf("seed %llu failed at %.6f: %s\n  replay: %s --seed %llu --trace\n", (unsigned long long)seed,
 		       (double)w.now / 1e6 - 1, w.reason, self, (unsigned long long)seed);
 	else if (trace)
-		printf("seed %llu passed at %.6f, %llu steps\n", (unsigned long long)seed, (double)w.now / 1e6 - 1,
-		       (unsigned long long)w.steps);
+		printf("seed %llu passed at %.6f, %llu steps, %llu frames found no mbuf\n", (unsigned long long)seed,
+		       (double)w.now / 1e6 - 1, (unsigned long long)w.steps, (unsigned long long)w.starved);
 	world_drop(&w);
 	return failed;
 }

@@ -180,6 +180,8 @@ static void deliver(struct world *w, unsigned to)
 			if (n->cfg.caps & ENGINE_RX_CSUM)
 				offload_mark_received(m);
 			burst[got++] = m;
+		} else {
+			w->starved++;
 		}
 		free(f);
 	}

@@ -75,6 +75,7 @@ struct world {
 	unsigned nsessions;
 	uint64_t steps, steps_second; /* rounds of the loop: in all, since the second began */
 	usec_t second;
+	uint64_t starved;             /* frames lost because a pool was empty */
 	struct referee referee;
 	uint64_t bytes; /* delivered to applications */
 	bool trace;
