@@ -268,5 +268,5 @@ void watch_drop(struct thread *t)
 {
 	atomic_store(&rt.watch_until, 0);
 	atomic_exchange(&rt.watcher, NULL);
-	helper_poke(0);
+	helper_poke(io_now());
 }

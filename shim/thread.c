@@ -107,6 +107,8 @@ int thread_signal_fd(struct thread *t, const sigset_t *blocked)
 	int fd = atomic_load_explicit(&signal_fds[t->obj.index], memory_order_relaxed) - 1;
 	sigset_t wanted;
 
+	/* libc fills in only the part that the kernel knows. */
+	memset(&wanted, 0, sizeof(wanted));
 	sigfillset(&wanted);
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sigismember(blocked, sig) == 1)
@@ -146,11 +148,13 @@ static void ring(struct thread *t)
 
 bool thread_wake(struct thread *t)
 {
-	struct thread *me;
+	struct thread *me = self;
 
+	/* It is about to sleep and will look once more after this. */
+	if (t == me)
+		return true;
 	if (!atomic_exchange(&t->sleeping, 0))
 		return false;
-	me = self;
 	if (me && me->stacks_held && me->nwakes < THREAD_WAKES_MAX)
 		me->wakes[me->nwakes++] = t;
 	else

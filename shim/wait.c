@@ -237,11 +237,25 @@ static usec_t watch_time(struct sleep *s, bool interrupts)
 	return until;
 }
 
-/* Sleep once: 1 if the caller's descriptors have something, 0 to look again, -EINTR. */
+/* The stay in the kernel itself: 1 if the caller's descriptors have something, 0 to look again, -EINTR. */
+static int stay(struct sleep *s, nfds_t n, bool interrupts)
+{
+	usec_t until = s->watching ? watch_time(s, interrupts) : s->w->deadline;
+	int rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
+
+	if (s->watching)
+		atomic_store(&rt.watch_until, 0);
+	if (rc <= 0)
+		return rc;
+	if (caller_fds_ready(s->w))
+		return 1;
+	return signalled(s) ? run_handlers(s->mask) : 0;
+}
+
+/* Announce it, look once more, sleep: 1 if there is something, 0 to come again, -ETIMEDOUT, -EINTR. */
 static int sleep_once(struct sleep *s)
 {
 	nfds_t n = s->w->nfds;
-	usec_t until = s->w->deadline;
 	bool interrupts = false;
 	int rc;
 
@@ -252,27 +266,20 @@ static int sleep_once(struct sleep *s)
 	if (s->watching)
 		interrupts = arm_ports(s->fds, &n);
 	stacks_drive(true);
-	if (s->w->ready(s->w)) {
-		rc = 0;
-	} else {
-		if (s->watching)
-			until = watch_time(s, interrupts);
-		rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
-		if (s->watching)
-			atomic_store(&rt.watch_until, 0);
-	}
+	if (s->w->ready(s->w))
+		rc = 1;
+	else if (io_now() >= s->w->deadline)
+		rc = -ETIMEDOUT;
+	else
+		rc = stay(s, n, interrupts);
 	if (!atomic_exchange(&s->t->sleeping, 0))
 		thread_drain(s->t);
 	if (s->watching)
 		disarm_ports();
-	if (rc <= 0)
-		return rc;
-	if (caller_fds_ready(s->w))
-		return 1;
-	return signalled(s) ? run_handlers(s->mask) : 0;
+	return rc;
 }
 
-/* Sleep until there is something. */
+/* Sleep until there is something: 1; 0 at the deadline, -EINTR. */
 static int sleep_for(struct sleep *s)
 {
 	struct waiting *w = s->w;
@@ -284,19 +291,19 @@ static int sleep_for(struct sleep *s)
 			s->watching = watch_take(s->t);
 		frames = stacks_frames();
 		rc = sleep_once(s);
-		if (rc > 0)
+		if (rc == 1)
 			return 1;
-		stacks_drive(false);
-		if (w->ready(w))
-			return 1;
-		if (rc < 0)
-			return rc;
-		if (io_now() >= w->deadline)
+		if (rc == -ETIMEDOUT)
 			return 0;
+		if (rc < 0)
+			break;
 		s->nap_us = stacks_frames() != frames ? NAP_MIN_US : s->nap_us * 2;
 		if (s->nap_us > NAP_MAX_US)
 			s->nap_us = NAP_MAX_US;
 	}
+	/* What came at the same time is not lost to the signal. */
+	stacks_drive(false);
+	return w->ready(w) ? 1 : rc;
 }
 
 /*
