@@ -120,6 +120,7 @@ size_t onestack_out(struct onestack *s, uint8_t *out)
 	if (!engine_output(s->e, &m, 1, s->now))
 		return 0;
 	rte_mbuf_sanity_check(m, 1);
+	assert_true(m->nb_segs == 1 || (s->e->cfg.caps & ENGINE_TX_MULTI_SEG));
 	len = m->pkt_len;
 	assert_true(len <= FRAME_MAX);
 	p = rte_pktmbuf_read(m, 0, len, out);

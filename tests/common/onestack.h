@@ -37,7 +37,10 @@ void onestack_run(struct onestack *s, usec_t for_us);
 struct rte_mbuf *onestack_frame(struct onestack *s, const void *bytes, size_t len, size_t seg);
 /* The engine receives a frame of one segment. */
 void onestack_in(struct onestack *s, const void *bytes, size_t len);
-/* The next frame that the engine sends, its segments joined: its length, 0 for none.  out has FRAME_MAX bytes. */
+/*
+ * The next frame that the engine sends, its segments (which the configuration must allow) joined: its length, 0 for none.  out
+ * has FRAME_MAX bytes.
+ */
 size_t onestack_out(struct onestack *s, uint8_t *out);
 
 struct ip_addr v4(const char *text);

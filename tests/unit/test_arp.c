@@ -95,6 +95,16 @@ static void meet_peer(void)
 	expect_nothing();
 }
 
+/* The neighbour's index, by sending it a packet. */
+static uint16_t find_hint(const char *host)
+{
+	uint16_t hint = NEIGH_NONE;
+
+	send_to(host, 0, &hint);
+	assert_true(onestack_out(&s, frame) > 0);
+	return hint;
+}
+
 /* ---- what a packet teaches ---- */
 
 static void request_for_us_is_answered_and_learnt(void **state)
@@ -331,6 +341,33 @@ static void stale_is_probed_by_unicast_and_confirmed(void **state)
 	expect_nothing();
 }
 
+/* Learnt from its own request: not proven to hear us, so asked when it is used. */
+static void merely_heard_neighbour_is_probed_when_used(void **state)
+{
+	arp_in(ARP_REQUEST, peer_mac, PEER_IP, OUR_IP);
+	assert_true(onestack_out(&s, frame) > 0);
+	send_to(PEER_IP, 1, NULL);
+	expect_packet(peer_mac, 1);
+	onestack_run(&s, 5 * SECOND);
+	expect_request(peer_mac, PEER_IP);
+}
+
+/* Given up, then heard from again at the same MAC address: in use at once. */
+static void failed_neighbour_comes_back(void **state)
+{
+	meet_peer();
+	neigh_doubt(s.e, find_hint(PEER_IP));
+	for (unsigned i = 0; i < 4; i++) {
+		onestack_run(&s, SECOND);
+		while (onestack_out(&s, frame))
+			;
+	}
+	arp_in(ARP_REQUEST, peer_mac, PEER_IP, OUR_IP);
+	assert_true(onestack_out(&s, frame) > 0);
+	send_to(PEER_IP, 1, NULL);
+	expect_packet(peer_mac, 1);
+}
+
 static void idle_stale_neighbour_costs_nothing(void **state)
 {
 	meet_peer();
@@ -543,6 +580,8 @@ int main(void)
 	    T(empty_pool_delays_the_request),
 	    T(reachable_is_used_unasked_for_thirty_seconds),
 	    T(stale_is_probed_by_unicast_and_confirmed),
+	    T(merely_heard_neighbour_is_probed_when_used),
+	    T(failed_neighbour_comes_back),
 	    T(idle_stale_neighbour_costs_nothing),
 	    T(unanswered_probes_end_in_a_new_search),
 	    T(confirmed_neighbour_is_not_probed),

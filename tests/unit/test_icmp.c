@@ -367,7 +367,7 @@ static void establish_and_send(struct conn *c, size_t n)
 	do
 		len = next_packet();
 	while (len && len < 1000);
-	assert_int_equal(len, ETH_HDR + 1500);
+	assert_int_equal(len, ETH_HDR + s.e->cfg.mtu);
 }
 
 /* RFC 1191: the next segments fit the path; section 7.1's plateaus where an old router does not say. */
@@ -376,17 +376,21 @@ static void frag_needed_lowers_the_segment_size(void **state)
 	static const struct {
 		uint16_t said;
 		unsigned packet; /* largest from then on */
+		bool refused;
 	} rows[] = {
-	    {1499, 1499}, {1400, 1400}, {576, 576}, {0, 1492}, {1500, 1500}, {9000, 1500}, {67, 1500}, {68, 552},
+	    {1499, 1499, false}, {1400, 1400, false}, {576, 576, false}, {0, 1492, false},
+	    {1500, 1500, true},	 {9000, 1500, true},  {67, 1500, true},	 {68, 552, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t errors = engine_stats(s.e)->icmp_in_errors;
 		unsigned largest = 0, len;
 		size_t syn;
 		struct conn *c = connect_peer(&syn);
 
 		establish_and_send(c, 14600);
 		onestack_in(&s, frame, build_error(3, 4, rows[i].said, IPV4_HDR + 8));
+		assert_int_equal(engine_stats(s.e)->icmp_in_errors - errors, rows[i].refused);
 		while (next_packet())
 			;
 		for (unsigned t = 0; t < 20; t++) {
@@ -401,6 +405,23 @@ static void frag_needed_lowers_the_segment_size(void **state)
 		while (next_packet())
 			;
 	}
+}
+
+/* A link as wide as a plateau: the guess is the next one below. */
+static void frag_needed_unsaid_goes_below_what_failed(void **state)
+{
+	struct engine_config cfg = onestack_config();
+	struct conn *c;
+	size_t syn;
+
+	onestack_close(&s);
+	cfg.mtu = 1492;
+	open_with(&cfg);
+	c = connect_peer(&syn);
+	establish_and_send(c, 14600);
+	onestack_in(&s, frame, build_error(3, 4, 0, IPV4_HDR + 8));
+	assert_int_equal(c->pmtu, 1006);
+	engine_abort(s.e, c, s.now);
 }
 
 /* RFC 5927: an established connection is not ended by any ICMP message. */
@@ -436,6 +457,7 @@ int main(void)
 	    T(error_ends_a_connect_with_its_errno),
 	    T(error_about_something_else_is_refused),
 	    T(frag_needed_lowers_the_segment_size),
+	    T(frag_needed_unsaid_goes_below_what_failed),
 	    T(established_survives_hard_errors),
 	};
 

@@ -179,7 +179,8 @@ static void headers_that_cannot_be_joined_are_dropped(void **state)
 	size_t len = build_tcp(PEER_IP, OUR_IP);
 	struct rte_mbuf *m = onestack_frame(&s, frame, len, 30);
 
-	m->buf_len = m->data_off + m->data_len; /* no tailroom */
+	m->data_off = m->buf_len - m->data_len; /* no tailroom */
+	memcpy(rte_pktmbuf_mtod(m, void *), frame, m->data_len);
 	engine_input(s.e, &m, 1, s.now);
 	assert_int_equal(engine_stats(s.e)->in_runts, 1);
 	assert_int_equal(engine_stats(s.e)->ip_in_delivers, 0);
@@ -344,9 +345,11 @@ static void mtu_is_kept(void **state)
 	} rows[] = {
 	    {1480, false, 0}, {1481, false, -EMSGSIZE}, {1481, true, 0}, {65515, true, 0}, {65516, true, -EMSGSIZE},
 	};
+	struct engine_config cfg = with_caps(ENGINE_TX_MULTI_SEG | ENGINE_TX_TSO);
 	struct ip_addr dst = v4(PEER_IP);
-	struct ip_send how = {.src = &s.e->cfg.addrs[0].addr, .dst = &dst, .proto = PROTO_TCP, .ttl = 64};
+	struct ip_send how = {.src = &cfg.addrs[0].addr, .dst = &dst, .proto = PROTO_TCP, .ttl = 64};
 
+	reopen(&cfg);
 	know(PEER_IP);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct rte_mbuf *m = engine_mbuf(s.e);
@@ -403,6 +406,23 @@ static void settle(void)
 			;
 		onestack_run(&s, 10);
 	}
+}
+
+/* What was asked of the port for the way out means nothing on the way in. */
+static void looped_frame_carries_no_orders(void **state)
+{
+	struct ip_send how = {.src = &s.e->cfg.addrs[0].addr, .dst = &s.e->cfg.addrs[0].addr, .proto = PROTO_TCP, .ttl = 64};
+	struct rte_mbuf *m = engine_mbuf(s.e);
+
+	memset(rte_pktmbuf_append(m, 20), 0, 20);
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+	m->port = 3;
+	assert_int_equal(ip_output(s.e, m, &how), 0);
+	m = ring_pop(&s.e->loop);
+	assert_non_null(m);
+	assert_true(m->ol_flags == 0);
+	assert_int_equal(m->port, RTE_MBUF_PORT_INVALID);
+	rte_pktmbuf_free(m);
 }
 
 /* Connect to our own address and pass 100 kB, whatever the port was to compute for us; nothing of it reaches a wire. */
@@ -466,6 +486,7 @@ int main(void)
 	    T(mtu_is_kept),
 	    T(full_ring_loses_frames_and_nothing_else),
 	    T(no_headroom_is_no_crash),
+	    T(looped_frame_carries_no_orders),
 	    T(own_address_is_reached_without_the_port),
 	};
 
