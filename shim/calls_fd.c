@@ -301,6 +301,29 @@ static long fresh_setfl(const struct fdref *r, int flags)
 	return own_set_nonblock(r, flags & O_NONBLOCK);
 }
 
+/* An engine socket's other flags are the placeholder's; its O_NONBLOCK there is the core's business. */
+static long sock_setfl(const struct fdref *r, int flags)
+{
+	if ((flags & FL_OTHERS) || !(fdtab_traits(r->fd) & FD_POOLABLE)) {
+		int now = REAL(fcntl)(r->fd, F_GETFL);
+		long rc = negated(REAL(fcntl)(r->fd, F_SETFL, (flags & ~O_NONBLOCK) | (now & O_NONBLOCK)));
+
+		if (rc < 0)
+			return rc;
+		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
+	}
+	return core()->setfl(r, flags);
+}
+
+static long sock_getfl(const struct fdref *r)
+{
+	long flags = core()->getfl(r);
+
+	if (flags < 0 || (fdtab_traits(r->fd) & FD_POOLABLE))
+		return flags;
+	return flags | (REAL(fcntl)(r->fd, F_GETFL) & FL_OTHERS);
+}
+
 static long setfd(const struct fdref *r, int flags)
 {
 	long rc = negated(REAL(fcntl)(r->fd, F_SETFD, flags));
@@ -317,9 +340,9 @@ static long fcntl_ours(const struct fdref *r, int cmd, long arg)
 
 	switch (cmd) {
 	case F_GETFL:
-		return fresh ? fresh_getfl(r) : core()->getfl(r);
+		return fresh ? fresh_getfl(r) : sock_getfl(r);
 	case F_SETFL:
-		return fresh ? fresh_setfl(r, (int)arg) : core()->setfl(r, (int)arg);
+		return fresh ? fresh_setfl(r, (int)arg) : sock_setfl(r, (int)arg);
 	case F_SETFD:
 		return setfd(r, (int)arg);
 	case F_GETFD:

@@ -127,8 +127,8 @@ static ssize_t read_ours(const struct fdref *r, void *buf, size_t n)
 }
 
 /*
- * The four calls that programs make most on kernel descriptors are split in two, so that for those no stack frame is built: a look at the
- * table and a jump.
+ * The four calls that programs make most on kernel descriptors are split in two, so that for those no stack frame is built: a
+ * look at the table and a jump.
  */
 static __attribute__((noinline)) ssize_t read_listed(int fd, void *buf, size_t n)
 {

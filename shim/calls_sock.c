@@ -69,13 +69,28 @@ int socketpair(int domain, int type, int protocol, int sv[2])
 		rc_ == OWN_AGAIN ? kernel_call : finish(saved_, rc_);            \
 	})
 
+/* move_addr_to_kernel(): before anything is known of the socket. */
+static int address_check(const struct sockaddr *sa, socklen_t len)
+{
+	if (len > sizeof(struct sockaddr_storage))
+		return -EINVAL;
+	return len && !sa ? -EFAULT : 0;
+}
+
+static int bind_ours(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	int rc = address_check(sa, len);
+
+	return rc ? rc : core()->bind(r, sa, len);
+}
+
 int bind(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct fdref r;
 
 	if (fdtab_is_kernel(fd))
 		return REAL(bind)(fd, sa, len);
-	return (int)OWNED(fd, r, own_bind(&r, sa, len), core()->bind(&r, sa, len), REAL(bind)(fd, sa, len));
+	return (int)OWNED(fd, r, own_bind(&r, sa, len), bind_ours(&r, sa, len), REAL(bind)(fd, sa, len));
 }
 
 /* listen() once more on an engine socket: its kernel side follows if there is one. */
@@ -130,13 +145,20 @@ int accept(int fd, struct sockaddr *sa, socklen_t *len)
 	return accept4(fd, sa, len, 0);
 }
 
+static int connect_ours(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	int rc = address_check(sa, len);
+
+	return rc ? rc : core()->connect(r, sa, len);
+}
+
 int connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct fdref r;
 
 	if (fdtab_is_kernel(fd))
 		return REAL(connect)(fd, sa, len);
-	return (int)OWNED(fd, r, own_connect(&r, sa, len), core()->connect(&r, sa, len), REAL(connect)(fd, sa, len));
+	return (int)OWNED(fd, r, own_connect(&r, sa, len), connect_ours(&r, sa, len), REAL(connect)(fd, sa, len));
 }
 
 int shutdown(int fd, int how)
@@ -166,6 +188,7 @@ static int name_check(const struct fdref *r, const struct sockaddr *sa, const so
 
 int getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 {
+	struct sockaddr_storage nowhere;
 	struct fdref r;
 	int saved = errno;
 	int rc;
@@ -173,11 +196,12 @@ int getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 	if (!io_ours(fd, &r))
 		return REAL(getsockname)(fd, sa, len);
 	rc = name_check(&r, sa, len);
-	return (int)finish(saved, rc ? rc : core()->getsockname(&r, sa, len));
+	return (int)finish(saved, rc ? rc : core()->getsockname(&r, sa ? sa : (struct sockaddr *)&nowhere, len));
 }
 
 int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {
+	struct sockaddr_storage nowhere;
 	struct fdref r;
 	int saved = errno;
 	int rc;
@@ -187,13 +211,12 @@ int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 	rc = name_check(&r, sa, len);
 	/* Not connected comes before a bad length (inet_getname). */
 	if (rc == -EFAULT || rc == -EINVAL) {
-		struct sockaddr_storage any;
-		socklen_t size = sizeof(any);
-		int peer = core()->getpeername(&r, (struct sockaddr *)&any, &size);
+		socklen_t size = sizeof(nowhere);
+		int peer = core()->getpeername(&r, (struct sockaddr *)&nowhere, &size);
 
 		rc = peer < 0 ? peer : rc;
 	}
-	return (int)finish(saved, rc ? rc : core()->getpeername(&r, sa, len));
+	return (int)finish(saved, rc ? rc : core()->getpeername(&r, sa ? sa : (struct sockaddr *)&nowhere, len));
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * calls_stdio.c - fdopen() of a socket that is or may become the engine's.
+ * calls_stdio.c - fdopen() of a socket that is or may become the engine's, and dprintf() to one.
  *
  * libc's streams read and write with system calls of their own, behind our back: such a stream is made with fopencookie()
  * instead, and fileno() is told its descriptor, which libc does not know of cookie streams.
@@ -114,6 +114,66 @@ FILE *fdopen(int fd, const char *mode)
 	__atomic_store_n(&s->stream, f, __ATOMIC_RELEASE);
 	return f;
 }
+
+/* ---- dprintf ----------------------------------------------------------------------------------------------------------------
+ */
+
+static int print(int fd, const char *format, va_list ap)
+{
+	char *text;
+	int len = vasprintf(&text, format, ap);
+	ssize_t n = 0;
+
+	if (len < 0)
+		return -1;
+	for (int done = 0; n >= 0 && done < len; done += (int)n)
+		n = write(fd, text + done, (size_t)(len - done));
+	free(text);
+	return n < 0 ? -1 : len;
+}
+
+/* libc prints to everything that is not the engine's, in its own way. */
+static bool prints_here(int fd)
+{
+	struct fdref r;
+
+	return io_ours(fd, &r);
+}
+
+int vdprintf(int fd, const char *format, va_list ap)
+{
+	return prints_here(fd) ? print(fd, format, ap) : REAL(vdprintf)(fd, format, ap);
+}
+
+int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
+{
+	return prints_here(fd) ? print(fd, format, ap) : REAL(__vdprintf_chk)(fd, flag, format, ap);
+}
+
+int dprintf(int fd, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vdprintf(fd, format, ap);
+	va_end(ap);
+	return n;
+}
+
+int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = __vdprintf_chk(fd, flag, format, ap);
+	va_end(ap);
+	return n;
+}
+
+/* ---- fileno -----------------------------------------------------------------------------------------------------------------
+ */
 
 int fileno(FILE *f)
 {

@@ -15,7 +15,7 @@
 
 #include <netinet/in.h>
 
-#define FRESH_OPTS_MAX 16
+#define FRESH_OPTS_MAX 32
 
 struct fresh {
 	uint32_t gen;

@@ -160,14 +160,22 @@ static int take(const struct fdref *r, struct fdref *to)
 /* ---- bind -------------------------------------------------------------------------------------------------------------------
  */
 
-/* Bind the placeholder, which reserves the port in the kernel, and remember the name it got.  Lock held. */
+/*
+ * Bind the placeholder, and remember the name it got.  So the port is reserved against everybody in this network namespace, by
+ * the kernel's own rules (SO_REUSEADDR and SO_REUSEPORT, wildcard against address); an address that only the engine has is bound
+ * by IP_FREEBIND (ip(7)).  Lock held.
+ */
 static int reserve_locked(struct fresh *f, int fd, const struct sockaddr *sa, socklen_t len)
 {
 	socklen_t size = sizeof(f->local);
+	int rc;
 
 	fresh_flush(f, fd);
-	if (REAL(bind)(fd, sa, len) < 0 || REAL(getsockname)(fd, (struct sockaddr *)&f->local, &size) < 0)
-		return -errno;
+	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){1}, sizeof(int));
+	rc = negated(REAL(bind)(fd, sa, len));
+	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){0}, sizeof(int));
+	if (rc < 0 || REAL(getsockname)(fd, (struct sockaddr *)&f->local, &size) < 0)
+		return rc < 0 ? rc : -errno;
 	f->local_len = size;
 	f->bound = true;
 	return 0;
@@ -210,23 +218,20 @@ static int kernel_bind(const struct fdref *r, const struct sockaddr *sa, socklen
 	return give(r) ? OWN_AGAIN : negated(REAL(bind)(r->fd, sa, len));
 }
 
-/* To an address of the engine's.  Where the kernel has it as well (adopted), the port is reserved there too. */
+/* To an address of the engine's.  Nothing is reserved for it before the engine runs: else the kernel says that it has no such
+ * address. */
 static int bind_in_engine(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
-	bool adopted = config_get()->adopted;
-	int rc = adopted ? reserve(r, sa, len) : 0;
 	struct fdref to;
+	int rc;
 
+	if (!loader_up())
+		return kernel_bind(r, sa, len);
+	rc = reserve(r, sa, len);
 	if (rc)
 		return rc;
 	rc = take(r, &to);
-	if (rc == 0)
-		return adopted ? 0 : core()->bind(&to, sa, len);
-	if (rc != TAKE_KERNEL)
-		return rc;
-	if (adopted)
-		return give(r);
-	return kernel_bind(r, sa, len);
+	return rc == TAKE_KERNEL ? give(r) : rc;
 }
 
 int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
@@ -236,7 +241,10 @@ int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 
 	if (!view(r, &v))
 		return OWN_AGAIN;
-	/* What the kernel refuses, it refuses best itself: bad addresses, a second bind. */
+	/* What the kernel refuses, it refuses best itself: bad addresses, a second bind; but it does not know the engine's
+	 * addresses. */
+	if (v.bound && route_addr_parse(v.family, sa, len, &local) && route_is_engine_addr(config_get(), &local.addr))
+		return -EINVAL;
 	if (v.bound || !route_addr_parse(v.family, sa, len, &local)) {
 		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
 		return negated(REAL(bind)(r->fd, sa, len));

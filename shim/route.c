@@ -35,7 +35,7 @@ static time_t next_look;
 bool route_addr_parse(int family, const struct sockaddr *sa, socklen_t len, struct route_addr *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (!sa || len < sizeof(sa_family_t) || sa->sa_family != family)
+	if (!sa || len < sizeof(sa_family_t) || len > sizeof(struct sockaddr_storage) || sa->sa_family != family)
 		return false;
 	if (family == AF_INET) {
 		const struct sockaddr_in *in = (const void *)sa;
