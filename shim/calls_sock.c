@@ -81,7 +81,7 @@ static int bind_ours(const struct fdref *r, const struct sockaddr *sa, socklen_t
 {
 	int rc = address_check(sa, len);
 
-	return rc ? rc : core()->bind(r, sa, len);
+	return rc ? rc : own_bind_taken(r, sa, len);
 }
 
 int bind(int fd, const struct sockaddr *sa, socklen_t len)

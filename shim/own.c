@@ -133,7 +133,11 @@ static int take_locked(const struct core_ops *ops, struct fresh *f, struct fdref
 		ops->release(to, &pristine);
 		return -EBADF;
 	}
-	return bound ? ops->bind(to, (struct sockaddr *)&local, local_len) : 0;
+	err = bound ? ops->bind(to, (struct sockaddr *)&local, local_len) : 0;
+	/* Not bound here, so the port is not to stay reserved there. */
+	if (err < 0)
+		placeholder_renew(to->fd);
+	return err;
 }
 
 /*
@@ -160,23 +164,41 @@ static int take(const struct fdref *r, struct fdref *to)
 /* ---- bind -------------------------------------------------------------------------------------------------------------------
  */
 
+/* A socket's name, as bind() gave it. */
+struct name {
+	struct sockaddr_in6 sa; /* or a sockaddr_in */
+	socklen_t len;
+};
+
 /*
- * Bind the placeholder, and remember the name it got.  So the port is reserved against everybody in this network namespace, by
- * the kernel's own rules (SO_REUSEADDR and SO_REUSEPORT, wildcard against address); an address that only the engine has is bound
- * by IP_FREEBIND (ip(7)).  Lock held.
+ * Bind the placeholder, and say what name it got.  So the port is reserved against everybody in this network namespace, by the
+ * kernel's own rules (SO_REUSEADDR and SO_REUSEPORT, wildcard against address); an address that only the engine has is bound by
+ * IP_FREEBIND (ip(7)).
  */
-static int reserve_locked(struct fresh *f, int fd, const struct sockaddr *sa, socklen_t len)
+static int reserve_fd(int fd, const struct sockaddr *sa, socklen_t len, struct name *got)
 {
-	socklen_t size = sizeof(f->local);
 	int rc;
 
-	fresh_flush(f, fd);
 	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){1}, sizeof(int));
 	rc = negated(REAL(bind)(fd, sa, len));
 	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){0}, sizeof(int));
-	if (rc < 0 || REAL(getsockname)(fd, (struct sockaddr *)&f->local, &size) < 0)
-		return rc < 0 ? rc : -errno;
-	f->local_len = size;
+	got->len = sizeof(got->sa);
+	if (rc < 0)
+		return rc;
+	return negated(REAL(getsockname)(fd, (struct sockaddr *)&got->sa, &got->len));
+}
+
+static int reserve_locked(struct fresh *f, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct name got;
+	int rc;
+
+	fresh_flush(f, fd);
+	rc = reserve_fd(fd, sa, len, &got);
+	if (rc)
+		return rc;
+	f->local = got.sa;
+	f->local_len = got.len;
 	f->bound = true;
 	return 0;
 }
@@ -262,6 +284,44 @@ int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 	default:
 		return kernel_bind(r, sa, len);
 	}
+}
+
+/* The options that decide about conflicts, which the placeholder does not know if they were set after the engine took the socket.
+ */
+static void copy_reuse(const struct fdref *r)
+{
+	static const int names[] = {SO_REUSEADDR, SO_REUSEPORT};
+
+	for (unsigned i = 0; i < 2; i++) {
+		int on = 0;
+		socklen_t len = sizeof(on);
+
+		if (core()->getsockopt(r, SOL_SOCKET, names[i], &on, &len) == 0)
+			REAL(setsockopt)(r->fd, SOL_SOCKET, names[i], &on, sizeof(on));
+	}
+}
+
+int own_bind_taken(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	int family = fdtab_traits(r->fd) & FD_IS_V6 ? AF_INET6 : AF_INET;
+	struct route_addr local;
+	struct name got;
+	int rc;
+
+	if (!route_addr_parse(family, sa, len, &local))
+		return core()->bind(r, sa, len);
+	/* The kernel's addresses are out of this socket's reach by now. */
+	if (route_listen(config_get(), &local) == ROUTE_KERNEL && !local.any)
+		return -EADDRNOTAVAIL;
+	fdtab_change_traits(r->fd, 0, FD_POOLABLE);
+	copy_reuse(r);
+	rc = reserve_fd(r->fd, sa, len, &got);
+	if (rc)
+		return rc;
+	rc = core()->bind(r, (struct sockaddr *)&got.sa, got.len);
+	if (rc < 0)
+		placeholder_renew(r->fd);
+	return rc;
 }
 
 /* ---- listen -----------------------------------------------------------------------------------------------------------------

@@ -146,6 +146,22 @@ void placeholder_put(int fd, bool pristine)
 	errno = saved;
 }
 
+int placeholder_renew(int fd)
+{
+	unsigned traits = fdtab_traits(fd);
+	int cloexec = traits & FD_CLOEXEC_ON ? SOCK_CLOEXEC : 0;
+	int fresh = REAL(socket)(traits & FD_IS_V6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fresh < 0)
+		return -errno;
+	rc = REAL(dup3)(fresh, fd, cloexec ? O_CLOEXEC : 0) < 0 ? -errno : 0;
+	REAL(close)(fresh);
+	if (!rc)
+		fdtab_change_traits(fd, FD_POOLABLE, 0);
+	return rc;
+}
+
 bool placeholder_drain(void)
 {
 	bool any = false;

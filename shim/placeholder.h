@@ -21,6 +21,8 @@
 int placeholder_get(int family, int flags);
 /* The opposite.  pristine, and FD_POOLABLE in its traits: may be kept; else it is closed. */
 void placeholder_put(int fd, bool pristine);
+/* Put a new, unbound socket in the place of one that is in use: a bound one cannot be unbound.  -errno: it is as it was. */
+int placeholder_renew(int fd);
 /* Close all that are kept, as room for new descriptors is needed.  True if any was closed. */
 bool placeholder_drain(void);
 /* The application wants this very number (dup2): true if it was in the pool, and is the caller's now. */
