@@ -166,11 +166,13 @@ int port_wait_fd(struct port *p, unsigned q)
 	return p->info.has_interrupt ? p->wait.fd[q] : -1;
 }
 
+/* The fence: that the interrupt is on must be seen by the device before the caller looks for packets once more. */
 bool port_wait_arm(struct port *p, unsigned q)
 {
-	if (!p->info.has_interrupt)
-		return false;
-	return p->wait.kind != WAIT_INTERRUPT || rte_eth_dev_rx_intr_enable(p->id, q) == 0;
+	bool on = p->info.has_interrupt && (p->wait.kind != WAIT_INTERRUPT || rte_eth_dev_rx_intr_enable(p->id, q) == 0);
+
+	atomic_thread_fence(memory_order_seq_cst);
+	return on;
 }
 
 void port_wait_disarm(struct port *p, unsigned q)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -53,13 +54,12 @@ static void be_host(void *arg)
 	shared->ready = true;
 	for (;;) {
 		unsigned n = port_rx(p, 0, pkts, BURST), sent = 0;
+		uint32_t seq = atomic_exchange(&shared->wanted, 0);
 
 		while (sent < n)
 			sent += port_tx(p, 0, pkts + sent, n - sent);
-		if (!shared->wanted)
-			continue;
-		send_frame(p, shared->wanted, 100);
-		shared->wanted = 0;
+		if (seq)
+			send_frame(p, seq, 100);
 	}
 }
 
