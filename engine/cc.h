@@ -23,6 +23,16 @@ struct ack {
 	usec_t now;
 };
 
+/* HyStart++ (RFC 9406): what the round trips of slow start have shown.  Times in us, 0: none. */
+struct hystart {
+	uint32_t round_left;  /* bytes to be acknowledged until this round ends; 0: no round begun */
+	uint32_t last_rtt_us; /* least sample of the round before */
+	uint32_t rtt_us;      /* ... of this round */
+	uint32_t css_rtt_us;  /* ... of the round in which conservative slow start began; 0: not in it */
+	uint8_t samples;      /* in this round, counted no further than needed */
+	uint8_t css_rounds;   /* rounds of conservative slow start done */
+};
+
 struct cc {
 	uint32_t cwnd, ssthresh; /* bytes; ssthresh starts at UINT32_MAX */
 	uint32_t mss;		 /* SMSS; kept up to date by the connection */
@@ -37,6 +47,7 @@ struct cc {
 			uint32_t cwnd_prior; /* bytes: cwnd when it was last reduced */
 			uint32_t k_us;	     /* time to w_max, us */
 			uint32_t srtt_us;    /* smoothed from the samples in struct ack; 0: none yet */
+			struct hystart hystart;
 		} cubic;
 	};
 };
@@ -68,6 +79,8 @@ int cc_find(const char *name);
 void cc_set(struct cc *cc, unsigned algo);
 /* Slow start by RFC 5681 3.1, counting bytes (RFC 3465): returns the bytes of acked left over beyond ssthresh. */
 uint32_t cc_slow_start(struct cc *cc, uint32_t acked);
+/* The same for the first slow start of a connection, which ends when the round-trip time begins to rise (RFC 9406). */
+uint32_t cc_hystart(struct cc *cc, struct hystart *h, const struct ack *a);
 /* The least ssthresh after a loss (RFC 5681 equation 4, RFC 9438 4.6): at least two segments. */
 static inline uint32_t cc_floor(const struct cc *cc, uint32_t window)
 {

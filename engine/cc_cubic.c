@@ -162,7 +162,10 @@ static void cubic_on_ack(struct cc *cc, const struct ack *a)
 	/* Section 5.8: a window that was not used up says nothing about the path. */
 	if (!a->cwnd_limited || !acked)
 		return;
-	if (cc_in_slow_start(cc))
+	/* Section 4.10: HyStart++ for the first slow start, while no loss has said where the path ends. */
+	if (cc->ssthresh == UINT32_MAX)
+		acked = cc_hystart(cc, &cc->cubic.hystart, a);
+	else if (cc_in_slow_start(cc))
 		acked = cc_slow_start(cc, acked);
 	if (acked)
 		avoid_congestion(cc, a->now, acked);

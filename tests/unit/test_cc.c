@@ -134,6 +134,98 @@ static void both_keep_two_segments_after_any_loss(void **state)
 	}
 }
 
+/* ---- HyStart++ ---- */
+
+/* RFC 9406 section 4: on a path with a deep queue slow start ends soon after the queue begins to fill, without a loss. */
+static void hystart_ends_when_the_delay_rises(void **state)
+{
+	const uint32_t bdp = 100 * MSS;
+	const usec_t base = 50000;
+	usec_t now = START;
+	unsigned rounds = 0;
+
+	set("cubic", 10 * MSS, UINT32_MAX);
+	while (cc.ssthresh == UINT32_MAX) {
+		usec_t rtt = cc.cwnd > bdp ? base * cc.cwnd / bdp : base;
+
+		now = ack_window(now, rtt);
+		assert_true(++rounds < 20);
+	}
+	assert_in_range(cc.cwnd, bdp, 6 * bdp);
+	assert_int_equal(cc.ssthresh, cc.cwnd);
+	assert_false(cc_in_slow_start(&cc));
+}
+
+/* Section 4.2: a quarter of slow start's growth while in doubt, five rounds at most. */
+static void hystart_goes_slower_before_it_ends(void **state)
+{
+	usec_t now = START;
+
+	set("cubic", 20 * MSS, UINT32_MAX);
+	now = ack_window(now, 20000);
+	for (unsigned round = 0; round < 5; round++) {
+		uint32_t before = cc.cwnd;
+
+		assert_int_equal(cc.ssthresh, UINT32_MAX);
+		now = ack_window(now, 30000);
+		/* The first samples of the first of these rounds still double. */
+		assert_in_range(cc.cwnd, before * 5 / 4, before * 5 / 4 + (round ? MSS : before / 2));
+	}
+	assert_int_equal(cc.ssthresh, cc.cwnd);
+}
+
+/* A delay that passes was no queue: back to doubling. */
+static void hystart_resumes_when_the_delay_goes(void **state)
+{
+	uint32_t before;
+	usec_t now = START;
+
+	set("cubic", 20 * MSS, UINT32_MAX);
+	now = ack_window(now, 20000);
+	now = ack_window(now, 40000);
+	assert_true(cc.cubic.hystart.css_rtt_us != 0);
+	now = ack_window(now, 20000);
+	assert_true(cc.cubic.hystart.css_rtt_us == 0);
+	before = cc.cwnd;
+	now = ack_window(now, 20000);
+	assert_int_equal(cc.cwnd, 2 * before);
+	assert_int_equal(cc.ssthresh, UINT32_MAX);
+}
+
+/* Which rises matter: an eighth of the round-trip time, but at least 4 and at most 16 ms; and never on fewer than eight samples.
+ */
+static void hystart_thresholds(void **state)
+{
+	static const struct {
+		usec_t rtt, then;
+		uint32_t segs;
+		bool noticed;
+	} rows[] = {
+	    {100, 4099, 20, false},	 {100, 4100, 20, true},	     {64000, 71999, 20, false},	  {64000, 72000, 20, true},
+	    {400000, 415999, 20, false}, {400000, 416000, 20, true}, {20000, 2000000, 14, false}, {20000, 2000000, 16, true},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		set("cubic", rows[i].segs / 2 * MSS, UINT32_MAX);
+		ack_window(START, rows[i].rtt);
+		assert_int_equal(cc.cwnd, rows[i].segs * MSS);
+		for (uint32_t n = 0; n < rows[i].segs / 2; n++)
+			ack(2 * MSS, START + 1000000, rows[i].then);
+		assert_int_equal(cc.cubic.hystart.css_rtt_us != 0, rows[i].noticed);
+	}
+}
+
+/* Section 4.3: for the first slow start only; the next one knows its end. */
+static void hystart_leaves_later_slow_starts_alone(void **state)
+{
+	usec_t now = START;
+
+	set("cubic", 20 * MSS, 1000 * MSS);
+	now = ack_window(now, 20000);
+	now = ack_window(now, 90000);
+	assert_int_equal(cc.cwnd, 80 * MSS);
+}
+
 /* ---- NewReno ---- */
 
 static void reno_grows_a_segment_per_window(void **state)
@@ -386,6 +478,11 @@ int main(void)
 	    cmocka_unit_test(both_double_per_round_trip_in_slow_start),
 	    cmocka_unit_test(both_stay_when_the_window_was_not_used),
 	    cmocka_unit_test(both_keep_two_segments_after_any_loss),
+	    cmocka_unit_test(hystart_ends_when_the_delay_rises),
+	    cmocka_unit_test(hystart_goes_slower_before_it_ends),
+	    cmocka_unit_test(hystart_resumes_when_the_delay_goes),
+	    cmocka_unit_test(hystart_thresholds),
+	    cmocka_unit_test(hystart_leaves_later_slow_starts_alone),
 	    cmocka_unit_test(reno_grows_a_segment_per_window),
 	    cmocka_unit_test(reno_counts_what_slow_start_left_over),
 	    cmocka_unit_test(reno_halves),
