@@ -56,19 +56,20 @@ $(TOOLS): $(BUILD)/%: %.c
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
 tools: $(TOOLS)
 
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 # What needs packages starts a second make when they are there: the first one has already asked pkg-config.
 check: unit script sim
 test:
 	@tests/install-deps test
-	@$(MAKE) --no-print-directory all tools
-	@MAKE="$(MAKE)" tests/all
+	@$(MAKE) --no-print-directory $(JOBS) all tools
+	@MAKE="$(MAKE) $(JOBS)" tests/all
 demo:
 	@tests/install-deps demo
-	@$(MAKE) --no-print-directory all tools
+	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@bench/demo
 bench:
 	@tests/install-deps test
-	@$(MAKE) --no-print-directory all tools
+	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@bench/ab $(W)
 posix apps: all tools
 	@tests/$@/run
