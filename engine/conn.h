@@ -206,6 +206,11 @@ struct conn {
 	bool linger_on, quickack_off;
 	int priority, mark;
 
+	/* Delivery rate (rate.c). */
+	uint32_t delivered;		    /* bytes, modulo 2^32 */
+	usec_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
+	uint64_t delivery_rate;		    /* the last sample, bytes per second */
+
 	/* For TCP_INFO. */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, total_retrans, dsack_dups, rcv_ooopack;

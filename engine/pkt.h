@@ -23,6 +23,9 @@ enum pkt_flag {
 struct pkt {
 	struct rte_mbuf *next; /* in the socket's queue */
 	usec_t sent_at;	       /* last transmission */
+	usec_t delivered_at;   /* rate.c: when the last delivery before it happened, */
+	usec_t first_sent_at;  /* ... when what was delivered then had been sent, */
+	uint32_t delivered;    /* ... and the bytes delivered so far */
 	seq_t seq;	       /* of the first payload byte */
 	uint32_t len;	       /* payload bytes */
 	uint32_t off;	       /* of the payload from buf_addr */

@@ -6,7 +6,7 @@
  * Each packet in flight is in one of three conditions: in the network, SACKED, or LOST; one that is sent again is in the network
  * again. pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that left the network.
  */
-#include "engine/stack.h"
+#include "engine/tcp_input.h"
 
 uint32_t recovery_pipe(const struct conn *c)
 {
@@ -41,13 +41,15 @@ static void mark_lost(struct conn *c, struct rte_mbuf *m)
 		c->rtx_hint = m;
 }
 
-static void mark_sacked(struct engine *e, struct conn *c, struct rte_mbuf *m, struct ack *a)
+static void mark_sacked(struct input *in, struct rte_mbuf *m, struct ack *a)
 {
+	struct conn *c = in->c;
 	struct pkt *p = pkt(m);
 
 	recovery_forget(c, m, p->len);
 	if (!(p->flags & PKT_EVER_RETRANS) && !a->rtt && !a->acked)
-		a->rtt = e->now - p->sent_at;
+		a->rtt = in->e->now - p->sent_at;
+	rate_delivered(&in->rate, m);
 	p->flags = (p->flags & ~(PKT_LOST | PKT_RETRANS)) | PKT_SACKED;
 	c->sacked_out += p->len;
 	c->high_sacked = seq_max(c->high_sacked, pkt_end(m));
@@ -95,15 +97,20 @@ static bool block_valid(const struct conn *c, const struct sack_block *b)
 	return seq_lt(b->start, b->end) && seq_leq(b->end, c->snd_nxt) && seq_geq(b->start, c->snd_una);
 }
 
-static void sack_range(struct engine *e, struct conn *c, const struct sack_block *b, struct ack *a)
+static void sack_range(struct input *in, const struct sack_block *b, struct ack *a)
 {
+	struct conn *c = in->c;
+
 	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new && seq_lt(pkt(m)->seq, b->end); m = pkt(m)->next)
 		if (seq_geq(pkt(m)->seq, b->start) && seq_leq(pkt_end(m), b->end) && !(pkt(m)->flags & PKT_SACKED))
-			mark_sacked(e, c, m, a);
+			mark_sacked(in, m, a);
 }
 
-void recovery_sack(struct engine *e, struct conn *c, const struct seg *s, struct ack *a)
+void recovery_sack(struct input *in, struct ack *a)
 {
+	struct engine *e = in->e;
+	struct conn *c = in->c;
+	const struct seg *s = &in->seg;
 	unsigned first = 0;
 
 	if (!c->sack_ok)
@@ -116,7 +123,7 @@ void recovery_sack(struct engine *e, struct conn *c, const struct seg *s, struct
 	}
 	for (unsigned i = first; i < s->nsack; i++) {
 		if (block_valid(c, &s->sack[i]))
-			sack_range(e, c, &s->sack[i], a);
+			sack_range(in, &s->sack[i], a);
 		else if (seq_gt(s->sack[i].end, c->snd_una))
 			e->stats.sack_discard++;
 	}

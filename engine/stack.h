@@ -235,11 +235,23 @@ void conn_init_transfer(struct engine *e, struct conn *c); /* on entering ESTABL
 void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);
 void recovery_on_timeout(struct engine *e, struct conn *c);
 void recovery_mtu_lowered(struct engine *e, struct conn *c);
-void recovery_sack(struct engine *e, struct conn *c, const struct seg *s, struct ack *a);
+struct input;
+void recovery_sack(struct input *in, struct ack *a);			  /* the SACK blocks of a segment */
 void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes); /* bytes of m leave the scoreboard */
 struct rte_mbuf *recovery_next_lost(struct conn *c);
 void recovery_retransmitted(struct conn *c, struct rte_mbuf *m);
 uint32_t recovery_pipe(const struct conn *c);
+
+/* ---- rate.c ---- */
+/* The sample that an ACK completes: the packet sent last among those it delivers. */
+struct rate_sample {
+	bool valid;
+	uint32_t delivered; /* when that packet was sent */
+	usec_t delivered_at, first_sent_at, sent_at;
+};
+void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m); /* before it counts as in flight */
+void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m);
+void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, uint32_t bytes);
 
 /* ---- rtt.c ---- */
 void rtt_sample(struct engine *e, struct conn *c, usec_t rtt);

@@ -47,8 +47,10 @@ static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct
 	struct pkt *p = pkt(m);
 
 	a->acked += bytes;
-	if (!(p->flags & PKT_SACKED))
+	if (!(p->flags & PKT_SACKED)) {
 		a->delivered += bytes;
+		rate_delivered(&in->rate, m);
+	}
 	if (p->flags & PKT_EVER_RETRANS)
 		a->acked_retrans = true;
 	else if (!a->rtt && !(p->flags & PKT_SACKED))
@@ -158,7 +160,7 @@ void input_process_ack(struct input *in)
 	/* An old ACK says nothing new; its SACK blocks may. */
 	if (seq_lt(in->seg.ack, una)) {
 		if (in->seg.opts & OPT_SACK)
-			recovery_sack(in->e, c, &in->seg, &a);
+			recovery_sack(in, &a);
 		return;
 	}
 	window_changed = update_window(in);
@@ -168,9 +170,10 @@ void input_process_ack(struct input *in)
 	if (in->seg.ack != una)
 		advance(in, &a);
 	if (in->seg.opts & OPT_SACK)
-		recovery_sack(in->e, c, &in->seg, &a);
+		recovery_sack(in, &a);
 	a.is_dup = is_duplicate(in, una, window_changed);
 	sample_rtt(in, &a);
+	rate_acked(in->e, c, &in->rate, a.delivered);
 	recovery_on_ack(in->e, c, &a);
 	if (in->seg.ack != una || window_changed) {
 		timer_acked(in->e, c, in->seg.ack != una);

@@ -71,6 +71,7 @@ static void fill_counts(const struct conn *c, struct tcp_info *i)
 	i->tcpi_dsack_dups = c->dsack_dups;
 	i->tcpi_rcv_ooopack = c->rcv_ooopack;
 	i->tcpi_snd_wnd = c->snd_wnd;
+	i->tcpi_delivery_rate = c->delivery_rate;
 }
 
 void tcp_info_fill(struct engine *e, const struct conn *c, struct tcp_info *i)

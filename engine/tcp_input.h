@@ -13,6 +13,7 @@ struct input {
 	struct conn *c;
 	struct rte_mbuf *m; /* at the TCP header; NULL once a queue has taken it */
 	struct seg seg;
+	struct rate_sample rate;
 };
 
 /* ---- tcp_input.c ---- */

@@ -27,12 +27,12 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->linger_on = l->linger_on;
 	child->linger_s = l->linger_s;
 	child->linger2_s = l->linger2_s;
+	child->syn_retries = l->syn_retries;
 	child->rcvlowat = l->rcvlowat;
 	child->notsent_lowat = l->notsent_lowat;
 	child->window_clamp = l->window_clamp;
 	child->tos = l->tos;
 	child->ttl = l->ttl;
-	child->priority = l->priority;
 	child->mark = l->mark;
 	child->quickack_off = l->quickack_off;
 	child->cc.algo = l->cc.algo;

@@ -289,6 +289,7 @@ static void note_sent(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	struct pkt *p = pkt(m);
 
+	rate_sent(e, c, m);
 	p->sent_at = e->now;
 	c->data_segs_out++;
 	c->segs_out++;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -292,9 +293,18 @@ static int get_notsent_lowat(struct engine *e, struct conn *c)
 
 #define ECN_MASK 3
 
+/* Linux's rt_tos2priority(): the type of service sets SO_PRIORITY too. */
+static int priority_of_tos(int tos)
+{
+	static const uint8_t priorities[] = {0, 2, 6, 4}; /* best effort, bulk, interactive, interactive bulk */
+
+	return priorities[(tos & IPTOS_TOS_MASK) >> 3];
+}
+
 static int set_tos(struct engine *e, struct conn *c, int v)
 {
 	c->tos = (v & ~ECN_MASK) | (c->tos & ECN_MASK);
+	c->priority = priority_of_tos(c->tos);
 	return 0;
 }
 static int get_tos(struct engine *e, struct conn *c)
