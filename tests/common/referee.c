@@ -72,6 +72,9 @@ static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c,
 		c->port[!from] = p->dst_port;
 	}
 	e = &c->end[from];
+	/* Somebody's attempt to confuse an established connection: its numbers are known. */
+	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen)
+		return c;
 	if (!e->syn_seen || e->isn != p->tcp.seq) {
 		memset(e, 0, sizeof(*e));
 		e->syn_seen = true;

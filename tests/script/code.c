@@ -221,7 +221,7 @@ static void assert_one(struct eval *e)
 	if (!v) {
 		/* Say the left side's value: most assertions are "field == number". */
 		side.p = start;
-		v = binary(&side, 5);
+		v = binary(&side, 6);
 		while (end > start && end[-1] == ' ')
 			end--;
 		eval_fail(e, "assertion failed: %.*s (left side: %lld)", (int)(end - start), start, (long long)v);

@@ -75,8 +75,8 @@ void flows_to_wire(struct flows *fs, const struct packet *script, int line, stru
 
 	*wire = *script;
 	*payload_offset = 0;
-	wire->ip.src = fs->set->remote_ip;
-	wire->ip.dst = fs->set->local_ip;
+	wire->ip.src = script->ip.src ? script->ip.src : fs->set->remote_ip;
+	wire->ip.dst = script->ip.dst ? script->ip.dst : fs->set->local_ip;
 	if (script->kind == PACKET_ARP)
 		return;
 	if (script->kind == PACKET_TCP || script->icmp.quotes)
@@ -166,6 +166,13 @@ void flows_to_script(struct flows *fs, const struct packet *wire, const struct p
 	*script = *wire;
 	*payload_offset = 0;
 	script->flow = wire->kind == PACKET_TCP ? flows_find(fs, wire) : 1;
+	f = &fs->flow[script->flow];
+	/* The same ports for a new connection of ours: it takes the old one's place if the script gives it a new number. */
+	if (script->flow && wire->kind == PACKET_TCP && (wire->tcp.flags & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN &&
+	    f->has_local_isn && f->local_isn != wire->tcp.seq && want && want->flow <= FLOWS_MAX && !fs->flow[want->flow].bound) {
+		f->bound = false;
+		script->flow = 0;
+	}
 	if (!script->flow && want && want->kind == PACKET_TCP && want->flow <= FLOWS_MAX && !fs->flow[want->flow].bound) {
 		f = &fs->flow[want->flow];
 		f->bound = true;

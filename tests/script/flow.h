@@ -47,6 +47,6 @@ void flows_to_wire(struct flows *fs, const struct packet *script, int line, stru
  * stream.
  */
 void flows_to_script(struct flows *fs, const struct packet *wire, const struct packet *want, struct packet *script,
-		    uint64_t *payload_offset);
+		     uint64_t *payload_offset);
 
 #endif

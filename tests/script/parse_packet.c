@@ -8,26 +8,33 @@
 
 #include "tests/script/scan.h"
 
-/* "[ce,badsum]": details of the IP header; ttl takes a number. */
+/* "[ce,badsum]": details of the IP header; ttl takes a number, src and dst an address. */
 static void parse_ip(struct scan *s, struct ip_part *ip)
 {
 	static const char *const ecn[] = {"noecn", "ect1", "ect0", "ce"};
 	char word[32];
 
 	do {
+		int i = 0;
+
 		scan_word(s, word, sizeof(word));
-		for (int i = 0; i < 4; i++)
-			if (!strcmp(word, ecn[i]))
-				ip->ecn = i;
-		if (!strcmp(word, "ttl"))
+		while (i < 4 && strcmp(word, ecn[i]))
+			i++;
+		if (i < 4)
+			ip->ecn = i;
+		else if (!strcmp(word, "ttl"))
 			ip->ttl = (int)scan_number(s);
 		else if (!strcmp(word, "badsum"))
 			ip->bad_payload_sum = true;
 		else if (!strcmp(word, "badipsum"))
 			ip->bad_sum = true;
+		else if (!strcmp(word, "src"))
+			ip->src = scan_ip(s);
+		else if (!strcmp(word, "dst"))
+			ip->dst = scan_ip(s);
 		else if (!strcmp(word, "mf"))
 			ip->more_fragments = true;
-		else if (strcmp(word, "noecn") && ip->ecn <= 0)
+		else
 			scan_fail(s, "\"%s\" is nothing in an IP header", word);
 	} while (scan_take(s, ","));
 	scan_expect(s, "]");
