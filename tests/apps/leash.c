@@ -3,7 +3,7 @@
  * leash.c - runs one program so that it can't outlive the script that started it.
  *
  * leash [-t SECONDS] [-u FILE] program args...
- *   -t  time limit: SIGTERM, two seconds later SIGKILL, exit status 124 (as timeout(1))
+ *   -t  time limit: SIGTERM, five seconds later SIGKILL, exit status 124 (as timeout(1))
  *   -u  when the program ends, write "user_seconds system_seconds max_rss_kb status" there
  * The program gets a process group of its own.  SIGTERM, SIGINT and SIGHUP are passed to that group; whatever is left of it is
  * killed when the program ends, and when the script dies the kernel sends the leash SIGTERM (prctl(2), PR_SET_PDEATHSIG).
@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GRACE_SECONDS 2
+#define GRACE_SECONDS 5 /* the shim itself takes up to two to get rid of what is queued when a program ends */
 
 static pid_t child;
 static volatile sig_atomic_t timed_out, terminating;
