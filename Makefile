@@ -36,8 +36,20 @@ $(BUILD)/%.o: %.c
 # A unit test links the engine, io, the tests' helpers and the thin library's plain parts; each names in comments what it tests.
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB_OBJ) $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lm -lpthread
-unit: $(UNIT)
-	@set -e; for t in $^; do $$t; done
+# Tests of the core bring a world of their own in the place of io/ and the preloaded library.
+$(BUILD)/tests/unit/test_core_%: $(BUILD)/tests/unit/test_core_%.o $(BUILD)/tests/unit/core_world.o $(TESTLIB_OBJ) $(CORE_OBJ) $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lpthread
+unit: $(UNIT) $(if $(SAN),,thin)
+	@set -e; for t in $(UNIT); do $$t; done
+# The preloaded library against a core without an engine, which it finds beside itself; alone/ has none.
+T := $(BUILD)/tests/thin
+$(T)/%.so: $(T)/%.o
+	$(CC) -shared -o $@ $<
+$(T)/test_thin: $(T)/test_thin.o $(T)/calls_by_symbol.o
+	$(CC) -o $@ $^ -lcmocka -ldl -lpthread
+thin: $(T)/test_thin $(T)/fakecore.so $(T)/early_malloc.so $(BUILD)/libmtcpshim.so
+	@mkdir -p $(T)/alone && cp $(BUILD)/libmtcpshim.so $(T)/alone && cp $(BUILD)/libmtcpshim.so $(T)
+	@cp $(T)/fakecore.so $(T)/libmtcpshim-core.so && $<
 
 # Packet scripts and the two-engine simulation: in process, no root, no devices.  With SAN=address,undefined under the sanitizers.
 $(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
@@ -85,9 +97,8 @@ $(BUILD)/tests/tables: tests/tables.c engine/sysctl.def engine/stats.def shim/in
 
 SOURCES := $(shell git ls-files -co --exclude-standard '*.[ch]' 2>/dev/null)
 lint: $(BUILD)/tests/tables
-	@tests/lint
-	@tests/readme -c $<
-	@! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(SOURCES)
+	@status=0; tests/lint || status=1; tests/readme -c $< || status=1; \
+	! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(SOURCES) || status=1; exit $$status
 format:
 	clang-format -i $(SOURCES)
 install: all
@@ -110,5 +121,5 @@ ifeq ($(DPDK_LIBS)$(filter test demo bench deps clean lint format help readme to
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit script sim check test demo bench posix apps deps tools readme lint format install clean help
+.PHONY: all unit thin script sim check test demo bench posix apps deps tools readme lint format install clean help
 .SECONDARY:
