@@ -86,7 +86,7 @@ bench:
 posix apps: all tools
 	@tests/$@/run
 deps:
-	@tests/install-deps build
+	@tests/install-deps check
 
 # README's tables of settings, symbols and counters are made from the lists in the code.
 readme: $(BUILD)/tests/tables

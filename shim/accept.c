@@ -157,20 +157,36 @@ static int accept_once(const struct fdref *r, struct sockaddr *sa, socklen_t *le
 	return fd;
 }
 
-int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+/* Until there is a connection. */
+static int accept_rounds(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
 	usec_t deadline = sock_deadline(&s->rcvtimeo);
 	int rc;
 
-	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
-		return -EINVAL;
 	for (;;) {
-		rc = accept_once(r, sa, len, flags);
-		if (rc != -EAGAIN || atomic_load(&s->nonblock))
-			return rc;
-		rc = sock_block(r, EPOLLIN, deadline, atomic_load(&s->dual) ? r->fd : -1);
+		rc = sock_wait(s, EPOLLIN, deadline, atomic_load(&s->dual) ? r->fd : -1);
 		if (rc <= 0)
 			return rc ? rc : -EAGAIN;
+		rc = accept_once(r, sa, len, flags);
+		if (rc != -EAGAIN)
+			return rc;
 	}
+}
+
+int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct sock *s = sock_of(r);
+	int rc;
+
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	rc = accept_once(r, sa, len, flags);
+	if (rc != -EAGAIN || atomic_load(&s->nonblock))
+		return rc;
+	if (!object_hold(s, r->gen))
+		return -EBADF;
+	rc = accept_rounds(r, sa, len, flags);
+	sock_unhold(s);
+	return rc;
 }

@@ -417,7 +417,7 @@ static int connect_wait(const struct fdref *r, const struct endpoint *remote, bo
 		/* At SO_SNDTIMEO it goes on by itself (socket(7)). */
 		if ((rc != -EINPROGRESS && rc != -EALREADY) || waited == 0 || atomic_load(&s->nonblock))
 			return rc;
-		waited = sock_block(r, EPOLLIN | EPOLLOUT, deadline, -1);
+		waited = sock_wait(s, EPOLLIN | EPOLLOUT, deadline, -1);
 		if (waited < 0)
 			return waited;
 	}
@@ -442,9 +442,12 @@ int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len
 		settle(s, &remote);
 	}
 	atomic_store_explicit(&rt.link_wanted, true, memory_order_relaxed);
+	if (!object_hold(s, r->gen))
+		return -EBADF;
 	rc = connect_wait(r, &remote, &failed);
 	if (failed)
 		disconnect(r);
+	sock_unhold(s);
 	return rc;
 }
 

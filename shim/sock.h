@@ -62,8 +62,6 @@ static inline struct sock *sock_of(const struct fdref *r)
  * deadline, handlers with SA_RESTART don't end it.  kernel_fd: a descriptor that may become readable as well, or -1.
  */
 int sock_wait(struct sock *s, uint32_t events, usec_t deadline, int kernel_fd);
-/* The same for a call on a descriptor, which keeps the socket open meanwhile. -EBADF: it was closed. */
-int sock_block(const struct fdref *r, uint32_t events, usec_t deadline, int kernel_fd);
 /* When a call that starts now times out by SO_RCVTIMEO or SO_SNDTIMEO; USEC_NEVER without. */
 usec_t sock_deadline(const _Atomic usec_t *timeout);
 /* A new socket for a connection of a stack; NULL: no memory. */

@@ -110,18 +110,6 @@ usec_t sock_deadline(const _Atomic usec_t *timeout)
 	return us ? io_now() + us : USEC_NEVER;
 }
 
-int sock_block(const struct fdref *r, uint32_t events, usec_t deadline, int kernel_fd)
-{
-	struct sock *s = sock_of(r);
-	int rc;
-
-	if (!object_hold(s, r->gen))
-		return -EBADF;
-	rc = sock_wait(s, events, deadline, kernel_fd);
-	sock_unhold(s);
-	return rc;
-}
-
 /* ---- vectors ----------------------------------------------------------------------------------------------------------------
  */
 
@@ -221,7 +209,7 @@ static int wait_for_more(struct recv_state *rs)
 	int rc;
 
 	if (!(rs->flags & MSG_PEEK) || !rs->got)
-		return sock_block(rs->r, EPOLLIN | EPOLLRDHUP, rs->deadline, -1);
+		return sock_wait(s, EPOLLIN | EPOLLRDHUP, rs->deadline, -1);
 	for (;;) {
 		st = sock_enter(rs->r, &now, &rc);
 		if (!st)
@@ -232,7 +220,7 @@ static int wait_for_more(struct recv_state *rs)
 			return 1;
 		if (now >= rs->deadline || (sock_ready(s) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
 			return 0;
-		rc = sock_block(rs->r, 0, now + look_us, -1);
+		rc = sock_wait(s, 0, now + look_us, -1);
 		if (rc < 0)
 			return rc;
 	}
@@ -280,7 +268,11 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 	rs.deadline = sock_deadline(&s->rcvtimeo);
 	if (!rs.target)
 		rs.target = 1;
-	return recv_rounds(&rs, iov, iovcnt, n);
+	if (!object_hold(s, r->gen))
+		return n > 0 ? n : -EBADF;
+	n = recv_rounds(&rs, iov, iovcnt, n);
+	sock_unhold(s);
+	return n;
 }
 
 /* ---- send -------------------------------------------------------------------------------------------------------------------
@@ -318,7 +310,7 @@ static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int i
 	int rc;
 
 	for (;;) {
-		rc = sock_block(r, EPOLLOUT, deadline, -1);
+		rc = sock_wait(s, EPOLLOUT, deadline, -1);
 		if (rc <= 0)
 			return sent ? (ssize_t)sent : rc ? rc : -EAGAIN;
 		/* What was queued counts; the error is for the next call (tcp_sendmsg: copied first). */
@@ -337,6 +329,7 @@ static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int i
 
 ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
+	struct sock *s = sock_of(r);
 	ssize_t n;
 
 	if (flags & MSG_FASTOPEN)
@@ -344,9 +337,13 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 	n = send_once(r, iov, iovcnt, flags);
 	if (n < 0 && n != -EAGAIN)
 		return n;
-	if ((flags & MSG_DONTWAIT) || atomic_load_explicit(&sock_of(r)->nonblock, memory_order_relaxed))
+	if ((flags & MSG_DONTWAIT) || atomic_load_explicit(&s->nonblock, memory_order_relaxed))
 		return n;
 	if (n >= 0 && (size_t)n >= iov_total(iov, iovcnt))
 		return n;
-	return send_rounds(r, iov, iovcnt, flags, n > 0 ? (size_t)n : 0);
+	if (!object_hold(s, r->gen))
+		return n > 0 ? n : -EBADF;
+	n = send_rounds(r, iov, iovcnt, flags, n > 0 ? (size_t)n : 0);
+	sock_unhold(s);
+	return n;
 }

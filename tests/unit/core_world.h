@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core_world.h - a world for tests of the shim's core in one process: the real core and engine on one side of a wire of memory, a
+ * second engine, the peer, on the other, driven by a thread of its own.  The thin library and io/ are replaced: descriptors are a
+ * plain array, the port is two queues, the clock is the system's.
+ */
+#ifndef TEST_CORE_WORLD_H
+#define TEST_CORE_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "shim/core.h"
+
+#define OUR_ADDR "10.0.0.1"
+#define PEER_ADDR "10.0.0.2"
+
+extern const struct core_ops *core;
+
+/* Start both sides, once per process.  interrupts: the port tells of packets by a descriptor; otherwise the core naps. spin_us:
+ * MTCPSHIM_SPIN_US. */
+void world_start(bool interrupts, long spin_us);
+/* Frames that the wire lost because a queue was full. */
+unsigned world_lost(void);
+
+/* The reference of one of our descriptors. */
+struct fdref world_ref(int fd);
+/* An engine socket connected to the peer's listener; blocking.  Its descriptor. */
+int world_connect(unsigned port);
+/* Our listening engine socket. */
+int world_listen(unsigned port);
+/* As close(): release the reference and close the placeholder. */
+void world_close(int fd);
+/* The descriptor is nobody's any more; its reference is the caller's to release. */
+void world_forget(int fd);
+ssize_t world_send(int fd, const void *buf, size_t n);
+ssize_t world_recv(int fd, void *buf, size_t n, int flags);
+int world_epoll(void);
+
+/*
+ * The peer.  Its listeners echo what they receive, and close when they are closed.  Any thread may call these.
+ */
+void peer_echo(unsigned port);
+/* Connect to our listener, send n bytes and close; returns when the connection is made. */
+void peer_connect_and_send(unsigned port, size_t n);
+
+#endif

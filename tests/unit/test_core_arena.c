@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_core_arena.c - shim/arena.c and shim/lock.c: generations make stale references harmless, also among threads. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shim/arena.h"
+#include "shim/runtime.h"
+#include "shim/sock.h"
+
+#define THREADS 4
+#define ROUNDS 20000
+
+static long syscall6(long number, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static int setup(void **state)
+{
+	static const struct real_calls real = {.syscall = syscall6};
+
+	rt.real = &real;
+	return arena_init();
+}
+
+static void freed_object_is_stale(void **state)
+{
+	struct sock *s = arena_get(SLAB_SOCK), *again;
+	uint32_t gen = object_gen(s);
+
+	assert_true(object_is(s, gen));
+	assert_true(object_hold(s, gen));
+	assert_false(object_release(s));
+	assert_true(object_release(s));
+	/* Stale for everybody between the last release and its next life. */
+	assert_false(object_is(s, gen));
+	assert_false(object_hold(s, gen));
+	arena_put(s);
+	again = arena_get(SLAB_SOCK);
+	assert_ptr_equal(again, s);
+	assert_false(object_is(again, gen));
+	assert_false(object_hold(again, gen));
+	assert_int_not_equal(object_gen(again), gen);
+	arena_put(again);
+}
+
+static void killed_object_ignores_late_releases(void **state)
+{
+	struct sock *s = arena_get(SLAB_SOCK);
+	uint32_t gen = object_gen(s);
+
+	assert_true(object_hold(s, gen));
+	assert_true(object_kill(s));
+	assert_false(object_kill(s));
+	assert_false(object_is(s, gen));
+	assert_false(object_release(s));
+	assert_false(object_release(s));
+	assert_false(object_is(s, gen));
+}
+
+static void objects_are_zeroed_and_distinct(void **state)
+{
+	struct watch *w[100];
+
+	for (int i = 0; i < 100; i++) {
+		w[i] = arena_get(SLAB_WATCH);
+		assert_non_null(w[i]);
+		assert_null(w[i]->on);
+		assert_int_equal(w[i]->mask, 0);
+		w[i]->mask = ~0u;
+		assert_ptr_equal(arena_at(SLAB_WATCH, w[i]->obj.index), w[i]);
+		for (int j = 0; j < i; j++)
+			assert_ptr_not_equal(w[i], w[j]);
+	}
+	for (int i = 0; i < 100; i++)
+		arena_put(w[i]);
+	assert_null(arena_at(SLAB_WATCH, arena_count(SLAB_WATCH)));
+}
+
+/* One object whose owner frees and remakes it, and threads that hold it when they can: never two lives at once. */
+static struct sock *shared;
+static _Atomic uint32_t shared_gen;
+static _Atomic bool stop;
+static _Atomic int ended;
+
+static void *holder(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		struct sock *s = shared;
+		uint32_t gen = atomic_load(&shared_gen);
+
+		if (!object_hold(s, gen))
+			continue;
+		assert_true(object_is(s, gen));
+		if (object_release(s)) {
+			atomic_fetch_add(&ended, 1);
+			arena_put(s);
+		}
+	}
+	return NULL;
+}
+
+static void hold_and_release_race(void **state)
+{
+	pthread_t t[THREADS];
+	int mine = 0;
+
+	shared = arena_get(SLAB_SOCK);
+	atomic_store(&shared_gen, object_gen(shared));
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&t[i], NULL, holder, NULL);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct sock *s;
+
+		if (object_release(shared)) {
+			mine++;
+			arena_put(shared);
+		}
+		/* Whoever was last gave it back: the only free one of its slab is the next one, once that happened. */
+		do {
+			s = arena_get(SLAB_SOCK);
+			if (s != shared)
+				arena_put(s);
+		} while (s != shared);
+		atomic_store(&shared_gen, object_gen(shared));
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(mine + ended, ROUNDS);
+}
+
+static struct lock lock;
+static int counter;
+
+static void *count_up(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		lock_take(&lock);
+		counter++;
+		lock_drop(&lock);
+	}
+	return NULL;
+}
+
+static void lock_excludes(void **state)
+{
+	pthread_t t[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&t[i], NULL, count_up, NULL);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(counter, THREADS * ROUNDS);
+	assert_true(lock_try(&lock));
+	assert_true(lock_mine(&lock));
+	assert_false(lock_try(&lock));
+	lock_drop(&lock);
+	assert_false(lock_mine(&lock));
+}
+
+/* The region is shared: a lock that a child process holds keeps the parent out, and its release lets it in. */
+static void lock_works_across_fork(void **state)
+{
+	struct sock *s = arena_get(SLAB_SOCK);
+	struct lock *l = &s->poll.lock;
+	int ready[2], status;
+	pid_t child;
+	char c;
+
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (!child) {
+		lock_take(l);
+		s->family = 77;
+		(void)!write(ready[1], "x", 1);
+		/* Until the parent sleeps on it. */
+		while (!(atomic_load(&l->word) & LOCK_WAITERS))
+			;
+		s->family = 78;
+		lock_drop(l);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_int_equal(s->family, 77);
+	lock_take(l);
+	assert_int_equal(s->family, 78);
+	lock_drop(l);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	arena_put(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(freed_object_is_stale),
+	    cmocka_unit_test(killed_object_ignores_late_releases),
+	    cmocka_unit_test(objects_are_zeroed_and_distinct),
+	    cmocka_unit_test(hold_and_release_race),
+	    cmocka_unit_test(lock_excludes),
+	    cmocka_unit_test(lock_works_across_fork),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
