@@ -176,7 +176,7 @@ static uint64_t *error_counter(struct engine *e, enum wire_error err)
  */
 static bool addresses_fit(const struct engine *e, const struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
-	bool from_device = m->port != RTE_MBUF_PORT_INVALID;
+	bool from_device = m->port != PORT_LOOP;
 
 	if (!engine_is_local(e, &ip->daddr))
 		return false;
@@ -278,7 +278,7 @@ static int output_local(struct engine *e, struct rte_mbuf *m, const struct ip_se
 	finish_tcp_csum(copy);
 	fits = push_header(e, copy, s, false);
 	copy->ol_flags = 0;
-	copy->port = RTE_MBUF_PORT_INVALID;
+	copy->port = PORT_LOOP;
 	eth = fits ? (uint8_t *)rte_pktmbuf_prepend(copy, ETH_HDR) : NULL;
 	if (eth)
 		wire_write_eth(eth, e->cfg.mac, e->cfg.mac, ETHERTYPE_IPV4);

@@ -11,8 +11,6 @@
 #define ETHERTYPE_ARP 0x0806
 /* Most segments one connection may send before the next has its turn. */
 #define OUTPUT_TURN 64
-/* rte_mbuf.port of an ARP frame that came from a sibling stack: not to be passed round again. */
-#define PORT_RELAYED 0xfffe
 
 /* ---- memory ---- */
 

@@ -12,6 +12,10 @@
 #define NEIGH_QUEUE 16
 #define FRAME_RING 1024 /* a power of two */
 #define NEIGH_NONE UINT16_MAX
+/* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves.
+ */
+#define PORT_RELAYED 0xfffe
+#define PORT_LOOP 0xfffd
 
 /* First in, first out of whole frames. */
 struct frame_ring {
@@ -203,7 +207,7 @@ uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
-void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN went out */
+void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN goes out; before it counts as in flight */
 void timer_acked(struct engine *e, struct conn *c, bool advanced); /* the window changed; advanced: snd_una moved */
 void timer_ack_delayed(struct engine *e, struct conn *c);	   /* an ACK is owed */
 void timer_ack_sent(struct engine *e, struct conn *c);

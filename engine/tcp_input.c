@@ -490,10 +490,16 @@ static void syn_sent(struct input *in)
 	if (!(s->flags & TH_SYN))
 		return;
 	input_learn_syn(in);
-	if (s->flags & TH_ACK)
-		syn_sent_established(in);
-	else
+	if (!(s->flags & TH_ACK)) {
 		syn_sent_simultaneous(in);
+		return;
+	}
+	syn_sent_established(in);
+	/* "If there are other controls or text in the segment, then continue processing at the sixth step": behind the SYN. */
+	in->seg.flags &= ~TH_SYN;
+	in->seg.seq++;
+	if (process_text(in))
+		process_fin(in);
 }
 
 /* ---- 3.10.7.1 CLOSED, and TIME-WAIT ---- */
@@ -528,8 +534,11 @@ static bool timewait_segment(struct engine *e, struct timewait *tw, const struct
 		e->stats.paws_estab++;
 	/* 3.10.7.4, eighth: a retransmitted FIN is acknowledged and the wait starts anew; all else is out of window. */
 	if (seg_len(s) || (s->flags & TH_ACK && s->seq != tw->rcv_nxt) || paws) {
-		if (s->flags & TH_FIN && !paws)
+		if (s->flags & TH_FIN && !paws) {
 			timewait_restart(e, tw);
+			if (s->opts & OPT_TS)
+				tw->ts_recent = s->tsval;
+		}
 		tcp_send_timewait_ack(e, tw);
 	}
 	return false;

@@ -224,10 +224,13 @@ static void send_syn(struct engine *e, struct conn *c)
 
 /* ---- data ---- */
 
-/* A packet is too large for what may be sent: its second part becomes a packet of its own. False: no memory. */
+/*
+ * A packet is too large for what may be sent: its second part becomes a packet of its own.  False: no memory; the last of the
+ * pool is left for what is to be received, or no ACK would ever free any.
+ */
 static bool split(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t at)
 {
-	struct rte_mbuf *rest = engine_mbuf(e);
+	struct rte_mbuf *rest = e->held < e->held_max + e->held_max / 8 ? engine_mbuf(e) : NULL;
 	struct pkt *p = pkt(m), *r;
 
 	if (!rest)
@@ -367,12 +370,12 @@ static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, u
 	}
 	flags = data_flags(c, last);
 	fill_fields(e, c, &h, pkt(m)->seq, flags, n > 1 || pkt(m)->len >= c->mss ? 0 : c->mss - pkt(m)->len);
+	timer_data_sent(e, c);
 	if (flags & TH_FIN)
 		fin_sent(c);
 	emit(e, f, &h, &p, n > 1 || (e->cfg.caps & ENGINE_TX_TCP_CSUM) ? 0 : payload_sum(m));
 	ack_sent(e, c, c->nofo_recent || c->dsack_pending);
 	c->last_snd_at = e->now;
-	timer_data_sent(e, c);
 	return true;
 }
 
@@ -529,9 +532,9 @@ static void output_fin(struct engine *e, struct conn *c)
 		return;
 	if (c->fin_due)
 		e->stats.retrans_segs++;
+	timer_data_sent(e, c);
 	fin_sent(c);
 	c->last_snd_at = e->now;
-	timer_data_sent(e, c);
 }
 
 /* Data waits, nothing is in flight: no ACK will come to set it going again. */

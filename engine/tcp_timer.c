@@ -56,7 +56,8 @@ static usec_t rtx_deadline(const struct engine *e, const struct conn *c)
 
 void timer_data_sent(struct engine *e, struct conn *c)
 {
-	if (!c->deadline[TIMER_RTX])
+	/* The first in flight: what was armed before was for a window or a cork. */
+	if (!c->deadline[TIMER_RTX] || !conn_flight(c))
 		set(e, c, TIMER_RTX, rtx_deadline(e, c));
 }
 
