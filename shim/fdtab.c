@@ -138,6 +138,8 @@ bool fdtab_swap(const struct fdref *was, enum fd_kind kind, void *obj, uint32_t 
 
 	if (!s)
 		return false;
+	if (kind != FD_KERNEL)
+		raise_top(was->fd);
 	do {
 		v = slot_read(s);
 		if ((v.word & FDTAB_KIND) != was->kind || (uint32_t)(v.word >> 32) != was->gen || v.obj != was->obj)

@@ -73,6 +73,11 @@ static void swap_needs_what_was_seen(void **state)
 	assert_false(fdtab_swap(&seen, FD_SOCK, &b, 9));
 	assert_int_equal(fdtab_get(700).gen, 9);
 	fdtab_forget(700);
+	/* Out of the kernel's hands, and found by who goes through the table. */
+	seen = fdtab_get(7000);
+	assert_true(fdtab_swap(&seen, FD_SOCK, &b, 1));
+	assert_int_equal(fdtab_next(0), 7000);
+	fdtab_forget(7000);
 }
 
 static void traits_live_as_long_as_the_socket(void **state)

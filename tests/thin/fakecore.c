@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fakecore.c - a libmtcpshim-core.so without an engine: see fake.h.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "shim/core.h"
+#include "tests/thin/fake.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#define SOCKS 256
+#define BUFFER 65536
+
+struct sock {
+	uint32_t gen;
+	int refs, family;
+	bool nonblock, connected;
+	size_t len;
+	char buf[BUFFER];
+};
+
+static struct sock socks[SOCKS];
+static struct fake_calls *calls;
+static const struct thin_ops *thin;
+
+__attribute__((visibility("default"))) struct fake_calls *fake_calls(void)
+{
+	return calls;
+}
+
+/* Several threads call. */
+#define COUNT(what) __atomic_add_fetch(&calls->what, 1, __ATOMIC_RELAXED)
+
+static struct sock *find(const struct fdref *r)
+{
+	struct sock *s = r->obj;
+
+	return s->refs && s->gen == r->gen ? s : NULL;
+}
+
+static int env_error(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v ? atoi(v) : 0;
+}
+
+static int fake_up(void)
+{
+	int err = env_error(FAKE_UP);
+
+	COUNT(up);
+	if (err)
+		thin->log(0, "the fake engine does not start: %s", strerror(-err));
+	return err;
+}
+
+static struct sock *make(int family, bool nonblock, uint32_t *gen)
+{
+	for (unsigned i = 0; i < SOCKS; i++) {
+		struct sock *s = &socks[i];
+		int none = 0;
+
+		if (!__atomic_compare_exchange_n(&s->refs, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		s->family = family;
+		s->nonblock = nonblock;
+		s->connected = false;
+		s->len = 0;
+		*gen = ++s->gen;
+		return s;
+	}
+	return NULL;
+}
+
+static struct sock *fake_take(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err)
+{
+	COUNT(take);
+	calls->nopts = fresh->nopts;
+	calls->nonblock = fresh->nonblock;
+	*err = env_error(FAKE_TAKE);
+	return *err ? NULL : make(fresh->family, fresh->nonblock, gen);
+}
+
+static uint16_t port_of(const struct sockaddr *sa)
+{
+	return ntohs(sa->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port
+					       : ((const struct sockaddr_in *)sa)->sin_port);
+}
+
+static int fake_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	COUNT(bind);
+	calls->port = port_of(sa);
+	/* One port is always taken: what a refusal does can be tried. */
+	return !find(r) ? -EBADF : calls->port == 1 ? -EADDRINUSE : 0;
+}
+
+static int fake_listen(const struct fdref *r, int backlog, bool kernel_too)
+{
+	COUNT(listen);
+	calls->backlog = backlog;
+	calls->kernel_too = kernel_too;
+	return find(r) ? 0 : -EBADF;
+}
+
+static int fake_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct sock *s = find(r);
+
+	COUNT(connect);
+	calls->port = port_of(sa);
+	if (!s)
+		return -EBADF;
+	s->connected = true;
+	return s->nonblock ? -EINPROGRESS : 0;
+}
+
+static int fake_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct sock *l = find(r);
+	uint32_t gen;
+	struct sock *s;
+	int fd;
+
+	COUNT(accept);
+	calls->flags = flags;
+	if (!l)
+		return -EBADF;
+	fd = thin->placeholder_get(l->family, flags & SOCK_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	s = make(l->family, flags & SOCK_NONBLOCK, &gen);
+	s->connected = true;
+	thin->fd_set(fd, FD_SOCK, s, gen);
+	return fd;
+}
+
+static int fake_shutdown(const struct fdref *r, int how)
+{
+	COUNT(shutdown);
+	return how < 0 || how > 2 ? -EINVAL : 0;
+}
+
+static void fake_retain(const struct fdref *r)
+{
+	struct sock *s = find(r);
+
+	COUNT(retain);
+	if (s)
+		__atomic_add_fetch(&s->refs, 1, __ATOMIC_ACQ_REL);
+}
+
+static int fake_release(const struct fdref *r, bool *pristine)
+{
+	struct sock *s = find(r);
+
+	COUNT(release);
+	*pristine = s && __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0;
+	return s ? 0 : -EBADF;
+}
+
+static ssize_t fake_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	struct sock *s = find(r);
+	size_t done = 0;
+
+	COUNT(recv);
+	calls->flags = flags;
+	if (!s)
+		return -EBADF;
+	if (!s->len)
+		return -EAGAIN;
+	for (int i = 0; i < iovcnt && done < s->len; i++) {
+		size_t n = iov[i].iov_len < s->len - done ? iov[i].iov_len : s->len - done;
+
+		if (!(flags & MSG_TRUNC))
+			memcpy(iov[i].iov_base, s->buf + done, n);
+		done += n;
+	}
+	if (!(flags & MSG_PEEK)) {
+		memmove(s->buf, s->buf + done, s->len - done);
+		s->len -= done;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t fake_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	struct sock *s = find(r);
+	size_t done = 0;
+
+	COUNT(send);
+	calls->flags = flags;
+	if (!s)
+		return -EBADF;
+	if (!s->connected)
+		return -EPIPE;
+	for (int i = 0; i < iovcnt; i++) {
+		size_t n = iov[i].iov_len < BUFFER - s->len ? iov[i].iov_len : BUFFER - s->len;
+
+		memcpy(s->buf + s->len, iov[i].iov_base, n);
+		s->len += n;
+		done += n;
+	}
+	calls->iov_bytes = done;
+	return done || !iovcnt || !iov[0].iov_len ? (ssize_t)done : -EAGAIN;
+}
+
+static int fake_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
+{
+	COUNT(getsockopt);
+	calls->option = name;
+	*(int *)val = 99;
+	*len = sizeof(int);
+	return 0;
+}
+
+static int fake_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len)
+{
+	COUNT(setsockopt);
+	calls->option = name;
+	return name == 9999 ? -ENOPROTOOPT : 0;
+}
+
+static int give_name(struct sockaddr *sa, socklen_t *len, uint16_t port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	memcpy(sa, &in, *len < sizeof(in) ? *len : sizeof(in));
+	*len = sizeof(in);
+	return 0;
+}
+
+static int fake_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len)
+{
+	COUNT(getsockname);
+	return give_name(sa, len, 1111);
+}
+
+static int fake_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_t *len)
+{
+	COUNT(getpeername);
+	return find(r)->connected ? give_name(sa, len, 2222) : -ENOTCONN;
+}
+
+static int fake_ioctl(const struct fdref *r, unsigned long request, void *arg)
+{
+	struct sock *s = find(r);
+
+	COUNT(ioctl);
+	switch (request) {
+	case FIONREAD:
+		*(int *)arg = (int)s->len;
+		return 0;
+	case FIONBIO:
+		s->nonblock = *(int *)arg;
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int fake_getfl(const struct fdref *r)
+{
+	COUNT(getfl);
+	return O_RDWR | (find(r)->nonblock ? O_NONBLOCK : 0);
+}
+
+static int fake_setfl(const struct fdref *r, int flags)
+{
+	COUNT(setfl);
+	find(r)->nonblock = flags & O_NONBLOCK;
+	return 0;
+}
+
+/* Engine sockets are always writable, and readable when they hold something. */
+static int fake_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	int found = 0;
+
+	COUNT(poll);
+	for (nfds_t i = 0; i < n; i++) {
+		struct fdref r = thin->fd_get(fds[i].fd);
+		struct sock *s = r.kind == FD_SOCK ? find(&r) : NULL;
+
+		fds[i].revents = 0;
+		if (s)
+			fds[i].revents = (short)(fds[i].events & (POLLOUT | POLLWRNORM | (s->len ? POLLIN | POLLRDNORM : 0)));
+		else if (fds[i].fd >= 0)
+			thin->real->poll(&fds[i], 1, 0);
+		found += fds[i].revents != 0;
+	}
+	return found;
+}
+
+static int fake_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+	static int set;
+	struct fdref r = thin->fd_get(epfd);
+
+	COUNT(epoll_ctl);
+	if (!r.obj)
+		thin->fd_set(epfd, FD_EPOLL, &set, 7);
+	return op == 99 ? -EINVAL : 0;
+}
+
+static int fake_epoll_wait(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	COUNT(epoll_wait);
+	evs[0] = (struct epoll_event){.events = EPOLLIN, .data.u64 = FAKE_EVENT_DATA};
+	return 1;
+}
+
+static void fake_epoll_retain(const struct fdref *r)
+{
+	COUNT(epoll_retain);
+}
+
+static void fake_epoll_release(const struct fdref *r)
+{
+	COUNT(epoll_release);
+}
+
+static void fake_fd_closing(int fd)
+{
+	COUNT(fd_closing);
+	calls->closing = fd;
+}
+
+static void fake_describe(const struct fdref *r, char *buf, size_t size)
+{
+	snprintf(buf, size, "fake");
+}
+
+static void fake_exiting(void)
+{
+	COUNT(exiting);
+}
+
+static void fake_fork(void)
+{
+}
+
+__attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(const struct thin_ops *ops)
+{
+	static const struct core_ops fake = {
+	    .abi = CORE_ABI,
+	    .engine_up = fake_up,
+	    .take = fake_take,
+	    .bind = fake_bind,
+	    .listen = fake_listen,
+	    .connect = fake_connect,
+	    .accept = fake_accept,
+	    .shutdown = fake_shutdown,
+	    .retain = fake_retain,
+	    .release = fake_release,
+	    .recv = fake_recv,
+	    .send = fake_send,
+	    .getsockopt = fake_getsockopt,
+	    .setsockopt = fake_setsockopt,
+	    .getsockname = fake_getsockname,
+	    .getpeername = fake_getpeername,
+	    .ioctl = fake_ioctl,
+	    .getfl = fake_getfl,
+	    .setfl = fake_setfl,
+	    .poll = fake_poll,
+	    .epoll_ctl = fake_epoll_ctl,
+	    .epoll_wait = fake_epoll_wait,
+	    .epoll_retain = fake_epoll_retain,
+	    .epoll_release = fake_epoll_release,
+	    .fd_closing = fake_fd_closing,
+	    .describe = fake_describe,
+	    .exiting = fake_exiting,
+	    .fork_prepare = fake_fork,
+	    .fork_parent = fake_fork,
+	    .fork_child = fake_fork,
+	};
+
+	thin = ops;
+	calls = mmap(NULL, sizeof(*calls), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return calls == MAP_FAILED ? NULL : &fake;
+}
