@@ -29,6 +29,7 @@
 bool is_server;
 static int sync_in, sync_out;
 static int first_port, case_port;
+static const char *case_name;
 static volatile sig_atomic_t pipes;
 static timer_t watchdog;
 
@@ -327,6 +328,7 @@ static void run_case(const struct posix_case *c, int index)
 	void (*role)(void) = is_server ? c->server : c->client;
 	int fds = open_fds();
 
+	case_name = c->name;
 	case_port = first_port + index * PORTS_PER_CASE;
 	watchdog_arm();
 	MUST(sigaction(SIGPIPE, &sa, NULL));
@@ -340,6 +342,13 @@ static void run_case(const struct posix_case *c, int index)
 	if (open_fds() != fds)
 		say("this case leaves descriptors open: %d", open_fds() - fds);
 	say("# end %s", c->name);
+}
+
+void leave(void (*how)(int))
+{
+	say("# end %s", case_name);
+	how(0);
+	abort();
 }
 
 static bool named(const char *name, char **names, int n)

@@ -43,6 +43,9 @@ struct posix_case {
 /* Parse the command line, run the cases it names (all without names) in the role it gives, end the process. */
 int posix_main(int argc, char **argv, const struct posix_case *cases, size_t n);
 
+/* End this process in the middle of its case, by exit() or _exit(); the runner goes on with the next case in new processes. */
+_Noreturn void leave(void (*how)(int));
+
 /* ---- printing ----------------------------------------------------------------------------------------------------------------
  */
 

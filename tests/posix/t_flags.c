@@ -194,7 +194,7 @@ static void other_flags_server(void)
 
 static void other_flags_client(void)
 {
-	static const int flags[] = {0, MSG_EOR, MSG_CONFIRM, MSG_NOSIGNAL | MSG_DONTWAIT, 0x00400000, MSG_DONTROUTE};
+	static const int flags[] = {0, MSG_EOR, MSG_CONFIRM, MSG_NOSIGNAL | MSG_DONTWAIT, MSG_ZEROCOPY, MSG_DONTROUTE};
 	int fd = pair();
 
 	for (size_t i = 0; i < LEN(flags); i++) {
