@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,8 +110,8 @@ static void *holder(void *arg)
 			continue;
 		assert_true(object_is(s, gen));
 		if (object_release(s)) {
-			atomic_fetch_add(&ended, 1);
 			arena_put(s);
+			atomic_fetch_add(&ended, 1);
 		}
 	}
 	return NULL;
@@ -126,18 +127,15 @@ static void hold_and_release_race(void **state)
 	for (int i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, holder, NULL);
 	for (int i = 0; i < ROUNDS; i++) {
-		struct sock *s;
-
+		/* Whoever was last gives it back, and as the latest to be freed it is the first to be handed out. */
 		if (object_release(shared)) {
 			mine++;
 			arena_put(shared);
+		} else {
+			while (mine + atomic_load(&ended) != i + 1)
+				sched_yield();
 		}
-		/* Whoever was last gave it back: the only free one of its slab is the next one, once that happened. */
-		do {
-			s = arena_get(SLAB_SOCK);
-			if (s != shared)
-				arena_put(s);
-		} while (s != shared);
+		assert_ptr_equal(arena_get(SLAB_SOCK), shared);
 		atomic_store(&shared_gen, object_gen(shared));
 	}
 	atomic_store(&stop, true);
