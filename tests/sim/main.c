@@ -11,6 +11,8 @@
 #include <cmocka.h>
 #include <getopt.h>
 
+#include <rte_mempool.h>
+
 #include "tests/common/testpool.h"
 #include "tests/sim/chance.h"
 #include "tests/sim/goodput.h"
@@ -43,6 +45,20 @@ static bool make_pools(void)
 	return pools.usual[0] && pools.usual[1] && pools.jumbo[0] && pools.jumbo[1] && pools.tiny[0] && pools.tiny[1];
 }
 
+/* What the engines held when it went wrong. */
+static void print_state(const struct world *w)
+{
+	struct engine_usage u;
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (!w->node[i].e)
+			continue;
+		engine_usage(w->node[i].e, &u);
+		printf("  node %u: %u connections, %u half open, %u TIME-WAIT, holds %u of %u mbufs, %u free\n", i, u.conns,
+		       u.half_open, u.timewaits, u.mbufs, w->node[i].pool_full, rte_mempool_avail_count(w->node[i].pool));
+	}
+}
+
 /* 0 if the seed's world ran as it must. */
 static int run_seed(uint64_t seed, bool trace, uint64_t *steps)
 {
@@ -58,12 +74,14 @@ static int run_seed(uint64_t seed, bool trace, uint64_t *steps)
 		world_run(&w);
 	}
 	*steps += w.steps;
-	if (failed)
+	if (failed) {
 		printf("seed %llu failed at %.6f: %s\n  replay: %s --seed %llu --trace\n", (unsigned long long)seed,
 		       (double)w.now / 1e6 - 1, w.reason, self, (unsigned long long)seed);
-	else if (trace)
+		print_state(&w);
+	} else if (trace) {
 		printf("seed %llu passed at %.6f, %llu steps, %llu frames found no mbuf\n", (unsigned long long)seed,
 		       (double)w.now / 1e6 - 1, (unsigned long long)w.steps, (unsigned long long)w.starved);
+	}
 	world_drop(&w);
 	return failed;
 }
@@ -117,7 +135,8 @@ static int run_all(uint64_t first, unsigned n, bool goodput)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: %s [--first SEED] [--seeds N]   N seeds from SEED on; neither: the default run, and the goodput table\n"
+		"usage: %s [--first SEED] [--seeds N]   N seeds from SEED on; neither: the default run, and the goodput "
+		"table\n"
 		"       %s --seed SEED [--trace]       one seed, with each packet\n"
 		"       %s --table                     print the goodput table\n",
 		self, self, self);
