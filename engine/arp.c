@@ -329,7 +329,8 @@ void neigh_flush(struct engine *e)
 
 /* ---- input: RFC 826, "Packet Reception" ------------------------------------------------------------------------------------ */
 
-static void receive(struct engine *e, const struct arp_fields *f)
+/* relayed: a sibling stack received it, and answers. */
+static void receive(struct engine *e, const struct arp_fields *f, bool relayed)
 {
 	bool to_us = engine_is_local(e, &f->tpa);
 	bool asks_us = f->op == ARP_REQUEST && to_us;
@@ -353,7 +354,7 @@ static void receive(struct engine *e, const struct arp_fields *f)
 		if (n)
 			learn(e, n, f->sha, f->op == ARP_REPLY && to_us);
 	}
-	if (asks_us)
+	if (asks_us && !relayed)
 		send_reply(e, f);
 }
 
@@ -363,7 +364,7 @@ void arp_input(struct engine *e, struct rte_mbuf *m)
 
 	e->stats.arp_in++;
 	if (wire_parse_arp(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &f) == WIRE_OK)
-		receive(e, &f);
+		receive(e, &f, m->port == PORT_RELAYED);
 	else
 		e->stats.arp_in_errors++;
 	rte_pktmbuf_free(m);

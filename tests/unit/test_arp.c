@@ -206,6 +206,35 @@ static void announce_names_every_address(void **state)
 	expect_nothing();
 }
 
+/* With two stacks each learns what either receives; the one that received it answers. */
+static void sibling_stack_learns_but_does_not_answer(void **state)
+{
+	struct engine_config cfg = onestack_config();
+	uint8_t p[ETH_HDR + ARP_LEN], owner;
+	struct rte_mbuf *m;
+
+	onestack_close(&s);
+	cfg.nstacks = 2;
+	onestack_open(&s, &cfg);
+	arp_in(ARP_REQUEST, peer_mac, PEER_IP, OUR_IP);
+	assert_true(onestack_out(&s, frame) > 0);
+	assert_int_equal(engine_foreign(s.e, &m, &owner, 1), 1);
+	assert_int_equal(owner, 1);
+	assert_int_equal(m->port, PORT_RELAYED);
+	rte_pktmbuf_free(m);
+	onestack_close(&s);
+	/* Such a frame comes to stack 1. */
+	cfg.stack = 1;
+	onestack_open(&s, &cfg);
+	m = onestack_frame(&s, p, build_arp(p, broadcast_mac, ARP_REQUEST, peer_mac, PEER_IP, zero_mac, OUR_IP), 0);
+	m->port = PORT_RELAYED;
+	engine_input(s.e, &m, 1, s.now);
+	expect_nothing();
+	assert_int_equal(engine_foreign(s.e, &m, &owner, 1), 0);
+	send_to(PEER_IP, 1, NULL);
+	expect_packet(peer_mac, 1);
+}
+
 /* ---- waiting ---- */
 
 static void packets_wait_for_the_answer_in_order(void **state)
@@ -572,6 +601,7 @@ int main(void)
 	    T(our_own_frame_come_back_is_no_conflict),
 	    T(malformed_is_counted),
 	    T(announce_names_every_address),
+	    T(sibling_stack_learns_but_does_not_answer),
 	    T(packets_wait_for_the_answer_in_order),
 	    T(request_from_the_awaited_frees_its_packets),
 	    T(full_queue_drops_the_oldest),

@@ -421,7 +421,7 @@ static void looped_frame_carries_no_orders(void **state)
 	m = ring_pop(&s.e->loop);
 	assert_non_null(m);
 	assert_true(m->ol_flags == 0);
-	assert_int_equal(m->port, RTE_MBUF_PORT_INVALID);
+	assert_int_equal(m->port, PORT_LOOP);
 	rte_pktmbuf_free(m);
 }
 
