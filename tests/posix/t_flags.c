@@ -428,6 +428,37 @@ static void low_water_client(void)
 	send_pieces((const char *const[]){"abc", "defgh", "ij"}, 3);
 }
 
+/* A completion in the error queue for the one call that was made. */
+static bool completed(int fd)
+{
+	char control[128];
+	struct msghdr msg = {.msg_control = control, .msg_controllen = sizeof(control)};
+
+	await(fd, POLLERR);
+	return recvmsg(fd, &msg, MSG_ERRQUEUE) >= 0 && CMSG_FIRSTHDR(&msg);
+}
+
+static void zerocopy_server(void)
+{
+	int fd = pair();
+
+	recv_and_say("got", fd, 1 << 20);
+	MUST(close(fd));
+}
+
+/* Who takes the option must tell when the buffer is free again; refusing it is fair. */
+static void zerocopy_client(void)
+{
+	static char buf[50000];
+	int fd = pair(), on = 1;
+	bool taken = setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)) == 0;
+
+	fill(buf, sizeof(buf), 0);
+	T(send(fd, buf, sizeof(buf), MSG_ZEROCOPY));
+	say_if("refused, or completed", !taken || completed(fd));
+	MUST(close(fd));
+}
+
 static const struct posix_case cases[] = {
     BOTH(peek),
     BOTH(waitall),
@@ -441,6 +472,7 @@ static const struct posix_case cases[] = {
     BOTH(receive_timeout),
     BOTH(send_timeout),
     BOTH(low_water),
+    BOTH(zerocopy),
 };
 
 int main(int argc, char **argv)

@@ -150,6 +150,47 @@ static void connected_values_client(void)
 	connected_values_server();
 }
 
+/* What programs set in passing, and expect to be taken: curl, nginx, haproxy, memcached, Go, Java. */
+static void in_passing_on(int fd)
+{
+	static const struct option few[] = {
+	    OPTION(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1),
+	    OPTION(IPPROTO_IP, IP_FREEBIND, 1),
+	    OPTION(IPPROTO_IP, IP_RECVTOS, 1),
+	    OPTION(SOL_SOCKET, SO_MARK, 7),
+	    OPTION(SOL_SOCKET, SO_BUSY_POLL, 0),
+	    OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1),
+	    OPTION(IPPROTO_TCP, TCP_SAVE_SYN, 1),
+	};
+
+	for (size_t i = 0; i < LEN(few); i++) {
+		set_option(&few[i], fd, few[i].values[0]);
+		say_option(&few[i], fd);
+	}
+}
+
+static void in_passing_server(void)
+{
+	int fd = tcp_socket();
+
+	say("fresh");
+	in_passing_on(fd);
+	MUST(close(fd));
+	fd = listen_at(SERVER_IP, port(1));
+	say("listening");
+	in_passing_on(fd);
+	MUST(close(fd));
+	say("connected");
+	fd = pair();
+	in_passing_on(fd);
+	T(close(fd));
+}
+
+static void in_passing_client(void)
+{
+	T(close(pair()));
+}
+
 /* Every length with which an int can be asked for. */
 static void get_lengths(void)
 {
@@ -528,13 +569,9 @@ static void long_options_client(void)
 }
 
 static const struct posix_case cases[] = {
-    ALONE(fresh_defaults),   ALONE(fresh_values),
-    ALONE(listening_values), BOTH(connected_defaults),
-    BOTH(connected_values),  ALONE(get_lengths),
-    ALONE(set_lengths),	     BOTH(bad_levels),
-    BOTH(linger_values),     BOTH(timeout_values),
-    BOTH(congestion),	     BOTH(maxseg),
-    BOTH(early_options),     BOTH(v6),
+    ALONE(fresh_defaults), ALONE(fresh_values), ALONE(listening_values), BOTH(connected_defaults), BOTH(connected_values),
+    ALONE(get_lengths),	   ALONE(set_lengths),	BOTH(bad_levels),	 BOTH(linger_values),	   BOTH(timeout_values),
+    BOTH(congestion),	   BOTH(maxseg),	BOTH(early_options),	 BOTH(in_passing),	   BOTH(v6),
     BOTH(long_options),
 };
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -351,8 +352,126 @@ static void many_pollers_client(void)
 	MUST(close(fd));
 }
 
+/* ---- one thread in a call, another closes or shuts down
+ * ---------------------------------------------------------------------------------- */
+
+struct caller {
+	int fd;
+	atomic_int tid;
+};
+
+/* Until that thread sleeps: its call has begun. */
+static void await_asleep(struct caller *c)
+{
+	int asleep = 0;
+
+	while (asleep < 3) {
+		char path[64], state = 0;
+		FILE *f;
+
+		usleep(3000);
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", c->tid);
+		f = c->tid ? fopen(path, "r") : NULL;
+		if (!f)
+			continue;
+		if (fscanf(f, "%*d %*s %c", &state) == 1 && state == 'S')
+			asleep++;
+		fclose(f);
+	}
+}
+
+static void *recv_to_the_end(void *arg)
+{
+	struct caller *c = arg;
+	char buf[16];
+
+	c->tid = gettid();
+	T(recv(c->fd, buf, sizeof(buf), 0));
+	return NULL;
+}
+
+/* The call goes on with the connection, which ends when the call has returned. */
+static void closed_in_recv_server(void)
+{
+	struct caller c = {.fd = pair()};
+	pthread_t thread = start(recv_to_the_end, &c);
+
+	await_asleep(&c);
+	T(close(c.fd));
+	tell("send");
+	pthread_join(thread, NULL);
+}
+
+static void closed_in_recv_client(void)
+{
+	char c;
+	int fd = pair();
+
+	hear("send");
+	say_poll("still open", fd);
+	MUST(send(fd, "hello", 5, 0));
+	T(recv(fd, &c, 1, 0));
+	MUST(close(fd));
+}
+
+static void *send_too_much(void *arg)
+{
+	static char buf[3000000];
+	struct caller *c = arg;
+	ssize_t n;
+
+	c->tid = gettid();
+	do
+		n = send(c->fd, buf, sizeof(buf), MSG_NOSIGNAL);
+	while (n > 0);
+	say("send in the end: %s", errno_name(errno));
+	return NULL;
+}
+
+static void shut_in_send_server(void)
+{
+	int fd = pair_small();
+
+	hear("done");
+	MUST(close(fd));
+}
+
+static void shut_in_send_client(void)
+{
+	struct caller c = {.fd = pair_small()};
+	pthread_t thread = start(send_too_much, &c);
+
+	await_asleep(&c);
+	MUST(shutdown(c.fd, SHUT_RDWR));
+	pthread_join(thread, NULL);
+	tell("done");
+	MUST(close(c.fd));
+}
+
+static void *connect_to_nobody(void *arg)
+{
+	struct sockaddr_in sa = addr4(NOBODY_IP, port(0));
+	struct caller *c = arg;
+
+	c->tid = gettid();
+	T(connect(c->fd, SA(sa), sizeof(sa)));
+	return NULL;
+}
+
+static void shut_in_connect(void)
+{
+	struct caller c = {.fd = tcp_socket()};
+	pthread_t thread = start(connect_to_nobody, &c);
+
+	await_asleep(&c);
+	MUST(shutdown(c.fd, SHUT_RDWR));
+	pthread_join(thread, NULL);
+	MUST(close(c.fd));
+}
+
 static const struct posix_case cases[] = {
-    BOTH(duplex), BOTH(writers), BOTH(readers), BOTH(acceptors), BOTH(handed_on), BOTH(own_connections), BOTH(many_pollers),
+    BOTH(duplex),	   BOTH(writers),      BOTH(readers),	     BOTH(acceptors),	 BOTH(handed_on),
+    BOTH(own_connections), BOTH(many_pollers), BOTH(closed_in_recv), BOTH(shut_in_send), ALONE(shut_in_connect),
 };
 
 int main(int argc, char **argv)
