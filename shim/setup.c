@@ -213,7 +213,9 @@ static int bring_up(void)
 	const struct io_config ic = {.device = rt.cfg->dev,
 				     .mem_mb = rt.cfg->mem_mb * rt.cfg->cores,
 				     .huge = (enum io_huge)rt.cfg->huge,
-				     .verbose = rt.cfg->log == LOG_LEVEL_DEBUG};
+				     .verbose = rt.cfg->log == LOG_LEVEL_DEBUG,
+				     .keep_fd = rt.thin->fd_private,
+				     .drop_fd = rt.thin->fd_private_close};
 	struct port_config pc = {.device = rt.cfg->dev,
 				 .queues = rt.cfg->cores,
 				 .mtu = (uint16_t)(rt.cfg->mtu ? rt.cfg->mtu : MTU_DEFAULT),
@@ -225,6 +227,8 @@ static int bring_up(void)
 
 	if (rc)
 		return fail(rc, "%s", err.text);
+	if (err.text[0])
+		rt.thin->log(LOG_LEVEL_INFO, "%s", err.text);
 	rc = pools(&pc, &packets);
 	if (rc)
 		return rc;
