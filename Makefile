@@ -45,7 +45,7 @@ unit: $(UNIT) $(if $(SAN),,thin)
 T := $(BUILD)/tests/thin
 $(T)/%.so: $(T)/%.o
 	$(CC) -shared -o $@ $<
-$(T)/test_thin: $(T)/test_thin.o $(T)/calls_by_symbol.o
+$(T)/test_thin: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/thin/symbols*.c)) $(T)/test_thin.o
 	$(CC) -o $@ $^ -lcmocka -ldl -lpthread
 thin: $(T)/test_thin $(T)/fakecore.so $(T)/early_malloc.so $(BUILD)/libmtcpshim.so
 	@mkdir -p $(T)/alone && cp $(BUILD)/libmtcpshim.so $(T)/alone && cp $(BUILD)/libmtcpshim.so $(T)

@@ -33,7 +33,7 @@ struct fake_calls *calls_now(void);
 /* A socket connected to ENGINE_PEER: the engine's. */
 int engine_socket(void);
 
-/* calls_by_symbol.c: every intercepted symbol on an engine socket. */
+/* symbols.c: every intercepted symbol on an engine socket. */
 void scenario_symbols(void);
 
 #endif
