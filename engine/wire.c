@@ -384,14 +384,14 @@ static void opt_word(struct tcp_fields *f, uint8_t a, uint8_t b, uint8_t c, uint
 		memcpy(p, word, sizeof(word));
 }
 
-static void opt_ts_values(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr)
+static void opt_pair(struct tcp_fields *f, uint32_t a, uint32_t b)
 {
 	uint8_t *p = opt_room(f, 8);
 
 	if (!p)
 		return;
-	put32(p, tsval);
-	put32(p + 4, tsecr);
+	put32(p, a);
+	put32(p + 4, b);
 }
 
 void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool ts, uint32_t tsval, uint32_t tsecr, int wscale)
@@ -404,7 +404,7 @@ void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool 
 	else if (sack_permitted)
 		opt_word(f, KIND_NOP, KIND_NOP, KIND_SACK_PERMITTED, LEN_SACK_PERMITTED);
 	if (ts)
-		opt_ts_values(f, tsval, tsecr);
+		opt_pair(f, tsval, tsecr);
 	if (wscale >= 0)
 		opt_word(f, KIND_NOP, KIND_WSCALE, LEN_WSCALE, wscale);
 }
@@ -412,7 +412,7 @@ void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool 
 void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr)
 {
 	opt_word(f, KIND_NOP, KIND_NOP, KIND_TS, LEN_TS);
-	opt_ts_values(f, tsval, tsecr);
+	opt_pair(f, tsval, tsecr);
 }
 
 void wire_opt_sack(struct tcp_fields *f, const struct sack_block *b, unsigned n)
@@ -424,10 +424,6 @@ void wire_opt_sack(struct tcp_fields *f, const struct sack_block *b, unsigned n)
 	if (!n)
 		return;
 	opt_word(f, KIND_NOP, KIND_NOP, KIND_SACK, 2 + n * LEN_SACK_BLOCK);
-	for (unsigned i = 0; i < n; i++) {
-		uint8_t *p = opt_room(f, LEN_SACK_BLOCK);
-
-		put32(p, b[i].start);
-		put32(p + 4, b[i].end);
-	}
+	for (unsigned i = 0; i < n; i++)
+		opt_pair(f, b[i].start, b[i].end);
 }
