@@ -63,7 +63,7 @@ static struct path path_of(struct conn *c)
 	return (struct path){.t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .neigh = &c->neigh};
 }
 
-static void add_sack(struct conn *c, struct tcp_fields *f, unsigned room)
+static void add_sack(struct engine *e, struct conn *c, struct tcp_fields *f, unsigned room)
 {
 	struct sack_block b[SACK_BLOCKS_MAX + 1];
 	unsigned n = 0, fit = room < 4 + 8 ? 0 : (room - 4) / 8;
@@ -77,6 +77,7 @@ static void add_sack(struct conn *c, struct tcp_fields *f, unsigned room)
 	if (!n)
 		return;
 	wire_opt_sack(f, b, n);
+	e->stats.dsack_sent += c->dsack_pending;
 	c->dsack_pending = false;
 }
 
@@ -94,7 +95,7 @@ static void fill_fields(struct engine *e, struct conn *c, struct tcp_fields *f, 
 	if (room > (unsigned)(TCP_OPT_MAX - f->optlen))
 		room = TCP_OPT_MAX - f->optlen;
 	if (c->sack_ok && (c->dsack_pending || c->nofo_recent))
-		add_sack(c, f, room);
+		add_sack(e, c, f, room);
 	if (c->snd_urgent && seq_lt(seq, c->snd_up)) {
 		f->flags |= TH_URG;
 		f->up = c->snd_up - seq < 0xffff ? c->snd_up - seq : 0xffff;
