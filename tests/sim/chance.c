@@ -27,6 +27,8 @@ static void node_by_chance(struct rng *r, struct node_config *n)
 	n->mtu = mtus[rng_below(r, 6)];
 	n->caps =
 	    rng_next(r) & 1 ? ENGINE_RX_CSUM | ENGINE_TX_IP_CSUM | ENGINE_TX_TCP_CSUM | ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG : 0;
+	n->nstacks = rng_below(r, 4) ? 1 : 2;
+	n->spread = rng_below(r, 2);
 	set(&n->tcp, "net.ipv4.tcp_rmem", rmem[rng_below(r, 4)]);
 	set(&n->tcp, "net.ipv4.tcp_wmem", wmem[rng_below(r, 4)]);
 	set(&n->tcp, "net.ipv4.tcp_sack", rng_below(r, 4) ? "1" : "0");
@@ -110,7 +112,7 @@ void chance_make(struct world *w, const struct chance_pools *pools)
 {
 	struct node_config nodes[2];
 	struct link_config links[2];
-	struct rte_mempool *use[2];
+	struct rte_mempool *use[2][STACKS_MAX];
 
 	for (unsigned i = 0; i < 2; i++) {
 		node_by_chance(&w->rng, &nodes[i]);
@@ -119,11 +121,20 @@ void chance_make(struct world *w, const struct chance_pools *pools)
 	/* One link has one MTU. */
 	if (nodes[0].mtu == 9000 || nodes[1].mtu == 9000)
 		nodes[0].mtu = nodes[1].mtu = 9000;
-	for (unsigned i = 0; i < 2; i++)
-		use[i] = nodes[i].mtu == 9000 ? pools->jumbo[i] : rng_below(&w->rng, 8) ? pools->usual[i] : pools->tiny[i];
+	for (unsigned i = 0; i < 2; i++) {
+		/* Several stacks hold each other's mbufs, so that small pools would starve them in ways that no port has. */
+		bool tiny = nodes[i].nstacks == 1 && !rng_below(&w->rng, 6);
+
+		for (unsigned k = 0; k < STACKS_MAX; k++)
+			use[i][k] = nodes[i].mtu == 9000 ? pools->jumbo[i][k] : tiny ? pools->tiny[i][k] : pools->usual[i][k];
+	}
 	world_init(w, nodes, links, use);
 	w->end = w->now + END_US;
 	w->nsessions = (unsigned)rng_magnitude(&w->rng, 1, SESSIONS_MAX);
-	for (unsigned i = 0; i < w->nsessions; i++)
-		session_by_chance(&w->rng, &w->session[i], w->now);
+	for (unsigned i = 0; i < w->nsessions; i++) {
+		struct session *s = &w->session[i];
+
+		session_by_chance(&w->rng, s, w->now);
+		s->side[s->initiator].stack = (unsigned)rng_below(&w->rng, nodes[s->initiator].nstacks);
+	}
 }

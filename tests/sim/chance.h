@@ -7,9 +7,9 @@
 
 #include "tests/sim/world.h"
 
-/* Packet memory for two nodes: for MTUs up to 1500, of 9000, and one that many connections together use up. */
+/* Packet memory for the stacks of two nodes: for MTUs up to 1500, of 9000, and one that many connections together use up. */
 struct chance_pools {
-	struct rte_mempool *usual[2], *jumbo[2], *tiny[2];
+	struct rte_mempool *usual[2][STACKS_MAX], *jumbo[2][STACKS_MAX], *tiny[2][STACKS_MAX];
 };
 
 /* Fill w, whose rng is seeded, with engines, links and sessions. */

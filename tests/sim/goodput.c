@@ -24,7 +24,7 @@ static const struct row {
     {"cubic", 50000, 10000}, {"cubic", 50000, 100000}, {"reno", 0, 100000},	{"reno", 1000, 10000},	  {"reno", 10000, 10000},
 };
 
-static void make_row(struct world *w, const struct row *row, struct rte_mempool *const pools[2])
+static void make_row(struct world *w, const struct row *row, struct rte_mempool *const pools[2][STACKS_MAX])
 {
 	struct link_config link = {
 	    .rate_bps = RATE_BPS, .queue_bytes = QUEUE_BYTES, .delay_us = row->rtt_us / 2, .loss_ppm = row->loss_ppm};
@@ -35,6 +35,7 @@ static void make_row(struct world *w, const struct row *row, struct rte_mempool 
 	for (unsigned i = 0; i < 2; i++) {
 		tcp_settings_init(&nodes[i].tcp);
 		nodes[i].mtu = 1500;
+		nodes[i].nstacks = 1;
 		if (tcp_settings_set(&nodes[i].tcp, "net.ipv4.tcp_congestion_control", row->cc))
 			world_fail(w, "no congestion control \"%s\"", row->cc);
 	}
@@ -55,7 +56,7 @@ static void make_row(struct world *w, const struct row *row, struct rte_mempool 
 static void run_row(struct world *w, const struct row *row, FILE *out)
 {
 	usec_t begin = w->now, took;
-	const struct engine_stats *st = engine_stats(w->node[0].e);
+	const struct engine_stats *st = engine_stats(w->node[0].stack[0].e);
 
 	world_transfer(w);
 	took = w->now - begin;
@@ -64,7 +65,7 @@ static void run_row(struct world *w, const struct row *row, FILE *out)
 		(unsigned long long)st->timeouts);
 }
 
-int goodput_print(FILE *out, struct rte_mempool *const pools[2])
+int goodput_print(FILE *out, struct rte_mempool *const pools[2][STACKS_MAX])
 {
 	static struct world w;
 
@@ -99,7 +100,7 @@ static char *read_all(const char *path)
 	return text;
 }
 
-int goodput_compare(const char *path, struct rte_mempool *const pools[2])
+int goodput_compare(const char *path, struct rte_mempool *const pools[2][STACKS_MAX])
 {
 	char *got = NULL, *want = read_all(path);
 	size_t size;

@@ -10,8 +10,8 @@
 #include "tests/sim/world.h"
 
 /* Run every row and print the table; 0, or 1 after a line that says which row failed and why. */
-int goodput_print(FILE *out, struct rte_mempool *const pools[2]);
+int goodput_print(FILE *out, struct rte_mempool *const pools[2][STACKS_MAX]);
 /* Print it to memory and compare with the file: 0 if equal. */
-int goodput_compare(const char *path, struct rte_mempool *const pools[2]);
+int goodput_compare(const char *path, struct rte_mempool *const pools[2][STACKS_MAX]);
 
 #endif

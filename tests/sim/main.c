@@ -18,8 +18,8 @@
 #include "tests/sim/goodput.h"
 
 #define EAL_MB 512
-#define USUAL_MBUFS 16384
-#define JUMBO_MBUFS 8192
+#define USUAL_MBUFS 8192
+#define JUMBO_MBUFS 4096
 #define TINY_MBUFS 64
 #define SEEDS_DEFAULT 1000
 #define BLOCK_SEEDS 50
@@ -34,15 +34,27 @@ struct block {
 static struct chance_pools pools;
 static const char *self;
 
+static struct rte_mempool *make_pool(const char *kind, unsigned i, unsigned n, unsigned mtu)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%s%u", kind, i);
+	return testpool_create(name, n, mtu);
+}
+
 static bool make_pools(void)
 {
-	pools.usual[0] = testpool_create("usual0", USUAL_MBUFS, 1500);
-	pools.usual[1] = testpool_create("usual1", USUAL_MBUFS, 1500);
-	pools.jumbo[0] = testpool_create("jumbo0", JUMBO_MBUFS, 9000);
-	pools.jumbo[1] = testpool_create("jumbo1", JUMBO_MBUFS, 9000);
-	pools.tiny[0] = testpool_create("tiny0", TINY_MBUFS, 1500);
-	pools.tiny[1] = testpool_create("tiny1", TINY_MBUFS, 1500);
-	return pools.usual[0] && pools.usual[1] && pools.jumbo[0] && pools.jumbo[1] && pools.tiny[0] && pools.tiny[1];
+	bool all = true;
+
+	for (unsigned i = 0; i < 2 * STACKS_MAX && all; i++) {
+		unsigned node = i / STACKS_MAX, stack = i % STACKS_MAX;
+
+		pools.usual[node][stack] = make_pool("usual", i, USUAL_MBUFS, 1500);
+		pools.jumbo[node][stack] = make_pool("jumbo", i, JUMBO_MBUFS, 9000);
+		pools.tiny[node][stack] = make_pool("tiny", i, TINY_MBUFS, 1500);
+		all = pools.usual[node][stack] && pools.jumbo[node][stack] && pools.tiny[node][stack];
+	}
+	return all;
 }
 
 /* What the engines held when it went wrong. */
@@ -51,11 +63,12 @@ static void print_state(const struct world *w)
 	struct engine_usage u;
 
 	for (unsigned i = 0; i < 2; i++) {
-		if (!w->node[i].e)
+		if (!w->node[i].stack[0].e)
 			continue;
-		engine_usage(w->node[i].e, &u);
-		printf("  node %u: %u connections, %u half open, %u TIME-WAIT, holds %u of %u mbufs, %u free\n", i, u.conns,
-		       u.half_open, u.timewaits, u.mbufs, w->node[i].pool_full, rte_mempool_avail_count(w->node[i].pool));
+		node_usage(w, i, &u);
+		printf("  node %u: %u stacks, %u connections, %u half open, %u TIME-WAIT, %u mbufs; %u of %u free at the first\n",
+		       i, w->node[i].cfg.nstacks, u.conns, u.half_open, u.timewaits, u.mbufs,
+		       rte_mempool_avail_count(w->node[i].stack[0].pool), w->node[i].stack[0].pool_full);
 	}
 }
 

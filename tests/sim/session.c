@@ -23,7 +23,7 @@ static uint8_t stream_byte(const struct session *s, unsigned from, uint64_t offs
 }
 
 /* Keep-alives end the side whose peer's reset was lost. */
-static void set_options(struct world *w, unsigned node, struct conn *c)
+static void set_options(struct world *w, struct engine *e, struct conn *c)
 {
 	static const struct {
 		int level, name, value;
@@ -33,8 +33,14 @@ static void set_options(struct world *w, unsigned node, struct conn *c)
 		    {IPPROTO_TCP, TCP_KEEPCNT, 9}};
 
 	for (unsigned i = 0; i < sizeof(opts) / sizeof(opts[0]); i++)
-		if (engine_setsockopt(w->node[node].e, c, opts[i].level, opts[i].name, &opts[i].value, sizeof(int), w->now))
+		if (engine_setsockopt(e, c, opts[i].level, opts[i].name, &opts[i].value, sizeof(int), w->now))
 			world_fail(w, "setsockopt(%d, %d) failed", opts[i].level, opts[i].name);
+}
+
+/* The engine that serves a side. */
+static struct engine *engine_of(const struct world *w, const struct session *s, unsigned node)
+{
+	return w->node[node].stack[s->side[node].stack].e;
 }
 
 static void attach(struct world *w, struct session *s, unsigned node, struct conn *c)
@@ -42,14 +48,14 @@ static void attach(struct world *w, struct session *s, unsigned node, struct con
 	s->side[node].c = c;
 	s->side[node].runnable = true;
 	engine_set_user(c, (uint64_t)(s - w->session) + 1);
-	set_options(w, node, c);
+	set_options(w, engine_of(w, s, node), c);
 }
 
 static void begin(struct world *w, struct session *s)
 {
 	unsigned me = s->initiator;
 	struct endpoint to = {node_addr(!me), LISTEN_PORT}, local;
-	struct conn *c = engine_socket(w->node[me].e);
+	struct conn *c = engine_socket(engine_of(w, s, me));
 	int rc;
 
 	if (!c)
@@ -57,7 +63,7 @@ static void begin(struct world *w, struct session *s)
 	attach(w, s, me, c);
 	s->begun = true;
 	s->side[me].connecting = true;
-	rc = engine_connect(w->node[me].e, c, &to, w->now);
+	rc = engine_connect(engine_of(w, s, me), c, &to, w->now);
 	if (rc != -EINPROGRESS)
 		world_fail(w, "connect() returned %d", rc);
 	engine_sockname(c, &local);
@@ -77,35 +83,45 @@ bool sessions_begin(struct world *w)
 	return any;
 }
 
-static void accept_all(struct world *w, unsigned node)
+/* The session that a connection from this port of the other node belongs to. */
+static struct session *find_session(struct world *w, unsigned node, uint16_t port)
 {
+	for (unsigned i = 0; i < w->nsessions; i++) {
+		struct session *s = &w->session[i];
+
+		if (s->begun && s->initiator != node && s->port == port && !s->side[node].c && !s->side[node].done)
+			return s;
+	}
+	world_fail(w, "a connection from port %u was accepted that nobody made", port);
+}
+
+static void accept_all(struct world *w, unsigned node, unsigned stack)
+{
+	struct stack *st = &w->node[node].stack[stack];
 	struct endpoint peer;
+	struct session *s;
 	struct conn *c;
-	unsigned i;
 	int err;
 
-	while ((c = engine_accept(w->node[node].e, w->node[node].listener, &err))) {
+	while ((c = engine_accept(st->e, st->listener, &err))) {
 		if (engine_peername(c, &peer)) {
-			engine_abort(w->node[node].e, c, w->now); /* reset while it waited */
+			engine_abort(st->e, c, w->now); /* reset while it waited */
 			continue;
 		}
-		for (i = 0; i < w->nsessions; i++)
-			if (w->session[i].begun && w->session[i].initiator != node && w->session[i].port == peer.port)
-				break;
-		if (i == w->nsessions || w->session[i].side[node].c || w->session[i].side[node].done)
-			world_fail(w, "a connection from port %u was accepted that nobody made", peer.port);
-		attach(w, &w->session[i], node, c);
+		s = find_session(w, node, peer.port);
+		s->side[node].stack = stack;
+		attach(w, s, node, c);
 	}
 	if (err != -EAGAIN)
 		world_fail(w, "accept() returned %d", err);
 }
 
-void sessions_event(struct world *w, unsigned node, struct conn *c, uint32_t edges)
+void sessions_event(struct world *w, unsigned node, unsigned stack, struct conn *c)
 {
 	uint64_t user = engine_user(c);
 
-	if (c == w->node[node].listener)
-		accept_all(w, node);
+	if (c == w->node[node].stack[stack].listener)
+		accept_all(w, node, stack);
 	else if (user)
 		w->session[user - 1].side[node].runnable = true;
 }
@@ -115,9 +131,9 @@ static void finish(struct world *w, struct session *s, unsigned node, bool abort
 	struct side *me = &s->side[node];
 
 	if (abort)
-		engine_abort(w->node[node].e, me->c, w->now);
+		engine_abort(engine_of(w, s, node), me->c, w->now);
 	else
-		engine_close(w->node[node].e, me->c, w->now);
+		engine_close(engine_of(w, s, node), me->c, w->now);
 	me->c = NULL;
 	me->done = true;
 }
@@ -130,7 +146,7 @@ static void fail_side(struct world *w, struct session *s, unsigned node, int err
 	s->side[node].error = error;
 	/* Three lost ARP packets in a row make the peer unreachable: an honest answer on a bad link; try again. */
 	if (error == EHOSTUNREACH && s->side[node].connecting && w->link[0].cfg.loss_ppm) {
-		engine_close(w->node[node].e, s->side[node].c, w->now);
+		engine_close(engine_of(w, s, node), s->side[node].c, w->now);
 		s->side[node].c = NULL;
 		s->side[node].connecting = s->begun = false;
 		s->begin = w->now + 1000;
@@ -161,7 +177,7 @@ static bool write_some(struct world *w, struct session *s, unsigned node)
 			iov.iov_len = me->to_send - me->sent;
 		for (size_t i = 0; i < iov.iov_len; i++)
 			buffer[i] = stream_byte(s, node, me->sent + i);
-		n = engine_send(w->node[node].e, me->c, &iov, 1, 0, w->now);
+		n = engine_send(engine_of(w, s, node), me->c, &iov, 1, 0, w->now);
 		if (n < 0)
 			break;
 		me->sent += (uint64_t)n;
@@ -193,7 +209,7 @@ static bool read_some(struct world *w, struct session *s, unsigned node)
 
 	while (!me->eof && !me->paused_until) {
 		iov.iov_len = 1 + rng_below(&w->rng, me->read_max);
-		n = engine_recv(w->node[node].e, me->c, &iov, 1, 0, w->now);
+		n = engine_recv(engine_of(w, s, node), me->c, &iov, 1, 0, w->now);
 		if (n < 0)
 			break;
 		check_read(w, s, node, (size_t)n);
@@ -236,7 +252,7 @@ static void end_of_sending(struct world *w, struct session *s, unsigned node)
 		finish(w, s, node, false);
 		return;
 	}
-	rc = engine_shutdown(w->node[node].e, me->c, SHUT_WR, w->now);
+	rc = engine_shutdown(engine_of(w, s, node), me->c, SHUT_WR, w->now);
 	if (rc && rc != -ENOTCONN)
 		world_fail(w, "shutdown() returned %d", rc);
 	me->shut = true;
