@@ -190,6 +190,12 @@ static void hystart_resumes_when_the_delay_goes(void **state)
 	now = ack_window(now, 20000);
 	assert_int_equal(cc.cwnd, 2 * before);
 	assert_int_equal(cc.ssthresh, UINT32_MAX);
+	/* The next doubt has its five rounds again. */
+	for (unsigned round = 0; round < 5; round++) {
+		assert_int_equal(cc.ssthresh, UINT32_MAX);
+		now = ack_window(now, 40000);
+	}
+	assert_int_equal(cc.ssthresh, cc.cwnd);
 }
 
 /* Which rises matter: an eighth of the round-trip time, but at least 4 and at most 16 ms; and never on fewer than eight samples.
