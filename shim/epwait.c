@@ -137,10 +137,10 @@ static void collect_kernel(struct ep_wait *ew)
  * ----------------------------------------------------------------------------------------------------------------------- */
 
 /* What is there now, without waiting. insist: ask the kernel in any case if the engine has nothing. */
-static void gather(struct ep_wait *ew, bool insist)
+static void gather(struct ep_wait *ew, usec_t now, bool insist)
 {
 	struct epset *set = ew->set;
-	bool due = atomic_load_explicit(&set->has_kernel, memory_order_relaxed) && wait_may_ask(&set->kernel_asked, io_now());
+	bool due = atomic_load_explicit(&set->has_kernel, memory_order_relaxed) && wait_may_ask(&set->kernel_asked, now);
 	bool first = due && atomic_load_explicit(&set->kernel_first, memory_order_relaxed);
 
 	ew->n = 0;
@@ -209,24 +209,25 @@ static void ep_resign(struct waiting *w)
 static int wait_both(struct ep_wait *ew, const struct timespec *timeout)
 {
 	bool poll_only = timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
+	usec_t now = io_now();
 	int rc;
 
-	if (stacks_stale(DRIVE_STALE_US))
+	if (stacks_stale(now, DRIVE_STALE_US))
 		stacks_drive(false);
-	gather(ew, false);
+	gather(ew, now, false);
 	if (ew->n)
 		return ew->n;
 	ew->w.deadline = poll_only ? 0 : wait_deadline(timeout);
 	do {
 		if (poll_only) {
 			stacks_drive(false);
-			gather(ew, true);
+			gather(ew, now, true);
 			return ew->n;
 		}
 		ew->w.kernel_asked = io_now();
 		rc = wait_for(&ew->w);
 		if (rc == 1 && !ew->n)
-			gather(ew, true);
+			gather(ew, io_now(), true);
 	} while (rc == 1 && !ew->n);
 	return ew->n ? ew->n : rc;
 }

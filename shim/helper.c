@@ -152,7 +152,7 @@ static void serve(void)
 			continue;
 		}
 		watched = 0;
-		if (stacks_stale(AWAY_US))
+		if (stacks_stale(io_now(), AWAY_US))
 			stand_in();
 		else
 			tick(TICK_US);

@@ -177,12 +177,13 @@ static int answer(struct poller *p)
 
 static int poll_both(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
 {
+	usec_t now = io_now();
 	int rc, count;
 
-	if (stacks_stale(DRIVE_STALE_US))
+	if (stacks_stale(now, DRIVE_STALE_US))
 		stacks_drive(false);
 	if (any_thing(p) || p->ninvalid) {
-		if (p->ninvalid || wait_may_ask(&p->t->poll_asked, io_now()))
+		if (p->ninvalid || (p->nkernel && wait_may_ask(&p->t->poll_asked, now)))
 			ask_kernel(p);
 		return answer(p);
 	}
@@ -198,7 +199,7 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 				.fds = p->kernel,
 				.nfds = p->n,
 				.deadline = wait_deadline(timeout),
-				.kernel_asked = io_now(),
+				.kernel_asked = now,
 				.sigmask = sigmask};
 	/* Another thread may take away what woke this one. */
 	do {

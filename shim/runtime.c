@@ -226,10 +226,8 @@ void stacks_drive(bool ring)
 			try_drive(rt.stacks[i], ring);
 }
 
-bool stacks_stale(usec_t us)
+bool stacks_stale(usec_t now, usec_t us)
 {
-	usec_t now = io_now();
-
 	for (unsigned i = 0; i < rt.nstacks; i++)
 		if (stack_stale(rt.stacks[i], now, us))
 			return true;

@@ -93,7 +93,7 @@ static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 	return now - atomic_load_explicit(&st->last_drive, memory_order_relaxed) > us;
 }
 /* Is one of them that stale? */
-bool stacks_stale(usec_t us);
+bool stacks_stale(usec_t now, usec_t us);
 /* Drive every stack that nobody else drives at this moment. ring: pending frames leave too, dear or not. */
 void stacks_drive(bool ring);
 /* Frames received so far by all stacks. */

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #define SPIN_MAX_US 100u
@@ -18,9 +19,10 @@
 #define SPIN_WORTH_US 300u
 #define SPIN_LEAST_US 5u
 /* Somebody else may need this core to bring about what we spin for. */
-#define SPIN_YIELD_US 20u
+#define SPIN_YIELD_US 5u
 #define NAP_MIN_US 50u
 #define NAP_MAX_US 1000u
+#define NAP_SLACK_NS 1000
 
 void pollable_add(struct pollable *p, struct watch *w)
 {
@@ -315,7 +317,7 @@ static int sleep_stage(struct waiting *w, struct thread *t)
 	struct pollfd own[WAIT_EXTRA_FDS];
 	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1, .nap_us = NAP_MIN_US};
 	sigset_t all, before;
-	int rc = thread_fd(t);
+	int slack = 0, rc = thread_fd(t);
 
 	if (rc < 0)
 		return rc;
@@ -324,10 +326,17 @@ static int sleep_stage(struct waiting *w, struct thread *t)
 	s.mask = w->sigmask ? w->sigmask : &before;
 	if (w->restart)
 		s.signal_fd = thread_signal_fd(t, s.mask);
+	/* Naps of 50 us shall not become 100: the kernel rounds timeouts up by the thread's slack (prctl(2)), 50 us as a rule. */
+	if (!rt.info.has_interrupt)
+		slack = prctl(PR_GET_TIMERSLACK);
+	if (slack > NAP_SLACK_NS)
+		prctl(PR_SET_TIMERSLACK, NAP_SLACK_NS);
 	rc = w->enroll(w, t);
 	if (!rc)
 		rc = sleep_for(&s);
 	w->resign(w);
+	if (slack > NAP_SLACK_NS)
+		prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
 	if (s.watching)
 		watch_drop(t);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
