@@ -4,7 +4,7 @@
  */
 #include "calls.h"
 
-#include "config.h"
+#include "early.h"
 #include "placeholder.h"
 
 #include <netinet/in.h>
@@ -93,25 +93,13 @@ int bind(int fd, const struct sockaddr *sa, socklen_t len)
 	return (int)OWNED(fd, r, own_bind(&r, sa, len), bind_ours(&r, sa, len), REAL(bind)(fd, sa, len));
 }
 
-/* listen() once more on an engine socket: its kernel side follows if there is one. */
-static int listen_again(const struct fdref *r, int backlog)
-{
-	int kernel_too = 0;
-	socklen_t size = sizeof(kernel_too);
-
-	REAL(getsockopt)(r->fd, SOL_SOCKET, SO_ACCEPTCONN, &kernel_too, &size);
-	if (kernel_too)
-		REAL(listen)(r->fd, backlog);
-	return core()->listen(r, backlog, kernel_too);
-}
-
 int listen(int fd, int backlog)
 {
 	struct fdref r;
 
 	if (fdtab_is_kernel(fd))
 		return REAL(listen)(fd, backlog);
-	return (int)OWNED(fd, r, own_listen(&r, backlog), listen_again(&r, backlog), REAL(listen)(fd, backlog));
+	return (int)OWNED(fd, r, own_listen(&r, backlog), own_listen_taken(&r, backlog), REAL(listen)(fd, backlog));
 }
 
 static int accept_ours(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
@@ -161,6 +149,16 @@ int connect(int fd, const struct sockaddr *sa, socklen_t len)
 	return (int)OWNED(fd, r, own_connect(&r, sa, len), connect_ours(&r, sa, len), REAL(connect)(fd, sa, len));
 }
 
+static int shutdown_ours(const struct fdref *r, int how)
+{
+	int rc = core()->shutdown(r, how);
+
+	/* A listener's port is listened at in the kernel, too (own.c): not any more. */
+	if (!rc && how != SHUT_WR && !(fdtab_traits(r->fd) & FD_POOLABLE))
+		REAL(shutdown)(r->fd, how);
+	return rc;
+}
+
 int shutdown(int fd, int how)
 {
 	struct fdref r;
@@ -168,7 +166,7 @@ int shutdown(int fd, int how)
 
 	if (!io_ours(fd, &r))
 		return REAL(shutdown)(fd, how);
-	return (int)finish(saved, r.kind == FD_SOCK ? core()->shutdown(&r, how) : -EBADF);
+	return (int)finish(saved, r.kind == FD_SOCK ? shutdown_ours(&r, how) : -EBADF);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------
@@ -249,7 +247,7 @@ static int setsockopt_ours(const struct fdref *r, int level, int name, const voi
 		return -EINVAL;
 	if (!val && len)
 		return -EFAULT;
-	return core()->setsockopt(r, level, name, val, len);
+	return early_refused(level, name) ? -EOPNOTSUPP : core()->setsockopt(r, level, name, val, len);
 }
 
 int setsockopt(int fd, int level, int name, const void *val, socklen_t len)

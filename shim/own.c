@@ -235,6 +235,15 @@ static bool view(const struct fdref *r, struct fresh_view *v)
 	return true;
 }
 
+/* To a broadcast address, which Linux allows and nothing ever arrives at: of the engine's prefixes the kernel does not know it.
+ */
+static int bind_broadcast(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	int rc = reserve(r, sa, len);
+
+	return rc ? rc : give(r);
+}
+
 static int kernel_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
 	return give(r) ? OWN_AGAIN : negated(REAL(bind)(r->fd, sa, len));
@@ -273,6 +282,8 @@ int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 	}
 	if (v.v6only || !loader_wanted())
 		return kernel_bind(r, sa, len);
+	if (route_is_broadcast(config_get(), &local.addr))
+		return bind_broadcast(r, sa, len);
 	/* Listener or client? The port is reserved in the kernel whichever it turns out to be. */
 	if (local.any)
 		return reserve(r, sa, len);
@@ -386,6 +397,39 @@ int own_listen(const struct fdref *r, int backlog)
 	return listen_in_engine(r, backlog, who == ROUTE_BOTH);
 }
 
+static bool placeholder_listens(int fd)
+{
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	return REAL(getsockopt)(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on;
+}
+
+/*
+ * A listener on an engine address listens in the kernel as well: nothing arrives there, but the kernel knows that the port is
+ * taken.  Where the kernel has the address too (adopted) it would answer, so there the engine alone sees to conflicts.
+ */
+int own_listen_taken(const struct fdref *r, int backlog)
+{
+	int family = fdtab_traits(r->fd) & FD_IS_V6 ? AF_INET6 : AF_INET;
+	struct route_addr local = {.port = 0};
+	struct name name = {.len = sizeof(name.sa)};
+	bool reserved, dual;
+	int rc;
+
+	if (REAL(getsockname)(r->fd, (struct sockaddr *)&name.sa, &name.len) == 0)
+		route_addr_parse(family, (struct sockaddr *)&name.sa, name.len, &local);
+	reserved = local.port && route_is_engine_addr(config_get(), &local.addr) && !route_is_kernel_addr(&local.addr);
+	dual = local.port && !reserved && placeholder_listens(r->fd);
+	rc = reserved || dual ? negated(REAL(listen)(r->fd, backlog)) : 0;
+	if (rc)
+		return rc;
+	rc = core()->listen(r, backlog, dual);
+	if (rc < 0 && reserved)
+		REAL(shutdown)(r->fd, SHUT_RDWR);
+	return rc;
+}
+
 /* ---- connect ----------------------------------------------------------------------------------------------------------------
  */
 
@@ -433,6 +477,10 @@ int own_setsockopt(const struct fdref *r, int level, int name, const void *val, 
 
 	if (!f)
 		return OWN_AGAIN;
+	if (early_refused(level, name)) {
+		fresh_unlock(f);
+		return -EOPNOTSUPP;
+	}
 	if (val && len <= sizeof(o.val))
 		memcpy(o.val, val, len);
 	if (!early_deferrable(&o, val, f->family == AF_INET6 && !f->bound) || !fresh_option(f, &o, false))

@@ -20,6 +20,8 @@ int own_listen(const struct fdref *r, int backlog);
 int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 /* bind() of a socket that the engine has already; r is FD_SOCK. */
 int own_bind_taken(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
+/* listen() of one: first or again. */
+int own_listen_taken(const struct fdref *r, int backlog);
 int own_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len);
 /* The placeholder answers, once it has all options. */
 int own_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len);

@@ -101,13 +101,31 @@ bool route_is_engine_addr(const struct config *cfg, const struct in6_addr *addr)
 	return false;
 }
 
-static bool is_kernel_addr(const struct in6_addr *addr)
+bool route_is_kernel_addr(const struct in6_addr *addr)
 {
 	const struct kernel_view *v = view_get();
 
 	for (unsigned i = 0; i < v->n; i++)
 		if (IN6_ARE_ADDR_EQUAL(&v->addrs[i].addr, addr))
 			return true;
+	return false;
+}
+
+bool route_is_broadcast(const struct config *cfg, const struct in6_addr *addr)
+{
+	uint32_t host, ip;
+
+	memcpy(&ip, &addr->s6_addr[12], sizeof(ip));
+	for (unsigned i = 0; i < cfg->naddrs; i++) {
+		unsigned len = cfg->addrs[i].len;
+
+		/* RFC 3021: a /31 has none. */
+		if (len < 96 || len > 126 || !netif_in_prefix(addr, &cfg->addrs[i].addr, len))
+			continue;
+		host = UINT32_MAX >> (len - 96);
+		if ((ntohl(ip) & host) == host)
+			return true;
+	}
 	return false;
 }
 
@@ -156,7 +174,7 @@ static bool reachable(const struct config *cfg, const struct route_addr *to)
 		return cfg->loopback;
 	if (to->addr.s6_addr[12] >= 224) /* multicast (RFC 5771), reserved, broadcast */
 		return false;
-	if (is_kernel_addr(&to->addr))
+	if (route_is_kernel_addr(&to->addr))
 		return false;
 	reach = engine_reach(cfg, &to->addr);
 	return reach && reach >= kernel_reach(cfg, &to->addr);

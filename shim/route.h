@@ -51,6 +51,11 @@ enum route route_listen(const struct config *cfg, const struct route_addr *local
 /* Is this one of the engine's own addresses? */
 bool route_is_engine_addr(const struct config *cfg, const struct in6_addr *addr);
 
+/* Is it one of the kernel's, which may have the engine's as well (adopted)? */
+bool route_is_kernel_addr(const struct in6_addr *addr);
+/* Is it the broadcast address of one of the engine's IPv4 prefixes? */
+bool route_is_broadcast(const struct config *cfg, const struct in6_addr *addr);
+
 /* Parse rules; how many, or -EINVAL with the offending rule and what is wrong with it in err. */
 int route_rules_parse(const char *text, struct config_rule *rules, unsigned max, char *err, size_t size);
 /* Does the rule's program match this executable name? */
