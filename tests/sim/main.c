@@ -21,7 +21,12 @@
 #define USUAL_MBUFS 8192
 #define JUMBO_MBUFS 4096
 #define TINY_MBUFS 64
+/* The sanitizers make it many times slower. */
+#ifdef __SANITIZE_ADDRESS__
+#define SEEDS_DEFAULT 200
+#else
 #define SEEDS_DEFAULT 1000
+#endif
 #define BLOCK_SEEDS 50
 #define GOODPUT_FILE "tests/sim/goodput.txt"
 
