@@ -206,8 +206,8 @@ void engine_close(struct engine *e, struct conn *c, usec_t now);
 void engine_abort(struct engine *e, struct conn *c, usec_t now);
 
 /*
- * Back to a socket that was never connected (connect(2) to AF_UNSPEC, a connection attempt that failed, shutdown() of a listener or in SYN-SENT): a live
- * connection is reset and leaves ECONNRESET pending; options and a name that was bound stay.
+ * Back to a socket that was never connected (connect(2) to AF_UNSPEC, a connection attempt that failed, shutdown() of a listener
+ * or in SYN-SENT): a live connection is reset and leaves ECONNRESET pending; options and a name that was bound stay.
  */
 void engine_disconnect(struct engine *e, struct conn *c, usec_t now);
 

@@ -7,8 +7,8 @@
  * libmtcpshim-core.so:    core.c runtime.c sock.c sockopt.c epoll.c poll.c ...   needs engine/, io/, DPDK
  *
  * Errors: every int/ssize_t function below returns >= 0 or -errno; the wrappers in calls.c alone set errno.
- * Objects: struct sock and struct epset live in memory shared across fork, of fixed type for ever: a stale pointer is never a wild one,
- * and the generation that travels with it tells that it is stale (-EBADF).
+ * Objects: struct sock and struct epset live in memory shared across fork, of fixed type for ever: a stale pointer is never a
+ * wild one, and the generation that travels with it tells that it is stale (-EBADF).
  */
 #ifndef SHIM_CORE_H
 #define SHIM_CORE_H
@@ -82,11 +82,13 @@ struct thin_ops {
 	struct fdref (*fd_get)(int fd);
 	/* Attach an object to a descriptor, replacing what it was (FRESH -> SOCK, KERNEL -> EPOLL). */
 	void (*fd_set)(int fd, enum fd_kind kind, void *obj, uint32_t gen);
-	/* A placeholder from the pool or a new one, of this family, with these SOCK_CLOEXEC flags; FD_KERNEL still.  -EMFILE, -ENFILE, ... */
+	/* A placeholder from the pool or a new one, of this family, with these SOCK_CLOEXEC flags; FD_KERNEL still.  -EMFILE,
+	 * -ENFILE, ... */
 	int (*placeholder_get)(int family, int flags);
 	/* Give one back that never was used (pristine) or close it. */
 	void (*placeholder_put)(int fd, bool pristine);
-	/* Make a descriptor the shim's own: moved to a high number, close-on-exec, FD_PRIVATE.  Returns the new number or -errno. */
+	/* Make a descriptor the shim's own: moved to a high number, close-on-exec, FD_PRIVATE.  Returns the new number or -errno.
+	 */
 	int (*fd_private)(int fd);
 	void (*fd_private_close)(int fd);
 };
@@ -97,14 +99,14 @@ enum route { ROUTE_KERNEL, ROUTE_ENGINE, ROUTE_BOTH /* wildcard listener */ };
 struct core_ops {
 	unsigned abi;
 	/*
-	 * Start the engine if it does not run: EAL, ports, stacks, helper thread.  0, or -errno after one line of log that says why; then it
-	 * is not tried again.  Safe to call from any thread.
+	 * Start the engine if it does not run: EAL, ports, stacks, helper thread.  0, or -errno after one line of log that says
+	 * why; then it is not tried again.  Safe to call from any thread.
 	 */
 	int (*engine_up)(void);
 
 	/*
-	 * Sockets.  take() makes an engine socket of a FRESH descriptor, with the recorded options applied, its placeholder's number is fd; the caller
-	 * attaches the result with fd_set.  *gen is its generation.  NULL: *err.
+	 * Sockets.  take() makes an engine socket of a FRESH descriptor, with the recorded options applied, its placeholder's
+	 * number is fd; the caller attaches the result with fd_set.  *gen is its generation.  NULL: *err.
 	 */
 	struct sock *(*take)(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err);
 	int (*bind)(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
@@ -143,13 +145,13 @@ struct core_ops {
 	/* Who serves this descriptor and why, in words (for logs and listings). */
 	void (*describe)(const struct fdref *r, char *buf, size_t size);
 	/*
-	 * The process is about to end (destructor, _exit): close every connection as the kernel would and send what is queued, for a bounded
-	 * time.  Idempotent.
+	 * The process is about to end (destructor, _exit): close every connection as the kernel would and send what is queued,
+	 * for a bounded time.  Idempotent.
 	 */
 	void (*exiting)(void);
 	/*
-	 * fork(): before, in the parent after, in the child after.  In the child the engine is off: inherited sockets stay the parent's (closing
-	 * them there does nothing to the connection), new ones go to the kernel.
+	 * fork(): before, in the parent after, in the child after.  In the child the engine is off: inherited sockets stay the
+	 * parent's (closing them there does nothing to the connection), new ones go to the kernel.
 	 */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(void);

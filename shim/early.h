@@ -16,8 +16,8 @@ bool early_deferrable(const struct early_opt *o, const void *val, bool unbound_v
  */
 bool early_kernel_only(int level, int name);
 /*
- * Is it one whose promise the engine could not keep, and that programs do without when it is refused?  SO_ZEROCOPY: nobody would tell
- * when the buffers are free again.
+ * Is it one whose promise the engine could not keep, and that programs do without when it is refused?  SO_ZEROCOPY: nobody would
+ * tell when the buffers are free again.
  */
 bool early_refused(int level, int name);
 
