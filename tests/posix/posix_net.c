@@ -108,11 +108,15 @@ static int pair_with(int k, int buf)
 
 	if (!is_server) {
 		hear("listening");
-		return connect_with(SERVER_IP, port(k), buf);
+		fd = connect_with(SERVER_IP, port(k), buf);
+		tell("connected");
+		return fd;
 	}
 	listener = listen_with(SERVER_IP, port(k), buf);
 	tell("listening");
 	fd = accept_one(listener);
+	/* Accepted is not yet connected over there: a reset sent now would meet a client that is still in connect(). */
+	hear("connected");
 	MUST(close(listener));
 	return fd;
 }

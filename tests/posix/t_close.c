@@ -447,6 +447,7 @@ static void connect_after_reset_server(void)
 	int listener = listen_at(SERVER_IP, port(0));
 
 	tell("listening");
+	hear("connected");
 	reset_on_close(accept_one(listener));
 	hear("done");
 	MUST(close(listener));
@@ -459,6 +460,7 @@ static void connect_after_reset_client(void)
 
 	hear("listening");
 	fd = connect_to(SERVER_IP, port(0));
+	tell("connected");
 	await(fd, POLLERR);
 	T(get_int(fd, SOL_SOCKET, SO_ERROR));
 	T(connect(fd, SA(sa), sizeof(sa)));
