@@ -27,6 +27,8 @@ uint32_t sock_ready(struct sock *s)
 	struct spread *sp = atomic_load_explicit(&s->spread, memory_order_acquire);
 	uint32_t ready = c ? engine_ready(c) : 0;
 
+	if (atomic_load_explicit(&s->error, memory_order_relaxed))
+		ready |= EPOLLERR;
 	for (unsigned i = 0; sp && i < rt.nstacks; i++)
 		if (sp->conn[i])
 			ready |= engine_ready(sp->conn[i]);
@@ -326,20 +328,33 @@ int sock_listen(const struct fdref *r, int backlog, bool kernel_too)
 
 /* ---- connect -------------------------------------------------------------------------------------------------------------- */
 
+/* The states whose connection tcp_disconnect() resets, and tells the user so (tcp_need_reset(), and SYN-SENT). */
+static bool is_reset_by_disconnect(int state)
+{
+	return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 ||
+	       state == TCP_SYN_RECV || state == TCP_SYN_SENT;
+}
+
 /* Back to the closed state, keeping options and the name that bind() gave (tcp_disconnect()). */
 static int disconnect(const struct fdref *r)
 {
 	struct sock *s = sock_of(r);
 	struct endpoint got;
+	bool reset;
 	usec_t now;
 	int rc;
 	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st)
 		return rc;
+	reset = is_reset_by_disconnect(engine_state(s->conn));
+	if (!engine_sockname(s->conn, &got) && got.port)
+		atomic_store(&s->old_port, got.port);
 	stack_leave(st, now);
 	spread_end(s, atomic_load(&s->stack));
 	rc = conn_renew(s, true);
+	if (!rc)
+		atomic_store(&s->error, reset ? ECONNRESET : 0);
 	atomic_store(&s->phase, PHASE_UNCONNECTED);
 	if (!rc && s->named)
 		rc = bind_here(r, &s->name, &got);
@@ -576,6 +591,8 @@ static int name_of(const struct fdref *r, struct sockaddr *sa, socklen_t *len, b
 		return rc;
 	rc = peer ? engine_peername(s->conn, &ep) : engine_sockname(s->conn, &ep);
 	stack_leave(st, now);
+	if (!peer && !ep.port)
+		ep.port = atomic_load(&s->old_port);
 	return rc ? rc : addr_write(s->family, &ep, sa, len);
 }
 

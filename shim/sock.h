@@ -36,9 +36,11 @@ struct sock {
 	bool v6only;
 	bool named; /* bind() gave it a name, this one */
 	struct endpoint name;
-	_Atomic bool dual;     /* the placeholder listens too */
-	_Atomic bool dirty;    /* the placeholder was used: not to be recycled */
-	_Atomic uint8_t phase; /* enum sock_phase */
+	_Atomic uint16_t old_port; /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
+	_Atomic bool dual;	   /* the placeholder listens too */
+	_Atomic bool dirty;	   /* the placeholder was used: not to be recycled */
+	_Atomic uint8_t phase;	   /* enum sock_phase */
+	_Atomic int error;	   /* pending, positive: of a connection that the socket no longer has */
 	_Atomic uint32_t rcvlowat;
 	_Atomic usec_t rcvtimeo, sndtimeo; /* 0: for ever */
 	/* Dual-homed listener: wait_may_ask()'s, and what was known when the kernel had no connection. */

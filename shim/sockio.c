@@ -148,6 +148,14 @@ static void cursor_set(struct cursor *c, const struct iovec *iov, int n, size_t 
 	c->n = n;
 }
 
+/* The error that an earlier connection left behind: reported once (sock_error()). */
+static int take_error(struct sock *s)
+{
+	if (__builtin_expect(atomic_load_explicit(&s->error, memory_order_relaxed) == 0, 1))
+		return 0;
+	return -atomic_exchange(&s->error, 0);
+}
+
 /* ---- receive ----------------------------------------------------------------------------------------------------------------
  */
 
@@ -256,6 +264,9 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
+	n = take_error(s);
+	if (n)
+		return n;
 	n = recv_once(r, iov, iovcnt, flags);
 	lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
 	if ((n != -EAGAIN && n <= 0) || (n > 0 && !(flags & MSG_WAITALL) && (size_t)n >= lowat) || (flags & MSG_OOB))
@@ -334,6 +345,9 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 
 	if (flags & MSG_FASTOPEN)
 		return -EOPNOTSUPP;
+	n = take_error(s);
+	if (n)
+		return n;
 	n = send_once(r, iov, iovcnt, flags);
 	if (n < 0 && n != -EAGAIN)
 		return n;

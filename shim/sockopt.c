@@ -115,6 +115,16 @@ static int engine_set(unsigned stack, struct conn *c, const struct early_opt *o,
 	return rc;
 }
 
+/* What a placeholder would agree to although nobody keeps the promise. */
+static int refused(int level, int name)
+{
+	if (level == SOL_SOCKET && name == SO_ZEROCOPY)
+		return -EOPNOTSUPP;
+	if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_MD5SIG || name == TCP_MD5SIG_EXT || name == TCP_REPAIR))
+		return -ENOPROTOOPT;
+	return 0;
+}
+
 /* In all connections that the socket has. */
 static int engine_set_all(struct sock *s, const struct early_opt *o, const void *val)
 {
@@ -145,14 +155,20 @@ static void note_rcvlowat(struct sock *s)
 
 static int v6only_set(struct sock *s, const void *val, socklen_t len)
 {
-	struct endpoint local;
+	struct stack *st = rt.stacks[atomic_load(&s->stack)];
+	struct endpoint local = {0};
+	usec_t now;
 	int on;
 
 	if (len < sizeof(on))
 		return -EINVAL;
 	memcpy(&on, val, sizeof(on));
+	if (!stack_enter(st, &now))
+		return -EAGAIN;
+	engine_sockname(s->conn, &local);
+	stack_leave(st, now);
 	/* Too late once it has a port (ipv6(7)). */
-	if (!engine_sockname(s->conn, &local) && local.port)
+	if (local.port)
 		return -EINVAL;
 	s->v6only = on != 0;
 	return 0;
@@ -179,20 +195,29 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 		note_rcvlowat(s);
 	if (rc != -ENOPROTOOPT || fd < 0)
 		return rc;
+	rc = refused(level, name);
+	if (rc)
+		return rc;
 	atomic_store(&s->dirty, true);
 	return rt.real->setsockopt(fd, level, name, val, len) ? -errno : 0;
 }
 
 int sock_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len)
 {
+	struct sock *s = sock_of(r);
 	usec_t now;
-	int err;
-	struct stack *st = sock_enter(r, &now, &err);
+	int rc;
+	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st)
-		return err;
+		return rc;
 	stack_leave(st, now);
-	return sockopt_set(sock_of(r), r->fd, level, name, val, len);
+	/* Several connections and the placeholder may be concerned: the socket must stay what it is meanwhile. */
+	if (!object_hold(s, r->gen))
+		return -EBADF;
+	rc = sockopt_set(s, r->fd, level, name, val, len);
+	sock_unhold(s);
+	return rc;
 }
 
 /* ---- get ----------------------------------------------------------------------------------------------------------------------
@@ -221,7 +246,9 @@ static bool own_option(struct sock *s, int level, int name, int *value)
 		*value = engine_state(s->conn) == TCP_LISTEN;
 		return true;
 	case SO_ERROR:
-		*value = engine_error(s->conn);
+		*value = atomic_exchange(&s->error, 0);
+		if (!*value)
+			*value = engine_error(s->conn);
 		return true;
 	default:
 		return false;
