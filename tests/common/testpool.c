@@ -21,8 +21,8 @@
 #define RING_DRIVER "librte_mempool_ring.so"
 
 /*
- * The drivers' folder holds 128 libraries and costs 60 ms to load: naming the one that a pool needs avoids that.  The handle stays open: a
- * driver registers itself when it is loaded, and must not do so twice.
+ * The drivers' folder holds 128 libraries and costs 60 ms to load: naming the one that a pool needs avoids that.  The handle
+ * stays open: a driver registers itself when it is loaded, and must not do so twice.
  */
 static char *ring_driver(void)
 {
