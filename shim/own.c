@@ -355,23 +355,23 @@ static int bind_any(const struct fdref *r, struct fresh_view *v)
 	return view(r, v) ? 0 : OWN_AGAIN;
 }
 
-/* Both listen or none: the kernel first, as its port may be taken. */
+/*
+ * Both listen or none: the kernel first, as its port may be taken.  But the engine, which takes long to start, is up before: who
+ * sees the port in /proc/net/tcp and connects must not meet an engine that refuses.
+ */
 static int listen_in_engine(const struct fdref *r, int backlog, bool kernel_too)
 {
 	struct fdref to;
-	int rc;
+	int rc = take(r, &to);
 
-	if (kernel_too) {
-		rc = negated(REAL(listen)(r->fd, backlog));
-		if (rc)
-			return rc;
-	}
-	rc = take(r, &to);
 	if (rc == TAKE_KERNEL)
 		return kernel_listen(r, backlog);
-	if (rc == 0)
-		rc = core()->listen(&to, backlog, kernel_too);
-	if (rc < 0 && rc != OWN_AGAIN && kernel_too)
+	if (rc == 0 && kernel_too)
+		rc = negated(REAL(listen)(r->fd, backlog));
+	if (rc)
+		return rc;
+	rc = core()->listen(&to, backlog, kernel_too);
+	if (rc < 0 && kernel_too)
 		REAL(shutdown)(r->fd, SHUT_RDWR);
 	return rc;
 }
