@@ -49,23 +49,46 @@ unsigned port_pool_elt_size(uint16_t mtu, unsigned priv)
 	return rte_mempool_calc_obj_size(elt, 0, &sz);
 }
 
+/* Fill an empty mempool with packets; -errno. */
+static int fill_pool(struct rte_mempool *mp, uint16_t mtu, unsigned priv)
+{
+	struct rte_pktmbuf_pool_private sizes = {.mbuf_data_room_size = (uint16_t)data_room(mtu),
+						 .mbuf_priv_size = (uint16_t)RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN)};
+	int rc = rte_mempool_set_ops_byname(mp, "stack", NULL);
+
+	if (rc)
+		return rc;
+	rte_pktmbuf_pool_init(mp, &sizes);
+	rc = rte_mempool_populate_default(mp);
+	if (rc < 0)
+		return rc;
+	rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	return 0;
+}
+
 /*
  * The pool is a stack, not a ring: the buffers freed last are handed out first, so that what is in use stays in cache however
- * large the pool is.
+ * large the pool is.  Without huge pages no device reads memory by its physical address, so packets may lie across pages: else
+ * each would take a page of 4 KiB or more.
  */
 struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, unsigned priv, struct io_error *err)
 {
 	struct rte_mempool *mp;
 	char name[RTE_MEMPOOL_NAMESIZE];
 	unsigned cache = RTE_MIN((unsigned)POOL_CACHE, n / 4) & ~1u;
+	unsigned elt = sizeof(struct rte_mbuf) + RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN) + data_room(mtu);
+	int rc;
 
 	snprintf(name, sizeof(name), "mtcpshim_pool_%u", queue);
-	mp = rte_pktmbuf_pool_create_by_ops(name, n, cache, RTE_ALIGN(priv, RTE_MBUF_PRIV_ALIGN), data_room(mtu), SOCKET_ID_ANY,
-					    "stack");
-	if (!mp)
-		io_fail(err, -rte_errno, "MTCPSHIM_MEM: no room for %u packets of %u bytes (%s): give more memory", n,
-			port_pool_elt_size(mtu, priv), rte_strerror(rte_errno));
-	return mp;
+	mp = rte_mempool_create_empty(name, n, elt, cache, sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY,
+				      rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	rc = mp ? fill_pool(mp, mtu, priv) : -rte_errno;
+	if (!rc)
+		return mp;
+	rte_mempool_free(mp);
+	io_fail(err, rc, "MTCPSHIM_MEM: no room for %u packets of %u bytes (%s): give more memory", n,
+		port_pool_elt_size(mtu, priv), rte_strerror(-rc));
+	return NULL;
 }
 
 /* ---- gate ------------------------------------------------------------------------------------------------------------------ */
