@@ -32,10 +32,13 @@ static int kernel_socket(int domain, int type, int protocol)
 int socket(int domain, int type, int protocol)
 {
 	int saved = errno;
+	int fd;
 
 	if (!is_tcp(domain, type, protocol) || !loader_wanted())
 		return kernel_socket(domain, type, protocol);
-	return (int)finish(saved, own_socket(domain, type & (SOCK_CLOEXEC | SOCK_NONBLOCK)));
+	fd = own_socket(domain, type & (SOCK_CLOEXEC | SOCK_NONBLOCK));
+	/* No room for our table, or a number beyond it: what the kernel says goes. */
+	return fd == -ENOMEM ? kernel_socket(domain, type, protocol) : (int)finish(saved, fd);
 }
 
 int socketpair(int domain, int type, int protocol, int sv[2])

@@ -5,6 +5,7 @@
 #include "calls.h"
 
 #include "config.h"
+#include "placeholder.h"
 
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -43,6 +44,47 @@ void _exit(int status)
 void _Exit(int status)
 {
 	leave(status);
+}
+
+/*
+ * Children that libc starts without fork(): no handler runs, and what they inherit are the placeholders of the moment.  Those
+ * must not be recycled afterwards, nor may the pool's be inherited.
+ */
+static void before_spawn(void)
+{
+	int saved = errno;
+
+	if (fdtab_size) {
+		placeholder_fork_prepare();
+		placeholder_drain();
+	}
+	errno = saved;
+}
+
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+		char *const argv[], char *const envp[])
+{
+	before_spawn();
+	return REAL(posix_spawn)(pid, path, actions, attr, argv, envp);
+}
+
+int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+		 char *const argv[], char *const envp[])
+{
+	before_spawn();
+	return REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
+}
+
+FILE *popen(const char *command, const char *mode)
+{
+	before_spawn();
+	return REAL(popen)(command, mode);
+}
+
+int system(const char *command)
+{
+	before_spawn();
+	return REAL(system)(command);
 }
 
 /*

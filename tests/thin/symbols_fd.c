@@ -6,6 +6,7 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -282,6 +283,71 @@ void t__exit(void)
 void t__Exit(void)
 {
 	ends_with(_Exit);
+}
+
+/* A program that is started by `start` (its exit status) inherits nothing from the pool. */
+static void starts_with(int (*start)(const char *command))
+{
+	char command[64];
+	int fd = engine_socket();
+
+	close(fd);
+	CHECK_FAILS(fcntl(fd, F_GETFL), EBADF);
+	snprintf(command, sizeof(command), "test ! -e /proc/self/fd/%d && exit 5", fd);
+	CHECK(start(command) == 5);
+}
+
+static int start_spawn(const char *command)
+{
+	char *argv[] = {"sh", "-c", (char *)command, NULL};
+	int status;
+	pid_t pid;
+
+	CHECK(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) == 0 && waitpid(pid, &status, 0) == pid);
+	return WEXITSTATUS(status);
+}
+
+static int start_spawnp(const char *command)
+{
+	char *argv[] = {"sh", "-c", (char *)command, NULL};
+	int status;
+	pid_t pid;
+
+	CHECK(posix_spawnp(&pid, "sh", NULL, NULL, argv, environ) == 0 && waitpid(pid, &status, 0) == pid);
+	return WEXITSTATUS(status);
+}
+
+static int start_popen(const char *command)
+{
+	FILE *f = popen(command, "r");
+
+	CHECK(f);
+	return WEXITSTATUS(pclose(f));
+}
+
+static int start_system(const char *command)
+{
+	return WEXITSTATUS(system(command));
+}
+
+void t_posix_spawn(void)
+{
+	starts_with(start_spawn);
+}
+
+void t_posix_spawnp(void)
+{
+	starts_with(start_spawnp);
+}
+
+void t_popen(void)
+{
+	starts_with(start_popen);
+}
+
+void t_system(void)
+{
+	starts_with(start_system);
 }
 
 void t_vfork(void)
