@@ -13,7 +13,7 @@ async def serve(reader, writer):
 
 
 async def server(port):
-    async with await asyncio.start_server(serve, None, port, backlog=512) as s:
+    async with await asyncio.start_server(serve, "0.0.0.0", port, backlog=512) as s:
         await s.serve_forever()
 
 
