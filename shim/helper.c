@@ -4,7 +4,7 @@
  * stacks while no application thread does, so that a program that computes still acknowledges, retransmits and answers.
  *
  * While an application thread sleeps as the watcher, the helper sleeps for good.  While application threads drive, it looks in
- * every tick.  While they are away, it drives: woken by the ports' interrupts, or by naps that grow from 50 us to 1 ms.
+ * every tick.  While they are away, it drives: woken by the ports' interrupts, or by naps.
  */
 #include "shim/runtime.h"
 
@@ -18,8 +18,6 @@
 #define WATCHED_TICKS 20
 /* Application threads that have not driven for this long are away. */
 #define AWAY_US 1000
-#define NAP_MIN_US 50
-#define NAP_MAX_US 1000
 /* A deadline that comes this much earlier than its own waking time is worth waking it for. */
 #define POKE_SLACK_US 5000
 
@@ -61,10 +59,9 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 		(void)!rt.real->read(helper.efd, &count, sizeof(count));
 }
 
-static void tick(usec_t us)
+static void tick(usec_t until)
 {
 	struct pollfd fd;
-	usec_t until = io_now() + us;
 
 	atomic_store(&helper.until, until);
 	doze(&fd, 1, until);
@@ -100,7 +97,7 @@ static bool sleep_on_ports(void)
 	if (armed) {
 		stacks_drive(true);
 		atomic_store(&helper.until, USEC_NEVER);
-		until = stacks_deadline();
+		until = wait_nap(USEC_NEVER);
 		atomic_store(&helper.until, until);
 		if (!atomic_load(&rt.watcher))
 			doze(fds, n, until);
@@ -123,17 +120,17 @@ static usec_t drives(void)
 /* The application is away: drive in its place until it comes back or a watcher takes over. */
 static void stand_in(void)
 {
-	usec_t nap = NAP_MAX_US, until, mine;
+	struct nap nap = {.us = TICK_US};
+	usec_t mine;
 	uint64_t frames;
 
 	do {
 		frames = stacks_frames();
 		stacks_drive(true);
 		mine = drives();
-		nap = frames != stacks_frames() ? NAP_MIN_US : nap * 2 < NAP_MAX_US ? nap * 2 : NAP_MAX_US;
-		until = stacks_deadline();
-		if (nap < NAP_MAX_US || !sleep_on_ports())
-			tick(until < io_now() + nap ? until > io_now() ? until - io_now() : 0 : nap);
+		nap_next(&nap, frames != stacks_frames());
+		if (nap.us < TICK_US || !sleep_on_ports())
+			tick(wait_nap(nap.us));
 		else
 			mine = drives();
 	} while (drives() == mine && !atomic_load(&rt.watcher));
@@ -146,7 +143,7 @@ static void serve(void)
 	for (;;) {
 		if (atomic_load(&rt.watcher)) {
 			if (++watched < WATCHED_TICKS)
-				tick(TICK_US);
+				tick(io_now() + TICK_US);
 			else
 				sleep_deep();
 			continue;
@@ -155,7 +152,7 @@ static void serve(void)
 		if (stacks_stale(io_now(), AWAY_US))
 			stand_in();
 		else
-			tick(TICK_US);
+			tick(io_now() + TICK_US);
 	}
 }
 

@@ -22,6 +22,8 @@
 #define SPIN_YIELD_US 5u
 #define NAP_MIN_US 50u
 #define NAP_MAX_US 1000u
+#define NAP_IDLE_US 2000u
+#define NAP_IDLE_AFTER 200u
 #define NAP_SLACK_NS 1000
 
 void pollable_add(struct pollable *p, struct watch *w)
@@ -208,7 +210,7 @@ struct sleep {
 	const sigset_t *mask; /* to be in force while asleep, and only then */
 	int signal_fd;	      /* tells of signals instead, which stay blocked; -1: they interrupt */
 	bool watching;
-	unsigned nap_us;
+	struct nap nap;
 };
 
 static bool signalled(const struct sleep *s)
@@ -224,17 +226,36 @@ static bool caller_fds_ready(const struct waiting *w)
 	return false;
 }
 
+unsigned nap_next(struct nap *n, bool busy)
+{
+	if (busy || !n->us) {
+		*n = (struct nap){.us = NAP_MIN_US};
+	} else if (n->us < NAP_MAX_US) {
+		n->us = n->us * 2 < NAP_MAX_US ? n->us * 2 : NAP_MAX_US;
+	} else if (++n->idle == NAP_IDLE_AFTER) {
+		n->us = NAP_IDLE_US;
+	}
+	return n->us;
+}
+
+usec_t wait_nap(usec_t us)
+{
+	usec_t now = io_now(), deadline = stacks_deadline();
+
+	if (deadline <= now)
+		return now + NAP_MIN_US;
+	return us == USEC_NEVER || us > deadline - now ? deadline : now + us;
+}
+
 /* When a watcher must wake by itself; published for those who bring a deadline forward. */
 static usec_t watch_time(struct sleep *s, bool interrupts)
 {
-	usec_t until, nap = io_now() + s->nap_us;
+	usec_t until;
 
 	atomic_store(&rt.watch_until, USEC_NEVER);
-	until = stacks_deadline();
+	until = wait_nap(interrupts ? USEC_NEVER : s->nap.us);
 	if (s->w->deadline < until)
 		until = s->w->deadline;
-	if (!interrupts && nap < until)
-		until = nap;
 	atomic_store(&rt.watch_until, until);
 	return until;
 }
@@ -299,9 +320,7 @@ static int sleep_for(struct sleep *s)
 			return 0;
 		if (rc < 0)
 			break;
-		s->nap_us = stacks_frames() != frames ? NAP_MIN_US : s->nap_us * 2;
-		if (s->nap_us > NAP_MAX_US)
-			s->nap_us = NAP_MAX_US;
+		nap_next(&s->nap, stacks_frames() != frames);
 	}
 	/* What came at the same time is not lost to the signal. */
 	stacks_drive(false);
@@ -315,7 +334,7 @@ static int sleep_for(struct sleep *s)
 static int sleep_stage(struct waiting *w, struct thread *t)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
-	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1, .nap_us = NAP_MIN_US};
+	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1, .nap = {.us = NAP_MIN_US}};
 	sigset_t all, before;
 	int slack = 0, rc = thread_fd(t);
 

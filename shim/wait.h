@@ -125,6 +125,18 @@ struct waiting {
 int wait_for(struct waiting *w);
 /* May the kernel be asked now?  If so it is noted in *asked, the time up to which the average is used up. */
 bool wait_may_ask(_Atomic usec_t *asked, usec_t now);
+/* Naps on a port without interrupts: from 50 us to 1 ms, and 2 ms when nothing came for a fifth of a second. */
+struct nap {
+	unsigned us;   /* the next one's length; 0: none was taken yet */
+	unsigned idle; /* of the longest kind, in a row, without a frame */
+};
+/* The next nap's length; busy: frames came since the last. */
+unsigned nap_next(struct nap *n, bool busy);
+/*
+ * When a nap of this length (USEC_NEVER: of any) ends: earlier if an engine's deadline comes first.  Never at once: a deadline
+ * that has passed means that another thread has the stack, and this one must let it run.
+ */
+usec_t wait_nap(usec_t us);
 /* Deadline of a relative timeout (NULL: never); saturates. */
 usec_t wait_deadline(const struct timespec *timeout);
 
