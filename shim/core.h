@@ -111,7 +111,7 @@ struct core_ops {
 	 */
 	struct sock *(*take)(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err);
 	int (*bind)(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
-	/* kernel_too: the placeholder is bound and listens as well (dual-homed listener): accept() and readiness serve both. */
+	/* kernel_too: the placeholder is bound and listens already (dual-homed listener): accept() and readiness serve both. */
 	int (*listen)(const struct fdref *r, int backlog, bool kernel_too);
 	int (*connect)(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 	/* The new descriptor (engine or kernel), installed in fdtab; flags as accept4(). */
@@ -135,7 +135,7 @@ struct core_ops {
 
 	/* Waiting.  timeout NULL: for ever; sigmask NULL: unchanged.  Serve engine and kernel descriptors together. */
 	int (*poll)(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask);
-	/* epoll_ctl on an epoll descriptor when the target is FRESH or SOCK, or the instance has engine members. */
+	/* epoll_ctl on an epoll descriptor when the target is FRESH, SOCK or EPOLL, or the instance has engine members. */
 	int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *ev);
 	int (*epoll_wait)(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask);
 	void (*epoll_retain)(const struct fdref *r);

@@ -20,6 +20,11 @@ void log_set_level(enum log_level level)
 	level_on = level;
 }
 
+bool log_wants(enum log_level level)
+{
+	return level <= level_on;
+}
+
 static bool stderr_usable(void)
 {
 	enum fd_kind kind = fdtab_get(STDERR_FILENO).kind;

@@ -150,8 +150,10 @@ static int take(const struct fdref *r, struct fdref *to)
 	struct fresh *f;
 	int rc;
 
-	if (!ops)
+	if (!ops) {
+		log_line(LOG_LEVEL_DEBUG, "descriptor %d: kernel: the engine is not available", r->fd);
 		return TAKE_KERNEL;
+	}
 	f = fresh_lock(r);
 	if (!f)
 		return OWN_AGAIN;

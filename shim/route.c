@@ -10,6 +10,7 @@
 #endif
 #include "route.h"
 
+#include "log.h"
 #include "netif.h"
 
 #include <arpa/inet.h>
@@ -163,21 +164,25 @@ static bool v4_is(const struct in6_addr *a, unsigned first_octet)
 	return a->s6_addr[12] == first_octet;
 }
 
-/* Can the engine serve this destination at all? */
-static bool reachable(const struct config *cfg, const struct route_addr *to)
+/* Why the engine cannot serve this destination; NULL: it can. */
+static const char *obstacle(const struct config *cfg, const struct route_addr *to)
 {
 	unsigned reach;
 
-	if (!IN6_IS_ADDR_V4MAPPED(&to->addr) || to->any)
-		return false;
+	if (to->any)
+		return "no address means this host";
+	if (!IN6_IS_ADDR_V4MAPPED(&to->addr))
+		return "IPv6";
 	if (v4_is(&to->addr, 127))
-		return cfg->loopback;
-	if (to->addr.s6_addr[12] >= 224) /* multicast (RFC 5771), reserved, broadcast */
-		return false;
+		return cfg->loopback ? NULL : "loopback, and MTCPSHIM_LOOPBACK is not set";
+	if (to->addr.s6_addr[12] >= 224) /* RFC 5771, RFC 1112 4, RFC 919 */
+		return "multicast, reserved or broadcast";
 	if (route_is_kernel_addr(&to->addr))
-		return false;
+		return "an address of the kernel's own";
 	reach = engine_reach(cfg, &to->addr);
-	return reach && reach >= kernel_reach(cfg, &to->addr);
+	if (!reach)
+		return "not within MTCPSHIM_IP's prefixes, and no MTCPSHIM_GW leads there";
+	return reach >= kernel_reach(cfg, &to->addr) ? NULL : "the kernel has a longer prefix to it";
 }
 
 static const char *program_name(void)
@@ -225,23 +230,45 @@ static const struct config_rule *rule_find(const struct config *cfg, const struc
 	return NULL;
 }
 
+/* The answer, with its reason in the log for who asks (MTCPSHIM_LOG=debug). */
+static enum route answer(const char *call, const struct route_addr *a, enum route who, const char *why)
+{
+	static const char *const names[] = {
+	    [ROUTE_KERNEL] = "kernel", [ROUTE_ENGINE] = "engine", [ROUTE_BOTH] = "engine and kernel"};
+	char text[INET6_ADDRSTRLEN];
+
+	if (log_wants(LOG_LEVEL_DEBUG) && inet_ntop(AF_INET6, &a->addr, text, sizeof(text)))
+		log_line(LOG_LEVEL_DEBUG, "%s [%s]:%u: %s: %s", call, text, a->port, names[who], why);
+	return who;
+}
+
 enum route route_connect(const struct config *cfg, const struct route_addr *to)
 {
 	const struct config_rule *r = rule_find(cfg, to, ROUTE_ROLE_CONNECT);
+	const char *why;
 
-	if (r ? !r->engine : to->port == DNS_PORT)
-		return ROUTE_KERNEL;
-	return reachable(cfg, to) ? ROUTE_ENGINE : ROUTE_KERNEL;
+	if (r && !r->engine)
+		return answer("connect", to, ROUTE_KERNEL, "a rule says so");
+	if (!r && to->port == DNS_PORT)
+		return answer("connect", to, ROUTE_KERNEL, "DNS");
+	why = obstacle(cfg, to);
+	return answer("connect", to, why ? ROUTE_KERNEL : ROUTE_ENGINE, why ? why : "the engine reaches it");
 }
 
 enum route route_listen(const struct config *cfg, const struct route_addr *local)
 {
 	const struct config_rule *r = rule_find(cfg, local, ROUTE_ROLE_LISTEN);
-	bool loopback = IN6_IS_ADDR_V4MAPPED(&local->addr) && v4_is(&local->addr, 127);
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&local->addr);
 
-	if (r ? !r->engine : local->port == DNS_PORT)
-		return ROUTE_KERNEL;
-	if (local->any || (loopback && cfg->loopback))
-		return r && r->exclusive ? ROUTE_ENGINE : ROUTE_BOTH;
-	return IN6_IS_ADDR_V4MAPPED(&local->addr) && route_is_engine_addr(cfg, &local->addr) ? ROUTE_ENGINE : ROUTE_KERNEL;
+	if (r && !r->engine)
+		return answer("listen", local, ROUTE_KERNEL, "a rule says so");
+	if (!r && local->port == DNS_PORT)
+		return answer("listen", local, ROUTE_KERNEL, "DNS");
+	if (r && r->exclusive && local->any)
+		return answer("listen", local, ROUTE_ENGINE, "a rule says so");
+	if (local->any || (v4 && v4_is(&local->addr, 127) && cfg->loopback))
+		return answer("listen", local, ROUTE_BOTH, "any address");
+	if (v4 && route_is_engine_addr(cfg, &local->addr))
+		return answer("listen", local, ROUTE_ENGINE, "an address of the engine's");
+	return answer("listen", local, ROUTE_KERNEL, "not an address of the engine's");
 }
