@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -265,11 +266,13 @@ static void on_sigpipe(int signo)
 	pipes++;
 }
 
-/* The case hangs.  SIGKILL, because exit() could hang in the same place. */
+/* The case hangs: say where, for whoever reads stderr.  SIGKILL, because exit() could hang in the same place. */
 static void on_watchdog(int signo)
 {
 	static const char text[] = "stopped: the watchdog\n";
+	void *frames[32];
 
+	backtrace_symbols_fd(frames, backtrace(frames, LEN(frames)), STDERR_FILENO);
 	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(1);
 	kill(getpid(), SIGKILL);

@@ -481,13 +481,13 @@ static void blocking_large_server(void)
 	int fd = pair_small();
 
 	hear("go");
-	recv_and_say("got", fd, 3000000);
+	recv_and_say("got", fd, 600000);
 	T(close(fd));
 }
 
 static void blocking_large_client(void)
 {
-	size_t len = 3000000;
+	size_t len = 600000;
 	uint8_t *buf = malloc(len);
 	int fd = pair_small();
 
@@ -498,10 +498,10 @@ static void blocking_large_client(void)
 	T(close(fd));
 }
 
-/* Both ends send and receive 2 MB at the same time through small buffers, each with poll() and no thread. */
+/* Both ends send and receive 400 kB at the same time through small buffers, each with poll() and no thread. */
 static void both_ways(int fd)
 {
-	enum { TOTAL = 2000000 };
+	enum { TOTAL = 400000 };
 	size_t sent = 0, got = 0;
 	uint32_t s = SUM_INIT;
 

@@ -211,13 +211,13 @@ static void send_restarted_server(void)
 	int fd = pair_small();
 
 	hear("read");
-	recv_and_say("got", fd, 2000000);
+	recv_and_say("got", fd, 500000);
 	MUST(close(fd));
 }
 
 static void send_restarted_client(void)
 {
-	static char buf[2000000];
+	static char buf[500000];
 	size_t sent = 0;
 	int fd = pair_small();
 
