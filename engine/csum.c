@@ -14,7 +14,7 @@
 #define VECTOR_MIN 64
 
 /* Resolved once by the dynamic linker.  A sanitizer's instrumentation may not run that early. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define VECTOR_CLONES

@@ -20,6 +20,8 @@
 #define SPIN_LEAST_US 5u
 /* Somebody else may need this core to bring about what we spin for. */
 #define SPIN_YIELD_US 5u
+/* Spinning that a signal may still interrupt without ending the wait. */
+#define OPEN_SPIN_US 5u
 #define NAP_MIN_US 50u
 #define NAP_MAX_US 1000u
 #define NAP_IDLE_US 2000u
@@ -327,22 +329,16 @@ static int sleep_for(struct sleep *s)
 	return w->ready(w) ? 1 : rc;
 }
 
-/*
- * The third stage.  All signals are blocked but in the kernel wait itself: one that arrives between two naps must end the next
- * one.
- */
-static int sleep_stage(struct waiting *w, struct thread *t)
+/* The third stage, with all signals blocked but in the kernel wait itself; before: what was blocked outside. */
+static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
 	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1, .nap = {.us = NAP_MIN_US}};
-	sigset_t all, before;
 	int slack = 0, rc = thread_fd(t);
 
 	if (rc < 0)
 		return rc;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	s.mask = w->sigmask ? w->sigmask : &before;
+	s.mask = w->sigmask ? w->sigmask : before;
 	if (w->restart)
 		s.signal_fd = thread_signal_fd(t, s.mask);
 	/* Naps of 50 us shall not become 100: the kernel rounds timeouts up by the thread's slack (prctl(2)), 50 us as a rule. */
@@ -358,28 +354,50 @@ static int sleep_stage(struct waiting *w, struct thread *t)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
 	if (s.watching)
 		watch_drop(t);
+	return rc;
+}
+
+/* Spin on, then sleep; *spun: the spinning found it. */
+static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsigned budget, bool *spun)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	*spun = rt.nstacks && spin(w, start, budget);
+	if (*spun)
+		rc = 1;
+	else
+		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return rc;
 }
 
+/*
+ * On Linux a wait is one stay in the kernel, and a handler that runs meanwhile ends it.  So signals are held back from here to
+ * that stay, where they are pending and end it at once: two system calls, which the waits that end within OPEN_SPIN_US are
+ * spared.
+ */
 int wait_for(struct waiting *w)
 {
 	struct thread *t = thread_self();
 	usec_t start = io_now();
+	unsigned budget = spin_budget(t);
 	bool spun;
 	int rc;
 
 	stacks_drive(false);
 	if (look(w, start))
 		return 1;
-	spun = rt.nstacks && spin(w, start, spin_budget(t));
+	spun = rt.nstacks && spin(w, start, budget < OPEN_SPIN_US ? budget : OPEN_SPIN_US);
 	if (spun) {
 		spin_learn(t, io_now() - start, true);
 		return 1;
 	}
 	if (io_now() >= w->deadline)
 		return 0;
-	rc = sleep_stage(w, t);
-	spin_learn(t, rc == 1 ? io_now() - start : USEC_NEVER, false);
+	rc = wait_guarded(w, t, start, budget, &spun);
+	spin_learn(t, rc == 1 ? io_now() - start : USEC_NEVER, spun);
 	return rc;
 }
