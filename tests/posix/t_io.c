@@ -153,7 +153,7 @@ static void null_pointers_client(void)
 static void iov_limits_server(void)
 {
 	static struct iovec iov[IOV_MAX + 1];
-	char buf[4];
+	char buf[4] = "xxx";
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = IOV_MAX + 1};
 	int fd = pair();
 
@@ -166,7 +166,6 @@ static void iov_limits_server(void)
 	T(sendmsg(fd, &msg, 0));
 	T(recvmsg(fd, &msg, 0));
 	msg.msg_iovlen = IOV_MAX;
-	memset(buf, 'x', sizeof(buf));
 	T(writev(fd, iov, IOV_MAX));
 	T(sendmsg(fd, &msg, 0));
 	iov[0].iov_len = (size_t)1 << 63;
