@@ -118,16 +118,17 @@ measure_idle() {
 	pid_a=$(pgrep -P "${LAB_PID[server]}") pid_b=$(pgrep -P "${LAB_PID[client]}")
 	# The second after the last handshake belongs to it, not to idleness.
 	sleep 1
-	a=$(ticks "$pid_a") b=$(ticks "$pid_b")
+	a=$(cpu_ns "$pid_a") b=$(cpu_ns "$pid_b")
 	sleep "$1"
-	a=$(($(ticks "$pid_a") - a)) b=$(($(ticks "$pid_b") - b))
+	a=$(($(cpu_ns "$pid_a") - a)) b=$(($(cpu_ns "$pid_b") - b))
 	lab_wait client || { measure_fail "a connection did not stay idle" "$LAB_TMP/client.log" && return; }
-	measure_end "$(awk "BEGIN { t = $a > $b ? $a : $b; printf \"%.2f\", t * 100 / $(getconf CLK_TCK) / $1 }")"
+	measure_end "$(awk "BEGIN { t = $a > $b ? $a : $b; printf \"%.2f\", t / 1e7 / $1 }")"
 }
 
-# CPU time of a process with all its threads so far, clock ticks.
-ticks() {
-	sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
+# CPU time of a process with all its threads so far, nanoseconds.  Not /proc/PID/stat, which counts whom the clock tick finds running: a program that naps on
+# a timer is found more often than it runs.
+cpu_ns() {
+	cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%.0f", n }'
 }
 
 # measure_start SECONDS: microseconds that `true` takes, from fork to wait; with the shim preloaded and configured if the link has one.
