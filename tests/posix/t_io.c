@@ -338,7 +338,7 @@ static void mmsg_client(void)
 static void not_a_file_server(void)
 {
 	struct stat st;
-	char buf[4];
+	char buf[4] = "xxx";
 	struct iovec iov = {buf, 4};
 	int fd = pair();
 
