@@ -12,6 +12,11 @@
 
 /* How long the process stays for its peers' acknowledgements; the kernel would go on for it. */
 #define EXIT_DRAIN_US 2000000u
+/*
+ * Nobody acknowledges a reset or a last ACK.  Where a port's ring is memory that goes with the process (memif), it stays until
+ * the peer must have looked: its longest nap, and much more on a busy machine.
+ */
+#define EXIT_TAKEN_US 20000u
 
 void core_fork_prepare(void)
 {
@@ -69,6 +74,11 @@ static bool drained(struct waiting *w)
 	return d->pending == 0;
 }
 
+static bool never(struct waiting *w)
+{
+	return false;
+}
+
 static int enroll_nothing(struct waiting *w, struct thread *t)
 {
 	return 0;
@@ -90,7 +100,7 @@ static bool inside(void)
 void core_exiting(void)
 {
 	struct drain d = {.w = {.ready = drained, .enroll = enroll_nothing, .resign = resign_nothing, .restart = true}};
-	uint32_t socks = arena_count(SLAB_SOCK);
+	uint32_t socks = arena_count(SLAB_SOCK), ended = 0;
 	int up = RT_UP;
 
 	if (getpid() != rt.pid || inside())
@@ -101,9 +111,16 @@ void core_exiting(void)
 	for (uint32_t i = 0; i < socks; i++) {
 		struct sock *s = arena_at(SLAB_SOCK, i);
 
-		if (s->pid == rt.pid && object_kill(s))
+		if (s->pid == rt.pid && object_kill(s)) {
 			sock_end(s);
+			ended++;
+		}
 	}
 	d.w.deadline = io_now() + EXIT_DRAIN_US;
+	wait_for(&d.w);
+	if (!ended || rt.info.doorbell != IO_DOORBELL_CHEAP)
+		return;
+	d.w.ready = never;
+	d.w.deadline = io_now() + EXIT_TAKEN_US;
 	wait_for(&d.w);
 }
