@@ -214,10 +214,9 @@ const struct core_ops *loader_up(void)
 		return NULL;
 	ops = loader_load();
 	state = ops && ops->engine_up() >= 0 ? ENGINE_RUNS : ENGINE_FAILED;
-	if (state == ENGINE_FAILED && config_get()->strict) {
-		log_line(LOG_LEVEL_ERROR, "MTCPSHIM_STRICT=1: the engine does not start, so the program ends");
+	/* Why has been said. */
+	if (state == ENGINE_FAILED && config_get()->strict)
 		REAL(_exit)(1);
-	}
 	__atomic_store_n(&engine_state, state, __ATOMIC_RELEASE);
 	errno = saved;
 	return state == ENGINE_RUNS ? ops : NULL;
@@ -227,10 +226,9 @@ bool loader_wanted(void)
 {
 	const struct config *cfg = config_get();
 
-	if (cfg->bad && cfg->strict) {
-		log_line(LOG_LEVEL_ERROR, "MTCPSHIM_STRICT=1: the configuration is bad, so the program ends");
+	/* What is bad has been said. */
+	if (cfg->bad && cfg->strict)
 		REAL(_exit)(1);
-	}
 	return cfg->enabled && __atomic_load_n(&engine_state, __ATOMIC_RELAXED) != ENGINE_FAILED;
 }
 

@@ -68,8 +68,8 @@ static bool read_sysctl(const char *name, char *buf, size_t size)
 	return true;
 }
 
-/* The host's values, and the user's over them. */
-static void settings(struct tcp_settings *s)
+/* The host's values, and the user's over them; -EINVAL if one of these is no good. */
+static int settings(struct tcp_settings *s)
 {
 	const char *name;
 	char value[128];
@@ -83,10 +83,11 @@ static void settings(struct tcp_settings *s)
 		int rc = tcp_settings_set(s, rt.cfg->sysctls[i].name, rt.cfg->sysctls[i].value);
 
 		if (rc)
-			rt.thin->log(LOG_LEVEL_ERROR, "MTCPSHIM_SYSCTL: %s=%s ignored: %s", rt.cfg->sysctls[i].name,
-				     rt.cfg->sysctls[i].value,
-				     rc == -ENOENT ? "no such setting here" : "not a value it can have");
+			return fail(-EINVAL, "MTCPSHIM_SYSCTL: %s=%s: %s", rt.cfg->sysctls[i].name, rt.cfg->sysctls[i].value,
+				    rc == -ENOENT ? "no such setting here: the README lists them"
+						  : "not a value it can have: the README tells");
 	}
+	return 0;
 }
 
 static void addresses(struct engine_config *ec)
@@ -116,7 +117,10 @@ static unsigned fit_conns(struct engine_config *ec)
 /* What is the same for all stacks. */
 static int common(struct engine_config *ec)
 {
-	settings(&ec->tcp);
+	int rc = settings(&ec->tcp);
+
+	if (rc)
+		return rc;
 	addresses(ec);
 	if (!ec->naddrs)
 		return fail(-EINVAL,
@@ -241,8 +245,13 @@ static int bring_up(void)
 	rc = common(&ec);
 	for (unsigned i = 0; !rc && i < rt.nstacks; i++)
 		rc = stack_make(i, &ec, pc.pools[i]);
-	if (rc)
+	if (rc) {
+		/* Nobody may meet stacks that were not made. */
+		rt.nstacks = 0;
+		port_close(rt.port);
+		rt.port = NULL;
 		return rc;
+	}
 	announce(&ec, packets);
 	return 0;
 }
