@@ -55,7 +55,8 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 	ts.tv_nsec = (long)((until - now) % 1000000) * 1000;
 	fds[0] = (struct pollfd){.fd = helper.efd, .events = POLLIN};
 	rt.real->ppoll(fds, n, until == USEC_NEVER ? NULL : &ts, NULL);
-	if (!atomic_exchange(&helper.until, 0))
+	/* The write may come later than the look at the flag: then it is found here the next time. */
+	if (!atomic_exchange(&helper.until, 0) || fds[0].revents)
 		(void)!rt.real->read(helper.efd, &count, sizeof(count));
 }
 

@@ -151,23 +151,28 @@ static void spin_learn(struct thread *t, usec_t us, bool while_spinning)
 		t->spin_us = SPIN_MAX_US;
 }
 
-/*
- * Signals came while a restartable call slept: they are pending, as all are blocked.  Let their handlers run, and say whether one
- * of them ends the call (signal(7): one without SA_RESTART).
- */
-static int run_handlers(const sigset_t *mask)
+/* Is a signal pending whose handler ends the wait (signal(7): with SA_RESTART it doesn't end one that may be restarted)? */
+static bool handler_waits(const sigset_t *mask, bool restart)
 {
 	struct sigaction sa;
-	sigset_t pending, all;
-	int rc = 0;
+	sigset_t pending;
 
 	sigpending(&pending);
 	for (int sig = 1; sig < NSIG; sig++) {
 		if (sigismember(&pending, sig) != 1 || sigismember(mask, sig) == 1 || sigaction(sig, NULL, &sa))
 			continue;
-		if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
-			rc = -EINTR;
+		if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && !(restart && (sa.sa_flags & SA_RESTART)))
+			return true;
 	}
+	return false;
+}
+
+/* Signals came while a restartable call slept: they are pending, as all are blocked.  Let their handlers run: 0, or -EINTR. */
+static int run_handlers(const sigset_t *mask)
+{
+	int rc = handler_waits(mask, true) ? -EINTR : 0;
+	sigset_t all;
+
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
@@ -297,7 +302,11 @@ static int sleep_once(struct sleep *s)
 		rc = -ETIMEDOUT;
 	else
 		rc = stay(s, n, interrupts);
-	if (!atomic_exchange(&s->t->sleeping, 0))
+	/*
+	 * A waker clears the flag first and writes then: its write may come after this look, and be found by the next sleep,
+	 * which must take it away too, or every sleep from then on ends at once.
+	 */
+	if (!atomic_exchange(&s->t->sleeping, 0) || s->fds[s->w->nfds].revents)
 		thread_drain(s->t);
 	if (s->watching)
 		disarm_ports();
@@ -324,8 +333,9 @@ static int sleep_for(struct sleep *s)
 			break;
 		nap_next(&s->nap, stacks_frames() != frames);
 	}
-	/* What came at the same time is not lost to the signal. */
+	/* What came at the same time is not lost to the signal, nor the signal to it, should it turn out to be nothing. */
 	stacks_drive(false);
+	w->interrupted = rc == -EINTR;
 	return w->ready(w) ? 1 : rc;
 }
 
@@ -370,6 +380,8 @@ static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsig
 		rc = 1;
 	else
 		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before);
+	if (rc == 1 && handler_waits(w->sigmask ? w->sigmask : &before, w->restart))
+		w->interrupted = true;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return rc;
 }
@@ -390,6 +402,8 @@ int wait_for(struct waiting *w)
 	stacks_drive(false);
 	if (look(w, start))
 		return 1;
+	if (w->interrupted)
+		return -EINTR;
 	spun = rt.nstacks && spin(w, start, budget < OPEN_SPIN_US ? budget : OPEN_SPIN_US);
 	if (spun) {
 		spin_learn(t, io_now() - start, true);

@@ -108,7 +108,9 @@ struct waiting {
 	nfds_t nfds;
 	usec_t deadline; /* of io_now(); USEC_NEVER */
 	const sigset_t *sigmask;
-	bool restart;	     /* handlers with SA_RESTART don't end it */
+	bool restart;	  /* handlers with SA_RESTART don't end it */
+	bool interrupted; /* a handler ran in an earlier wait_for() of this call, which found something: the next ends if there is
+			     nothing */
 	usec_t kernel_asked; /* when it was last asked: it is again after KERNEL_ASK_US */
 };
 
