@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,22 +23,7 @@
 #define GRACE_SECONDS 5 /* the shim itself takes up to two to get rid of what is queued when a program ends */
 
 static pid_t child;
-static volatile sig_atomic_t timed_out, terminating;
-
-static void on_signal(int sig)
-{
-	if (sig == SIGALRM && terminating) {
-		kill(-child, SIGKILL);
-		return;
-	}
-	if (sig == SIGALRM) {
-		timed_out = 1;
-		sig = SIGTERM;
-	}
-	terminating = 1;
-	kill(-child, sig);
-	alarm(GRACE_SECONDS);
-}
+static bool timed_out, terminating;
 
 static void usage_write(const char *path, const struct rusage *ru, int status)
 {
@@ -62,26 +48,59 @@ static void child_exec(char **argv, const sigset_t *mask)
 	_exit(127);
 }
 
-static void signals_catch(void)
+/* It does not end: say where it is, for who reads the log.  The debugger if there is one, else what /proc knows of each thread.
+ */
+static void whereabouts_print(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
-	const int sigs[] = {SIGALRM, SIGTERM, SIGINT, SIGHUP};
+	char cmd[512];
 
-	for (unsigned i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
-		sigaddset(&sa.sa_mask, sigs[i]);
-		sigaction(sigs[i], &sa, NULL);
-	}
+	fprintf(stderr, "leash: still running %d s after the signal to end:\n", GRACE_SECONDS);
+	snprintf(
+	    cmd, sizeof(cmd),
+	    "if command -v gdb >/dev/null; then timeout -s KILL 20 gdb -p %d -batch -ex 'thread apply all bt 16' 2>&1 | grep -E "
+	    "'^(#|Thread)'; else grep -H . /proc/%d/task/*/wchan /proc/%d/task/*/syscall; fi >&2",
+	    child, child, child);
+	if (system(cmd) == -1)
+		perror("leash: sh");
 }
 
-/* Wait for the program itself; orphans of it that came to us (subreaper) are reaped on the way. */
-static int child_wait(struct rusage *ru)
+static void terminate(int sig)
 {
-	int status;
+	terminating = true;
+	kill(-child, sig);
+	alarm(GRACE_SECONDS);
+}
+
+/* Reap what ended, orphans that came to us (subreaper) too; true if the program itself did. */
+static bool reap(int *status, struct rusage *ru)
+{
 	pid_t pid;
 
 	do {
-		pid = wait4(-1, &status, 0, ru);
-	} while (pid != child && (pid > 0 || errno == EINTR));
+		pid = wait4(-1, status, WNOHANG, ru);
+	} while (pid > 0 && pid != child);
+	return pid == child;
+}
+
+/* Signals are taken one by one as they come (sigwaitinfo), not by handlers.  The program's exit status. */
+static int watch(const sigset_t *sigs, struct rusage *ru)
+{
+	int sig, status;
+
+	for (;;) {
+		sig = sigwaitinfo(sigs, NULL);
+		if (sig == SIGCHLD && reap(&status, ru))
+			break;
+		if (sig == SIGALRM && terminating) {
+			whereabouts_print();
+			kill(-child, SIGKILL);
+		} else if (sig == SIGALRM) {
+			timed_out = true;
+			terminate(SIGTERM);
+		} else if (sig != SIGCHLD && sig > 0) {
+			terminate(sig);
+		}
+	}
 	if (timed_out)
 		return 124;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -89,8 +108,9 @@ static int child_wait(struct rusage *ru)
 
 int main(int argc, char **argv)
 {
+	const int watched[] = {SIGCHLD, SIGALRM, SIGTERM, SIGINT, SIGHUP};
 	const char *usage_path = NULL;
-	sigset_t block, mask;
+	sigset_t sigs, mask;
 	struct rusage ru;
 	int opt, status, limit = 0;
 
@@ -108,8 +128,10 @@ int main(int argc, char **argv)
 	}
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	sigfillset(&block);
-	sigprocmask(SIG_BLOCK, &block, &mask);
+	sigemptyset(&sigs);
+	for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+		sigaddset(&sigs, watched[i]);
+	sigprocmask(SIG_BLOCK, &sigs, &mask);
 	child = fork();
 	if (child < 0) {
 		perror("leash: fork");
@@ -118,10 +140,8 @@ int main(int argc, char **argv)
 	if (child == 0)
 		child_exec(argv + optind, &mask);
 	setpgid(child, child); /* both sides set it: whoever comes first, a signal to the group finds it */
-	signals_catch();
 	alarm(limit);
-	sigprocmask(SIG_UNBLOCK, &block, NULL);
-	status = child_wait(&ru);
+	status = watch(&sigs, &ru);
 	kill(-child, SIGKILL);
 	if (usage_path)
 		usage_write(usage_path, &ru, status);
