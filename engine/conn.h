@@ -59,7 +59,7 @@ struct timewait {
 	uint32_t ts_recent;
 	usec_t ts_recent_at; /* when it was taken, for RFC 6191 and PAWS's 24 days */
 	uint32_t ts_offset;
-	uint8_t snd_wscale, rcv_wscale;
+	uint8_t rcv_wscale;
 	bool ts_ok;
 	uint16_t neigh;
 };
@@ -119,8 +119,7 @@ struct conn {
 	bool rcvbuf_locked : 1, sndbuf_locked : 1;	/* set by the user: no auto-tuning */
 	bool bound : 1, bound_addr : 1, bound_port : 1; /* by the user */
 	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1;
-	bool reset_received : 1, connect_done : 1; /* the result of connect() was reported */
-	bool in_use : 1;			   /* the control block is handed out */
+	bool in_use : 1; /* the control block is handed out */
 	bool in_accept_queue : 1, starved : 1;
 	bool force_probe : 1; /* send one segment whatever the window says */
 	bool dsack_pending : 1;
@@ -203,8 +202,8 @@ struct conn {
 	uint32_t keepidle_s, keepintvl_s, keepcnt, user_timeout_ms, linger_s, rcvlowat, notsent_lowat;
 	int defer_accept_s, linger2_s, syn_retries, window_clamp;
 	uint8_t tos, ttl;
-	bool linger_on, quickack_off;
-	int priority, mark;
+	bool linger_on;
+	int priority;
 
 	/* Delivery rate (rate.c). */
 	uint32_t delivered;		    /* bytes, modulo 2^32 */

@@ -33,8 +33,6 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->window_clamp = l->window_clamp;
 	child->tos = l->tos;
 	child->ttl = l->ttl;
-	child->mark = l->mark;
-	child->quickack_off = l->quickack_off;
 	child->cc.algo = l->cc.algo;
 }
 
