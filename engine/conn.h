@@ -206,9 +206,9 @@ struct conn {
 	int priority;
 
 	/* Delivery rate (rate.c). */
-	uint32_t delivered;		    /* bytes, modulo 2^32 */
-	usec_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
-	uint64_t delivery_rate;		    /* the last sample, bytes per second */
+	uint32_t delivered;		      /* bytes, modulo 2^32 */
+	uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent; low half of the clock */
+	uint64_t delivery_rate;		      /* the last sample, bytes per second */
 
 	/* For TCP_INFO. */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;

@@ -21,17 +21,17 @@ enum pkt_flag {
 };
 
 struct pkt {
-	struct rte_mbuf *next; /* in the socket's queue */
-	usec_t sent_at;	       /* last transmission */
-	usec_t delivered_at;   /* rate.c: when the last delivery before it happened, */
-	usec_t first_sent_at;  /* ... when what was delivered then had been sent, */
-	uint32_t delivered;    /* ... and the bytes delivered so far */
-	seq_t seq;	       /* of the first payload byte */
-	uint32_t len;	       /* payload bytes */
-	uint32_t off;	       /* of the payload from buf_addr */
-	uint16_t csum;	       /* partial sum of the payload, folded */
-	uint8_t flags;	       /* PKT_* */
-	bool csum_valid;       /* csum is that of the payload as it is */
+	struct rte_mbuf *next;	/* in the socket's queue */
+	uint32_t sent_at;	/* last transmission; times here are the low half of the clock, us */
+	uint32_t delivered_at;	/* rate.c: when the last delivery before it happened, */
+	uint32_t first_sent_at; /* ... when what was delivered then had been sent, */
+	uint32_t delivered;	/* ... and the bytes delivered so far */
+	seq_t seq;		/* of the first payload byte */
+	uint32_t len;		/* payload bytes */
+	uint32_t off;		/* of the payload from buf_addr */
+	uint16_t csum;		/* partial sum of the payload, folded */
+	uint8_t flags;		/* PKT_* */
+	bool csum_valid;	/* csum is that of the payload as it is */
 };
 _Static_assert(sizeof(struct pkt) <= ENGINE_MBUF_PRIV, "struct pkt must fit the private area");
 

@@ -29,7 +29,7 @@ void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m)
 
 void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, uint32_t bytes)
 {
-	usec_t send_us, ack_us, interval;
+	uint32_t send_us, ack_us, interval;
 
 	c->delivered += bytes;
 	if (bytes)
@@ -38,7 +38,7 @@ void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, 
 		return;
 	c->first_sent_at = rs->sent_at;
 	send_us = rs->sent_at - rs->first_sent_at;
-	ack_us = e->now - rs->delivered_at;
+	ack_us = (uint32_t)e->now - rs->delivered_at;
 	interval = send_us > ack_us ? send_us : ack_us;
 	/* Shorter than any round trip: a burst of ACKs, not a rate. */
 	if (!interval || interval < c->min_rtt_us)

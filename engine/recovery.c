@@ -48,7 +48,7 @@ static void mark_sacked(struct input *in, struct rte_mbuf *m, struct ack *a)
 
 	recovery_forget(c, m, p->len);
 	if (!(p->flags & PKT_EVER_RETRANS) && !a->rtt && !a->acked)
-		a->rtt = in->e->now - p->sent_at;
+		a->rtt = (uint32_t)in->e->now - p->sent_at;
 	rate_delivered(&in->rate, m);
 	p->flags = (p->flags & ~(PKT_LOST | PKT_RETRANS)) | PKT_SACKED;
 	c->sacked_out += p->len;

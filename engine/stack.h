@@ -251,7 +251,7 @@ uint32_t recovery_pipe(const struct conn *c);
 struct rate_sample {
 	bool valid;
 	uint32_t delivered; /* when that packet was sent */
-	usec_t delivered_at, first_sent_at, sent_at;
+	uint32_t delivered_at, first_sent_at, sent_at;
 };
 void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m); /* before it counts as in flight */
 void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m);

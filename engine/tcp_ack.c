@@ -54,7 +54,7 @@ static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct
 	if (p->flags & PKT_EVER_RETRANS)
 		a->acked_retrans = true;
 	else if (!a->rtt && !(p->flags & PKT_SACKED))
-		a->rtt = in->e->now - p->sent_at;
+		a->rtt = (uint32_t)in->e->now - p->sent_at;
 	recovery_forget(in->c, m, bytes);
 }
 
