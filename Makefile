@@ -61,6 +61,17 @@ $(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTL
 sim: $(BUILD)/run-sim
 	$<
 
+# Fuzzers: libFuzzer under AddressSanitizer and UBSan, by tests/fuzz/run.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/fuzz/fuzz_*.c),$(wildcard tests/fuzz/*.c)))
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(filter-out %/onestack.o,$(TESTLIB_OBJ)) $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DPDK_LIBS) -ldl
+$(BUILD)/tests/fuzz/fuzz_config: $(patsubst %,$(BUILD)/shim/%.o,config rules netif real)
+fuzzers: $(FUZZERS)
+fuzz:
+	@tests/install-deps test
+	@MAKE="$(MAKE) $(JOBS)" tests/fuzz/run
+
 # Programs of the tests and benchmarks: plain sockets, no DPDK.
 TOOLS := $(BUILD)/tests/apps/leash $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
@@ -113,13 +124,14 @@ help:
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
 	@echo 'make bench      A/B benchmarks with medians; W="pingpong conns" selects, bench/ab -h lists'
 	@echo 'make posix|apps|unit|script|sim   one kind of test'
+	@echo 'make fuzz       FUZZ_SECONDS=3600: each fuzzer for that long, one on each core'
 	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='
 	@echo 'make lint|format|readme|deps|clean'
 	@echo 'SAN=address,undefined and BUILD=dir: a sanitizer build; OPT=-O0, ARCH=native, CC=clang'
 
-ifeq ($(DPDK_LIBS)$(filter test demo bench deps clean lint format help readme tools,$(MAKECMDGOALS)),)
+ifeq ($(DPDK_LIBS)$(filter test demo bench fuzz deps clean lint format help readme tools,$(MAKECMDGOALS)),)
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script sim check test demo bench posix apps deps tools readme lint format install clean help
+.PHONY: all unit thin script sim fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help
 .SECONDARY:

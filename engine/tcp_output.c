@@ -538,10 +538,10 @@ static void output_fin(struct engine *e, struct conn *c)
 	c->last_snd_at = e->now;
 }
 
-/* Data waits, nothing is in flight: no ACK will come to set it going again. */
+/* Data or a FIN waits, nothing is in flight: no ACK will come to set it going again. */
 static bool stalled(const struct conn *c)
 {
-	return c->snd_new && !conn_flight(c);
+	return (c->snd_new || (c->fin_queued && !c->fin_sent)) && !conn_flight(c);
 }
 
 void tcp_output(struct engine *e, struct conn *c, unsigned turn)

@@ -183,8 +183,11 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
  */
 static bool persist_timeout(struct engine *e, struct conn *c)
 {
-	if (!c->snd_new)
+	if (!c->snd_new) {
+		/* There was no memory for the FIN. */
+		tcp_want_output(e, c);
 		return true;
+	}
 	if (!c->rtx_started_at)
 		c->rtx_started_at = e->now;
 	if (c->probes >= retries_allowed(e, c) || user_timed_out(e, c))

@@ -423,8 +423,12 @@ static void adopt(struct config *c)
 	int n;
 
 	c->ifindex = netif_index(c->dev);
-	if (c->ifindex && !c->mtu)
+	if (c->ifindex && !c->mtu) {
 		c->mtu = netif_mtu(c->dev);
+		/* lo has 65536; no IPv4 packet is longer than this. */
+		if (c->mtu > UINT16_MAX)
+			c->mtu = UINT16_MAX;
+	}
 	if (c->naddrs || c->bad)
 		return;
 	if (!c->ifindex) {

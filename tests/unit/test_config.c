@@ -232,7 +232,8 @@ static void kernel_interface_lends_its_address(void **state)
 	assert_true(cfg.enabled && cfg.adopted);
 	assert_int_equal(cfg.addrs[0].addr.s6_addr[12], 127);
 	assert_int_equal(cfg.ifindex, netif_index("lo"));
-	assert_int_equal(cfg.mtu, netif_mtu("lo"));
+	/* lo has 65536, and no IPv4 packet is longer than 65535. */
+	assert_int_equal(cfg.mtu, netif_mtu("lo") > UINT16_MAX ? UINT16_MAX : netif_mtu("lo"));
 }
 
 static void device_without_address_is_refused(void **state)

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_nomem.c - the pool has no packet left at the moment when one is to be sent: it is sent when there is one again.  The
+ * engine talks to itself, over its own address.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+
+#include <rte_mbuf.h>
+
+#include "tests/common/onestack.h"
+
+#define HOARD_MAX 4096
+
+struct pair {
+	struct onestack s;
+	struct conn *listener, *client, *server;
+	struct rte_mbuf *hoard[HOARD_MAX];
+	unsigned taken;
+};
+
+/* Time for timers of seconds, in steps; nothing leaves the host. */
+static void pair_run(struct pair *p, usec_t us)
+{
+	static uint8_t frame[FRAME_MAX];
+
+	for (usec_t end = p->s.now + us; p->s.now < end;) {
+		onestack_run(&p->s, 10000);
+		assert_int_equal(onestack_out(&p->s, frame), 0);
+	}
+}
+
+static void pair_open(struct pair *p)
+{
+	struct engine_config cfg = onestack_config();
+	struct endpoint at = {v4(OUR_IP), 80};
+	int err;
+
+	onestack_open(&p->s, &cfg);
+	p->taken = 0;
+	p->listener = engine_socket(p->s.e);
+	p->client = engine_socket(p->s.e);
+	assert_int_equal(engine_bind(p->s.e, p->listener, &at), 0);
+	assert_int_equal(engine_listen(p->s.e, p->listener, 1, p->s.now), 0);
+	assert_int_equal(engine_connect(p->s.e, p->client, &at, p->s.now), -EINPROGRESS);
+	pair_run(p, 100000);
+	p->server = engine_accept(p->s.e, p->listener, &err);
+	assert_non_null(p->server);
+}
+
+static void take_all(struct pair *p)
+{
+	struct rte_mbuf *m;
+
+	while ((m = rte_pktmbuf_alloc(p->s.pool))) {
+		assert_true(p->taken < HOARD_MAX);
+		p->hoard[p->taken++] = m;
+	}
+}
+
+static void give_back(struct pair *p)
+{
+	while (p->taken)
+		rte_pktmbuf_free(p->hoard[--p->taken]);
+}
+
+static void pair_close(struct pair *p)
+{
+	engine_abort(p->s.e, p->server, p->s.now);
+	engine_abort(p->s.e, p->listener, p->s.now);
+	pair_run(p, 100000);
+	onestack_close(&p->s);
+}
+
+/* RFC 9293 3.10.4: CLOSE sends a FIN; what can't be sent now is sent later, whether or not anything else happens. */
+static void fin_without_memory_is_sent_later(void **state)
+{
+	static struct pair p;
+	struct engine_usage u;
+
+	pair_open(&p);
+	take_all(&p);
+	engine_close(p.s.e, p.client, p.s.now);
+	pair_run(&p, 1000000);
+	assert_int_equal(engine_state(p.server), ESTABLISHED);
+	give_back(&p);
+	pair_run(&p, 1000000);
+	assert_int_equal(engine_state(p.server), CLOSE_WAIT);
+	engine_close(p.s.e, p.server, p.s.now);
+	pair_run(&p, 1000000);
+	engine_usage(p.s.e, &u);
+	assert_int_equal(u.conns, 1);
+	p.server = engine_socket(p.s.e);
+	pair_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(fin_without_memory_is_sent_later)};
+
+	return cmocka_run_group_tests(tests, onestack_eal, NULL);
+}
