@@ -36,6 +36,9 @@ enum tcp_state {
 /* The states of recovery, as tcp_info's tcpi_ca_state. */
 enum ca_state { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS };
 
+/* What limits the sender, as Linux's tcp_chrono; kept by chrono.c. */
+enum chrono { CHRONO_BUSY, CHRONO_RWND, CHRONO_SNDBUF, CHRONO_NONE };
+
 enum flow_kind { FLOW_CONN, FLOW_TIMEWAIT };
 
 /* What the tables know: the flow table by tuple, the port table by local port. */
@@ -127,6 +130,8 @@ struct conn {
 	bool more : 1;		/* MSG_MORE on the last write */
 	bool defer_expired : 1; /* TCP_DEFER_ACCEPT waited long enough */
 	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
+	bool rwnd_blocked : 1;	/* data waits for the peer's window */
+	bool nospace : 1;	/* the user found the send buffer full and waits for room */
 
 	/* Segment sizes. */
 	uint16_t mss;	   /* what we may send: payload bytes with the usual options taken off */
@@ -213,6 +218,9 @@ struct conn {
 	/* For TCP_INFO. */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, total_retrans, dsack_dups, rcv_ooopack;
+	uint32_t delivered_pkts, delivered_ce; /* packets that the peer got, SYN included; of them with a congestion mark */
+	uint8_t chrono;			       /* enum chrono: which clock runs */
+	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
 };
 
 static inline uint32_t conn_flight(const struct conn *c)

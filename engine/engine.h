@@ -22,7 +22,6 @@
 
 struct rte_mbuf;
 struct rte_mempool;
-struct tcp_info;
 
 typedef uint64_t usec_t;
 #define USEC_NEVER UINT64_MAX

@@ -55,6 +55,8 @@ void ready_update(struct engine *e, struct conn *c, uint32_t edges)
 {
 	uint32_t level = level_of(c);
 
+	if (level & EPOLLOUT)
+		c->nospace = false;
 	edges |= level & ~c->ready;
 	__atomic_store_n(&c->ready, level, __ATOMIC_RELEASE);
 	if (!edges || c->orphan)

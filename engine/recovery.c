@@ -54,6 +54,7 @@ static void mark_sacked(struct input *in, struct rte_mbuf *m, struct ack *a)
 	c->sacked_out += p->len;
 	c->high_sacked = seq_max(c->high_sacked, pkt_end(m));
 	a->sacked += p->len;
+	c->delivered_pkts++;
 	a->delivered += p->len;
 }
 

@@ -67,6 +67,8 @@ struct slab {
 	void *free;
 };
 
+#define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 3.8.6.3 allows up to 500 ms */
+
 /* What a wheel_timer is embedded in (wheel_timer.kind). */
 enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT };
 
@@ -256,6 +258,10 @@ struct rate_sample {
 void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m); /* before it counts as in flight */
 void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m);
 void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, uint32_t bytes);
+
+/* ---- chrono.c ---- */
+void chrono_update(const struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */
+uint64_t chrono_us(const struct engine *e, const struct conn *c, enum chrono which);
 
 /* ---- rtt.c ---- */
 void rtt_sample(struct engine *e, struct conn *c, usec_t rtt);

@@ -49,6 +49,7 @@ static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct
 	a->acked += bytes;
 	if (!(p->flags & PKT_SACKED)) {
 		a->delivered += bytes;
+		in->c->delivered_pkts += bytes == p->len;
 		rate_delivered(&in->rate, m);
 	}
 	if (p->flags & PKT_EVER_RETRANS)
@@ -179,6 +180,7 @@ void input_process_ack(struct input *in)
 		timer_acked(in->e, c, in->seg.ack != una);
 		tcp_grow_sndbuf(in->e, c);
 		ready_update(in->e, c, 0);
+		chrono_update(in->e, c);
 	}
 	if (c->snd_new || c->lost_out)
 		tcp_want_output(in->e, c);

@@ -63,6 +63,7 @@ struct conn *conn_new(struct engine *e)
 	c->rcvlowat = 1;
 	c->cc.algo = cc < 0 ? 0 : cc;
 	c->cc.ssthresh = UINT32_MAX;
+	c->chrono = CHRONO_NONE;
 	rtt_init(c);
 	ready_update(e, c, 0);
 	c->edges = 0;
@@ -93,6 +94,7 @@ static void purge_send_queue(struct engine *e, struct conn *c)
 	c->snd_new = c->rtx_hint = NULL;
 	c->snd_queued = 0;
 	c->sacked_out = c->lost_out = c->retrans_out = 0;
+	chrono_update(e, c);
 }
 
 void conn_purge_queues(struct engine *e, struct conn *c)
@@ -184,6 +186,7 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	if (c->retrans_seen)
 		c->cc.cwnd = c->mss;
 	c->retrans_seen = false;
+	c->delivered_pkts = 1; /* the SYN */
 	cc_set(&c->cc, c->cc.algo);
 	tcp_grow_sndbuf(e, c);
 	c->quickacks = 16;

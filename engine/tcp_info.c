@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_info.c - STATUS (RFC 9293 3.10.6) as Linux's TCP_INFO, in the layout of linux/tcp.h.  Fields that have no meaning here stay
- * zero.
+ * tcp_info.c - STATUS (RFC 9293 3.10.6) as Linux's TCP_INFO: packets where Linux counts packets, its units, its idea of what a
+ * listener has.  tcpi_fackets and tcpi_last_ack_sent are zero as on Linux.
  */
 #include <linux/tcp.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "engine/stack.h"
 #include "engine/tcp_sockopt.h"
 
 #define TS_OPTION 12 /* with its padding: Linux leaves it out of what it calls advmss */
+
+_Static_assert(offsetof(struct engine_info, tcpi_pmtu) == offsetof(struct tcp_info, tcpi_pmtu) &&
+		   offsetof(struct engine_info, tcpi_pacing_rate) == offsetof(struct tcp_info, tcpi_pacing_rate) &&
+		   offsetof(struct engine_info, tcpi_delivered) == offsetof(struct tcp_info, tcpi_delivered) &&
+		   offsetof(struct engine_info, tcpi_snd_wnd) == offsetof(struct tcp_info, tcpi_snd_wnd),
+	       "the layout is Linux's");
 
 static uint32_t packets(uint32_t bytes, uint32_t mss)
 {
@@ -21,7 +28,7 @@ static uint32_t ms_since(const struct engine *e, usec_t t)
 	return t ? (e->now - t) / 1000 : 0;
 }
 
-static void fill_sizes(struct engine *e, const struct conn *c, struct tcp_info *i)
+static void fill_sizes(struct engine *e, const struct conn *c, struct engine_info *i)
 {
 	uint32_t mss = c->mss ? c->mss : 536;
 
@@ -29,22 +36,21 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct tcp_info *
 	i->tcpi_rcv_mss = c->rcv_mss;
 	i->tcpi_advmss = tcp_advertised_mss(e, c) - (c->ts_ok ? TS_OPTION : 0);
 	i->tcpi_pmtu = c->pmtu;
-	i->tcpi_snd_cwnd = c->cc.cwnd / mss;
 	i->tcpi_snd_ssthresh = c->cc.ssthresh == UINT32_MAX ? 0x7fffffff : c->cc.ssthresh / mss;
-	i->tcpi_unacked = c->state == LISTEN ? c->naccept : packets(conn_flight(c), mss);
-	i->tcpi_sacked = c->state == LISTEN ? c->backlog : packets(c->sacked_out, mss);
+	i->tcpi_unacked = packets(conn_flight(c), mss);
+	i->tcpi_sacked = packets(c->sacked_out, mss);
 	i->tcpi_lost = packets(c->lost_out, mss);
 	i->tcpi_retrans = packets(c->retrans_out, mss);
 	i->tcpi_rcv_ssthresh = tcp_window_offer(e, c);
 	i->tcpi_rcv_space = c->rcv_space;
+	i->tcpi_rcv_wnd = seq_gt(c->rcv_adv, c->rcv_wup) ? c->rcv_adv - c->rcv_wup : 0;
 	i->tcpi_notsent_bytes = engine_outq_unsent(c);
-	i->tcpi_reordering = e->cfg.tcp.reordering;
 }
 
-static void fill_times(struct engine *e, const struct conn *c, struct tcp_info *i)
+static void fill_times(struct engine *e, const struct conn *c, struct engine_info *i)
 {
 	i->tcpi_rto = rtt_rto(c);
-	i->tcpi_ato = 40000;
+	i->tcpi_ato = c->data_segs_in ? DELACK_US : 0;
 	i->tcpi_rtt = c->srtt_us;
 	i->tcpi_rttvar = c->rttvar_us;
 	i->tcpi_min_rtt = c->rtt_measured ? c->min_rtt_us : UINT32_MAX;
@@ -52,9 +58,13 @@ static void fill_times(struct engine *e, const struct conn *c, struct tcp_info *
 	i->tcpi_last_data_sent = ms_since(e, c->last_snd_at);
 	i->tcpi_last_data_recv = ms_since(e, c->last_data_at);
 	i->tcpi_last_ack_recv = ms_since(e, c->last_rcv_at);
+	i->tcpi_rwnd_limited = chrono_us(e, c, CHRONO_RWND);
+	i->tcpi_sndbuf_limited = chrono_us(e, c, CHRONO_SNDBUF);
+	/* A sender that is held up is busy too. */
+	i->tcpi_busy_time = chrono_us(e, c, CHRONO_BUSY) + i->tcpi_rwnd_limited + i->tcpi_sndbuf_limited;
 }
 
-static void fill_counts(const struct conn *c, struct tcp_info *i)
+static void fill_counts(const struct conn *c, struct engine_info *i)
 {
 	i->tcpi_retransmits = c->retransmits;
 	i->tcpi_probes = c->probes;
@@ -72,12 +82,22 @@ static void fill_counts(const struct conn *c, struct tcp_info *i)
 	i->tcpi_rcv_ooopack = c->rcv_ooopack;
 	i->tcpi_snd_wnd = c->snd_wnd;
 	i->tcpi_delivery_rate = c->delivery_rate;
+	i->tcpi_delivered = c->delivered_pkts;
+	i->tcpi_delivered_ce = c->delivered_ce;
 }
 
-void tcp_info_fill(struct engine *e, const struct conn *c, struct tcp_info *i)
+void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i)
 {
 	memset(i, 0, sizeof(*i));
 	i->tcpi_state = c->state;
+	i->tcpi_reordering = e->cfg.tcp.reordering;
+	i->tcpi_snd_cwnd = c->mss ? c->cc.cwnd / c->mss : CC_INIT_CWND_SEGS;
+	i->tcpi_max_pacing_rate = UINT64_MAX;
+	if (c->state == LISTEN) {
+		i->tcpi_unacked = c->naccept;
+		i->tcpi_sacked = c->backlog;
+		return;
+	}
 	i->tcpi_ca_state = c->ca_state;
 	i->tcpi_options =
 	    (c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) | (c->wscale_ok ? TCPI_OPT_WSCALE : 0);

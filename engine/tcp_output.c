@@ -496,6 +496,7 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 {
 	struct rte_mbuf *m;
 
+	c->rwnd_blocked = false;
 	if (c->snd_new)
 		restart_after_idle(e, c);
 	while (*turn && (m = c->snd_new)) {
@@ -503,7 +504,8 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 
 		if (pkt(m)->len > c->mss && !split(e, c, m, c->mss))
 			break;
-		if (!fit_to_window(e, c, m) || small_must_wait(c, m))
+		c->rwnd_blocked = !fit_to_window(e, c, m);
+		if (c->rwnd_blocked || small_must_wait(c, m))
 			break;
 		if (!cwnd_allows(c, pkt(m)->len))
 			break;
@@ -512,7 +514,7 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 			break;
 		sent_new(c, m, n);
 		c->force_probe = false;
-		if (e->now - c->last_data_at < PINGPONG_US)
+		if (c->data_segs_in && e->now - c->last_data_at < PINGPONG_US)
 			c->pingpong = true;
 		--*turn;
 	}
@@ -563,6 +565,7 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		/* The window is in full use: only then may it grow (RFC 7661, RFC 9438 5.8). */
 		if (!cwnd_allows(c, c->mss))
 			c->cwnd_limited_seq = c->snd_nxt;
+		chrono_update(e, c);
 		if (stalled(c))
 			timer_window_closed(e, c);
 	}

@@ -425,7 +425,7 @@ static int get_congestion(const struct conn *c, void *val, socklen_t *len)
 
 static int get_info(struct engine *e, const struct conn *c, void *val, socklen_t *len)
 {
-	struct tcp_info info;
+	struct engine_info info;
 
 	tcp_info_fill(e, c, &info);
 	return copy_out(val, len, &info, sizeof(info));

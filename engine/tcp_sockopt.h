@@ -4,8 +4,9 @@
 #define ENGINE_TCP_SOCKOPT_H
 
 #include "engine/stack.h"
+#include "engine/tcp_info.h"
 
 /* Everything that TCP_INFO tells of a connection. */
-void tcp_info_fill(struct engine *e, const struct conn *c, struct tcp_info *i);
+void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i);
 
 #endif

@@ -14,7 +14,6 @@
 
 #include "engine/tcp_input.h"
 
-#define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 allows up to 500 ms */
 #define RTO_MAX_US 120000000ull
 #define CORK_US 200000 /* a corked small segment waits no longer */
 #define ORPHAN_RETRIES 8

@@ -296,6 +296,7 @@ static size_t iov_length(const struct iovec *iov, int iovcnt)
 /* No room: the socket is to become ready again when acknowledgments, or other sockets, have made some. */
 static ssize_t no_room(struct engine *e, struct conn *c)
 {
+	c->nospace = true;
 	if (c->snd_queued < c->sndbuf && !c->starved) {
 		c->starved = true;
 		list_add_tail(&e->starved, &c->starved_link);

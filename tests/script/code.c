@@ -4,12 +4,13 @@
  * operators.
  */
 #include <ctype.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/tcp_info.h"
 #include "tests/script/code.h"
 #include "tests/script/symbols.h"
 
@@ -23,16 +24,20 @@ static const struct {
 	const char *name;
 	size_t offset, size;
 } info_fields[] = {
-#define FIELD(name) {#name, offsetof(struct tcp_info, name), sizeof(((struct tcp_info *)0)->name)},
+#define FIELD(name) {#name, offsetof(struct engine_info, name), sizeof(((struct engine_info *)0)->name)},
     FIELD(tcpi_state) FIELD(tcpi_ca_state) FIELD(tcpi_retransmits) FIELD(tcpi_probes) FIELD(tcpi_backoff) FIELD(tcpi_options)
 	FIELD(tcpi_rto) FIELD(tcpi_ato) FIELD(tcpi_snd_mss) FIELD(tcpi_rcv_mss) FIELD(tcpi_unacked) FIELD(tcpi_sacked)
-	    FIELD(tcpi_lost) FIELD(tcpi_retrans) FIELD(tcpi_last_data_sent) FIELD(tcpi_last_data_recv) FIELD(tcpi_last_ack_recv)
-		FIELD(tcpi_pmtu) FIELD(tcpi_rcv_ssthresh) FIELD(tcpi_rtt) FIELD(tcpi_rttvar) FIELD(tcpi_snd_ssthresh)
-		    FIELD(tcpi_snd_cwnd) FIELD(tcpi_advmss) FIELD(tcpi_reordering) FIELD(tcpi_rcv_rtt) FIELD(tcpi_rcv_space)
-			FIELD(tcpi_total_retrans) FIELD(tcpi_bytes_acked) FIELD(tcpi_bytes_received) FIELD(tcpi_segs_out)
-			    FIELD(tcpi_segs_in) FIELD(tcpi_notsent_bytes) FIELD(tcpi_min_rtt) FIELD(tcpi_data_segs_in)
-				FIELD(tcpi_data_segs_out) FIELD(tcpi_delivered) FIELD(tcpi_bytes_sent) FIELD(tcpi_bytes_retrans)
-				    FIELD(tcpi_dsack_dups) FIELD(tcpi_reord_seen) FIELD(tcpi_rcv_ooopack) FIELD(tcpi_snd_wnd)};
+	    FIELD(tcpi_lost) FIELD(tcpi_retrans) FIELD(tcpi_fackets) FIELD(tcpi_last_data_sent) FIELD(tcpi_last_ack_sent)
+		FIELD(tcpi_last_data_recv) FIELD(tcpi_last_ack_recv) FIELD(tcpi_pmtu) FIELD(tcpi_rcv_ssthresh) FIELD(tcpi_rtt)
+		    FIELD(tcpi_rttvar) FIELD(tcpi_snd_ssthresh) FIELD(tcpi_snd_cwnd) FIELD(tcpi_advmss) FIELD(tcpi_reordering)
+			FIELD(tcpi_rcv_rtt) FIELD(tcpi_rcv_space) FIELD(tcpi_total_retrans) FIELD(tcpi_pacing_rate)
+			    FIELD(tcpi_max_pacing_rate) FIELD(tcpi_bytes_acked) FIELD(tcpi_bytes_received) FIELD(tcpi_segs_out)
+				FIELD(tcpi_segs_in) FIELD(tcpi_notsent_bytes) FIELD(tcpi_min_rtt) FIELD(tcpi_data_segs_in)
+				    FIELD(tcpi_data_segs_out) FIELD(tcpi_delivery_rate) FIELD(tcpi_busy_time)
+					FIELD(tcpi_rwnd_limited) FIELD(tcpi_sndbuf_limited) FIELD(tcpi_delivered)
+					    FIELD(tcpi_delivered_ce) FIELD(tcpi_bytes_sent) FIELD(tcpi_bytes_retrans)
+						FIELD(tcpi_dsack_dups) FIELD(tcpi_reord_seen) FIELD(tcpi_rcv_ooopack)
+						    FIELD(tcpi_snd_wnd) FIELD(tcpi_rcv_wnd) FIELD(tcpi_rehash)};
 
 static int64_t binary(struct eval *e, int min_prec);
 
@@ -44,7 +49,7 @@ static void skip(struct eval *e)
 		e->p++;
 }
 
-static void read_info(struct eval *e, int fd, struct tcp_info *info)
+static void read_info(struct eval *e, int fd, struct engine_info *info)
 {
 	socklen_t len = sizeof(*info);
 	struct app *a = e->app;
@@ -56,19 +61,32 @@ static void read_info(struct eval *e, int fd, struct tcp_info *info)
 		eval_fail(e, "getsockopt(TCP_INFO) failed");
 }
 
+static bool bit_field(const struct engine_info *i, const char *name, uint64_t *v)
+{
+	if (!strcmp(name, "tcpi_snd_wscale"))
+		*v = i->tcpi_snd_wscale;
+	else if (!strcmp(name, "tcpi_rcv_wscale"))
+		*v = i->tcpi_rcv_wscale;
+	else if (!strcmp(name, "tcpi_delivery_rate_app_limited"))
+		*v = i->tcpi_delivery_rate_app_limited;
+	else if (!strcmp(name, "tcpi_fastopen_client_fail"))
+		*v = i->tcpi_fastopen_client_fail;
+	else
+		return false;
+	return true;
+}
+
 static int64_t info_value(struct eval *e, const char *name)
 {
-	struct tcp_info info;
+	struct engine_info info;
 	int fd = e->app->last;
 	uint64_t v = 0;
 
 	if (*e->p == '@')
 		fd = (int)strtol(e->p + 1, (char **)(uintptr_t)&e->p, 10);
 	read_info(e, fd, &info);
-	if (!strcmp(name, "tcpi_snd_wscale"))
-		return info.tcpi_snd_wscale;
-	if (!strcmp(name, "tcpi_rcv_wscale"))
-		return info.tcpi_rcv_wscale;
+	if (bit_field(&info, name, &v))
+		return (int64_t)v;
 	for (unsigned i = 0; i < sizeof(info_fields) / sizeof(info_fields[0]); i++) {
 		if (strcmp(info_fields[i].name, name))
 			continue;
