@@ -171,14 +171,18 @@ struct conn {
 	/* Timers: deadlines, 0 is off; one wheel entry at or before the earliest. */
 	usec_t deadline[TIMERS];
 	struct wheel_timer wheel;
-	usec_t last_rcv_at;	  /* last valid segment in (keep-alive) */
-	usec_t last_data_at;	  /* last data in (interactive flow?) */
-	usec_t last_snd_at;	  /* last data out */
-	usec_t rtx_started_at;	  /* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
-	usec_t last_oow_ack_at;	  /* rate limit of answers to invalid segments */
-	usec_t rcv_tune_at;	  /* receive buffer tuning: start of this round */
-	uint32_t rcv_tune_copied; /* bytes the user took in it */
-	uint32_t rcv_space;	  /* ... in the best round so far */
+	usec_t last_rcv_at;	/* last valid segment in (keep-alive) */
+	usec_t last_data_at;	/* last data in (interactive flow?) */
+	usec_t last_snd_at;	/* last data out */
+	usec_t rtx_started_at;	/* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
+	usec_t last_oow_ack_at; /* rate limit of answers to invalid segments */
+	usec_t rcv_space_at;	/* receive buffer tuning: start of this round trip */
+	seq_t rcv_space_seq;	/* copied_seq then */
+	uint32_t rcv_space;	/* bytes the user took in the best one so far */
+	uint32_t rcv_ssthresh;	/* the window is not to be larger now */
+	uint32_t rcv_rtt_at;	/* low 32 bits of the clock when a window was offered whose end is: */
+	seq_t rcv_rtt_seq;
+	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
 
 	/* Listener: its queues. Child: its listener until accept(). */
 	struct list accept_link; /* child: on accept_queue or syn_queue of parent */

@@ -111,8 +111,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);
 	e->mbuf_truesize = rte_pktmbuf_data_room_size(cfg->pool) + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
 	e->payload_room = rte_pktmbuf_data_room_size(cfg->pool) - RTE_PKTMBUF_HEADROOM;
-	/* The rest of the pool is for what is on its way: port rings, control segments, packets just received. */
-	e->held_max = cfg->pool->size / 4 * 3;
+	tune_engine_init(e);
 	return e;
 }
 

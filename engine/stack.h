@@ -99,6 +99,8 @@ struct engine {
 
 	uint32_t mbuf_truesize, payload_room; /* of the pool's packets */
 	uint32_t held, held_max;	      /* mbufs in queues; most that sockets may hold together */
+	uint32_t held_high, held_low;	      /* memory pressure begins above and ends at */
+	bool pressure;
 	uint32_t nhalf_open;
 	uint16_t ip_id;
 	uint32_t port_counter; /* RFC 6056 */
@@ -194,16 +196,14 @@ void tcp_send_probe(struct engine *e, struct conn *c,
 		    bool keepalive); /* a segment that must be answered: window or keep-alive probe */
 
 /* ---- tcp_window.c ---- */
-uint32_t tcp_window(struct engine *e, struct conn *c);			 /* what to advertise, unscaled bytes; moves rcv_adv */
+uint32_t tcp_window(struct engine *e, struct conn *c); /* what to advertise, unscaled bytes; moves rcv_adv */
+/* Bytes of payload that a buffer of this size is good for: Linux's tcp_adv_win_scale. */
+uint32_t tcp_window_of_space(const struct engine *e, uint32_t space);
 uint32_t tcp_window_offer(const struct engine *e, const struct conn *c); /* what could be advertised now */
 uint32_t tcp_syn_window(const struct engine *e, const struct conn *c);	 /* unscaled, for SYN segments */
 void tcp_choose_wscale(const struct engine *e, struct conn *c);
 void tcp_sync_mss(struct engine *e, struct conn *c);
 uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
-/* The send buffer holds twice the window, within tcp_wmem. */
-void tcp_grow_sndbuf(const struct engine *e, struct conn *c);
-/* The user took so many bytes: the receive buffer follows, within tcp_rmem. */
-void tcp_grow_rcvbuf(const struct engine *e, struct conn *c, uint32_t taken);
 uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
 /* Could we have sent this timestamp? */
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
@@ -258,6 +258,14 @@ struct rate_sample {
 void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m); /* before it counts as in flight */
 void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m);
 void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, uint32_t bytes);
+
+/* ---- autotune.c ---- */
+void tune_engine_init(struct engine *e);
+/* The engine's sockets together hold so much that none may grow, by tcp_mem and the pool; counted when it begins. */
+bool tune_pressure(struct engine *e);
+void tune_init(struct engine *e, struct conn *c);   /* the connection is established: the first sizes */
+void tune_copied(struct engine *e, struct conn *c); /* the user took bytes: the receive buffer follows */
+void tune_sndbuf(struct engine *e, struct conn *c); /* cwnd may have grown: the send buffer follows */
 
 /* ---- chrono.c ---- */
 void chrono_update(const struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */

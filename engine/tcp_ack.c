@@ -178,7 +178,7 @@ void input_process_ack(struct input *in)
 	recovery_on_ack(in->e, c, &a);
 	if (in->seg.ack != una || window_changed) {
 		timer_acked(in->e, c, in->seg.ack != una);
-		tcp_grow_sndbuf(in->e, c);
+		tune_sndbuf(in->e, c);
 		ready_update(in->e, c, 0);
 		chrono_update(in->e, c);
 	}

@@ -188,12 +188,10 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	c->retrans_seen = false;
 	c->delivered_pkts = 1; /* the SYN */
 	cc_set(&c->cc, c->cc.algo);
-	tcp_grow_sndbuf(e, c);
 	c->quickacks = 16;
 	c->rcv_mss = c->mss < 536 ? c->mss : 536;
 	c->copied_seq = c->rcv_nxt;
-	c->rcv_tune_at = e->now;
-	c->rcv_space = CC_INIT_CWND_SEGS * c->mss;
+	tune_init(e, c);
 	c->last_snd_at = c->last_rcv_at = e->now;
 	c->retransmits = c->backoff = 0;
 	timer_established(e, c);

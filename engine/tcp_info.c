@@ -41,7 +41,7 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_sacked = packets(c->sacked_out, mss);
 	i->tcpi_lost = packets(c->lost_out, mss);
 	i->tcpi_retrans = packets(c->retrans_out, mss);
-	i->tcpi_rcv_ssthresh = tcp_window_offer(e, c);
+	i->tcpi_rcv_ssthresh = c->rcv_ssthresh;
 	i->tcpi_rcv_space = c->rcv_space;
 	i->tcpi_rcv_wnd = seq_gt(c->rcv_adv, c->rcv_wup) ? c->rcv_adv - c->rcv_wup : 0;
 	i->tcpi_notsent_bytes = engine_outq_unsent(c);
@@ -54,7 +54,7 @@ static void fill_times(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_rtt = c->srtt_us;
 	i->tcpi_rttvar = c->rttvar_us;
 	i->tcpi_min_rtt = c->rtt_measured ? c->min_rtt_us : UINT32_MAX;
-	i->tcpi_rcv_rtt = c->srtt_us;
+	i->tcpi_rcv_rtt = c->rcv_rtt_us;
 	i->tcpi_last_data_sent = ms_since(e, c->last_snd_at);
 	i->tcpi_last_data_recv = ms_since(e, c->last_data_at);
 	i->tcpi_last_ack_recv = ms_since(e, c->last_rcv_at);

@@ -440,7 +440,8 @@ void input_learn_syn(struct input *in)
 	c->snd_wnd = c->snd_wnd_max = s->wnd; /* RFC 7323 2.2: never scaled in a SYN */
 	c->snd_wl1 = s->seq;
 	c->snd_wl2 = s->ack;
-	c->rcv_adv = c->rcv_nxt + tcp_syn_window(in->e, c);
+	c->rcv_ssthresh = tcp_syn_window(in->e, c);
+	c->rcv_adv = c->rcv_nxt + c->rcv_ssthresh;
 	tcp_sync_mss(in->e, c);
 }
 

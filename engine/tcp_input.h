@@ -30,6 +30,10 @@ void listener_child_data(struct engine *e, struct conn *c); /* data came for a d
 void input_handshake_rtt(struct input *in);
 void input_process_ack(struct input *in);
 
+/* ---- autotune.c ---- */
+void tune_received(struct input *in, uint32_t len,
+		   uint32_t truesize); /* len bytes of text came in packets that occupy truesize */
+
 /* ---- tcp_text.c ---- */
 void input_queue_text(struct input *in);
 

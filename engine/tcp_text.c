@@ -146,9 +146,16 @@ static void queue_out_of_order(struct input *in, struct text *t)
 	input_ack_now(in);
 }
 
+/* What the segment added to the queues; nothing where it was copied into the tail of another. */
+static uint32_t occupied(const struct conn *c, uint32_t before, uint32_t len)
+{
+	return c->rcv_queued > before ? c->rcv_queued - before : len;
+}
+
 void input_queue_text(struct input *in)
 {
 	struct conn *c = in->c;
+	uint32_t before = c->rcv_queued, len;
 	struct text t;
 
 	c->data_segs_in++;
@@ -160,12 +167,15 @@ void input_queue_text(struct input *in)
 		input_ack_now(in);
 		return;
 	}
-	c->bytes_received += t.len;
+	len = t.len;
+	c->bytes_received += len;
 	if (t.seq != c->rcv_nxt) {
 		queue_out_of_order(in, &t);
+		tune_received(in, len, occupied(c, before, len));
 		return;
 	}
 	queue_in_order(in, &t);
+	tune_received(in, len, occupied(c, before, len));
 	schedule_ack(in);
 	listener_child_data(in->e, c);
 	/* After SHUT_RD the bytes are taken and forgotten, as on Linux the reader sees end of stream. */

@@ -484,7 +484,7 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 	consume(e, c, skip + want);
 	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
 		c->urg_valid = c->urg_taken = false;
-	tcp_grow_rcvbuf(e, c, want);
+	tune_copied(e, c);
 	maybe_update_window(e, c);
 	ready_update(e, c, 0);
 	return want;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_window.c - sizes: the window we advertise (RFC 9293 3.8.6, RFC 7323 section 2), segment sizes (RFC 9293 3.7), timestamps'
- * clock, and buffers that grow with the flow.
+ * tcp_window.c - sizes: the window we advertise (RFC 9293 3.8.6, RFC 7323 section 2), segment sizes (RFC 9293 3.7), and
+ * timestamps' clock.
  */
 #include "engine/stack.h"
 
@@ -22,8 +22,7 @@ bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tse
 
 /* ---- the receive window ---- */
 
-/* Bytes of payload that a buffer of this size is good for: Linux's tcp_adv_win_scale. */
-static uint32_t window_of_space(const struct engine *e, uint32_t space)
+uint32_t tcp_window_of_space(const struct engine *e, uint32_t space)
 {
 	int64_t s = e->cfg.tcp.adv_win_scale;
 
@@ -35,13 +34,15 @@ static uint32_t window_of_space(const struct engine *e, uint32_t space)
 uint32_t tcp_window_offer(const struct engine *e, const struct conn *c)
 {
 	uint32_t space = c->rcvbuf > c->rcv_queued ? c->rcvbuf - c->rcv_queued : 0;
-	uint32_t full = window_of_space(e, c->rcvbuf), offer = window_of_space(e, space);
+	uint32_t full = tcp_window_of_space(e, c->rcvbuf), offer = tcp_window_of_space(e, space);
 	uint32_t mss = c->rcv_mss < full ? c->rcv_mss : full;
 
 	if (offer < full / 2 && (offer < full / 16 || offer < mss))
 		return 0;
 	if (c->window_clamp > 0 && offer > (uint32_t)c->window_clamp)
 		offer = c->window_clamp;
+	if (offer > c->rcv_ssthresh)
+		offer = c->rcv_ssthresh;
 	if (offer > 65535u << c->rcv_wscale)
 		offer = 65535u << c->rcv_wscale;
 	return c->rcv_wscale ? offer >> c->rcv_wscale << c->rcv_wscale : offer;
@@ -49,7 +50,7 @@ uint32_t tcp_window_offer(const struct engine *e, const struct conn *c)
 
 uint32_t tcp_syn_window(const struct engine *e, const struct conn *c)
 {
-	uint32_t w = window_of_space(e, c->rcvbuf);
+	uint32_t w = tcp_window_of_space(e, c->rcvbuf);
 
 	if (c->window_clamp > 0 && w > (uint32_t)c->window_clamp)
 		w = c->window_clamp;
@@ -92,48 +93,7 @@ void tcp_choose_wscale(const struct engine *e, struct conn *c)
 	}
 }
 
-/*
- * The user took bytes: if he takes more in a round trip than ever before, give the sender room for twice that, so that the window
- * never is the limit (dynamic right-sizing, as Linux's tcp_rcv_space_adjust()).
- */
-void tcp_grow_rcvbuf(const struct engine *e, struct conn *c, uint32_t taken)
-{
-	const struct tcp_settings *t = &e->cfg.tcp;
-	uint64_t want;
-
-	c->rcv_tune_copied += taken;
-	if (e->now - c->rcv_tune_at < c->srtt_us)
-		return;
-	if (c->rcv_tune_copied > c->rcv_space) {
-		c->rcv_space = c->rcv_tune_copied;
-		/* Twice for slow start, and again for what the packets occupy beyond their payload. */
-		want = 4ull * c->rcv_space + 32ull * c->rcv_mss;
-		if (want > (uint64_t)t->rmem[2])
-			want = t->rmem[2];
-		if (t->moderate_rcvbuf && !c->rcvbuf_locked && want > c->rcvbuf)
-			c->rcvbuf = want;
-	}
-	c->rcv_tune_at = e->now;
-	c->rcv_tune_copied = 0;
-}
-
 /* ---- sending ---- */
-
-void tcp_grow_sndbuf(const struct engine *e, struct conn *c)
-{
-	uint32_t per_segment = e->mbuf_truesize;
-	uint64_t segments = c->cc.cwnd / c->mss + 1, want;
-
-	if (c->sndbuf_locked)
-		return;
-	if (segments < CC_INIT_CWND_SEGS)
-		segments = CC_INIT_CWND_SEGS;
-	want = 2 * segments * per_segment;
-	if (want > (uint64_t)e->cfg.tcp.wmem[2])
-		want = e->cfg.tcp.wmem[2];
-	if (want > c->sndbuf)
-		c->sndbuf = want;
-}
 
 static unsigned ip_header_len(const struct conn *c)
 {
