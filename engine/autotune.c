@@ -115,8 +115,8 @@ static void grow_window(struct input *in, uint32_t len, uint32_t truesize)
 }
 
 /*
- * Linux's tcp_clamp_window(): more is queued than the buffer is meant to hold, which grows if it may.  Packets that carry less than
- * half of what they occupy make it up to twice the buffer without any harm meant; beyond, the window closes.
+ * Linux's tcp_clamp_window(): more is queued than the buffer is meant to hold, which grows if it may.  Packets that carry less
+ * than half of what they occupy make it up to twice the buffer without any harm meant; beyond, the window closes.
  */
 static void clamp_window(struct engine *e, struct conn *c)
 {
