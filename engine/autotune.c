@@ -194,11 +194,13 @@ void tune_copied(struct engine *e, struct conn *c)
 
 /* ---- the send buffer ---- */
 
-/* Linux's sk_stream_moderate_sndbuf(): what is queued may stay, new data must wait. */
-static void moderate_sndbuf(const struct engine *e, struct conn *c)
+/* Linux's sk_stream_moderate_sndbuf(): what is queued stays, and half of it must be acknowledged before more is taken. */
+void tune_sndbuf_starved(const struct engine *e, struct conn *c)
 {
 	uint32_t half = c->snd_queued / 2, least = e->cfg.tcp.wmem[0];
 
+	if (c->sndbuf_locked)
+		return;
 	if (half < least)
 		half = least;
 	if (half < c->sndbuf)
@@ -210,12 +212,8 @@ void tune_sndbuf(struct engine *e, struct conn *c)
 {
 	uint64_t segments = c->cc.cwnd / c->mss + 1, want;
 
-	if (c->sndbuf_locked)
+	if (c->sndbuf_locked || tune_pressure(e))
 		return;
-	if (tune_pressure(e)) {
-		moderate_sndbuf(e, c);
-		return;
-	}
 	if (segments < CC_INIT_CWND_SEGS)
 		segments = CC_INIT_CWND_SEGS;
 	want = 2 * segments * e->mbuf_truesize;

@@ -266,6 +266,7 @@ bool tune_pressure(struct engine *e);
 void tune_init(struct engine *e, struct conn *c);   /* the connection is established: the first sizes */
 void tune_copied(struct engine *e, struct conn *c); /* the user took bytes: the receive buffer follows */
 void tune_sndbuf(struct engine *e, struct conn *c); /* cwnd may have grown: the send buffer follows */
+void tune_sndbuf_starved(const struct engine *e, struct conn *c); /* there was no packet for the user's bytes */
 
 /* ---- chrono.c ---- */
 void chrono_update(const struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */

@@ -298,6 +298,7 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 {
 	c->nospace = true;
 	if (c->snd_queued < c->sndbuf && !c->starved) {
+		tune_sndbuf_starved(e, c);
 		c->starved = true;
 		list_add_tail(&e->starved, &c->starved_link);
 	}
