@@ -263,9 +263,9 @@ void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, 
 void tune_engine_init(struct engine *e);
 /* The engine's sockets together hold so much that none may grow, by tcp_mem and the pool; counted when it begins. */
 bool tune_pressure(struct engine *e);
-void tune_init(struct engine *e, struct conn *c);   /* the connection is established: the first sizes */
-void tune_copied(struct engine *e, struct conn *c); /* the user took bytes: the receive buffer follows */
-void tune_sndbuf(struct engine *e, struct conn *c); /* cwnd may have grown: the send buffer follows */
+void tune_init(struct engine *e, struct conn *c);		  /* the connection is established: the first sizes */
+void tune_copied(struct engine *e, struct conn *c);		  /* the user took bytes: the receive buffer follows */
+void tune_sndbuf(struct engine *e, struct conn *c);		  /* cwnd may have grown: the send buffer follows */
 void tune_sndbuf_starved(const struct engine *e, struct conn *c); /* there was no packet for the user's bytes */
 
 /* ---- chrono.c ---- */
