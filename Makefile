@@ -73,7 +73,7 @@ fuzz:
 	@MAKE="$(MAKE) $(JOBS)" tests/fuzz/run
 
 # Programs of the tests and benchmarks: plain sockets, no DPDK.
-TOOLS := $(BUILD)/tests/apps/leash $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+TOOLS := $(patsubst %,$(BUILD)/tests/apps/%,leash relay) $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<

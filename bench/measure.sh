@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# measure.sh - one measurement each: measure_bulk, measure_pingpong, measure_conns, measure_http, measure_redis, measure_idle, measure_start.
+# measure.sh - one measurement each: measure_bulk, measure_loss, measure_pingpong, measure_conns, measure_http, measure_redis, measure_idle, measure_start.
 #
 # Source after lab.sh; the link is set (lab_link).  Each starts its server on end a, its client on end b, and stops both.  Results: VALUE (its unit is the
 # measurement's), RETRANS (bulk only), CPU_A and CPU_B (CPU seconds of server and client, start and end included).  Status 1 and WHY if there is none.
@@ -52,6 +52,15 @@ measure_bulk() {
 		measure_fail "iperf3 did not finish" "$LAB_TMP/client.err" "$LAB_TMP/client.log" || return
 	RETRANS=$(jq -r '.end.sum_sent.retransmits // "-"' "$LAB_TMP/client.log")
 	measure_end "$(jq '.end.sum_received.bits_per_second / 1e9' "$LAB_TMP/client.log" | xargs printf '%.3f')"
+}
+
+# measure_loss SECONDS: the same while end a, a Linux, loses 1 % of what comes in, by chance.
+measure_loss() {
+	lab_in a nft flush ruleset
+	lab_drop a veth0 ingress 10
+	measure_bulk "$1" -l 128K || return
+	[ "$(lab_dropped a)" -gt 0 ] || measure_fail "nothing was dropped"
+	lab_in a nft flush ruleset
 }
 
 # measure_pingpong SECONDS: half round trip of 64-byte messages, microseconds.

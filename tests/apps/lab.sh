@@ -7,6 +7,7 @@
 #   lo            Linux over 127.0.0.1, both programs on end a: the baseline without root
 #   memif         the shim on both ends over a memif; the namespaces hold nothing but lo and know no route to the other end
 #   shim-a        the shim on end a, Linux on end b, over veth;  shim-b: the other way round
+# With LAB_RELAY set ("SEED LOSS DELAY REORDER", relay.c) links of veth lead through a bad network in a third namespace.
 # Programs run on an end with lab_start (in the background) and lab_run (until it ends), both on a leash (leash.c): nothing outlives the script, and
 # nothing is ever killed but by its process id.  Without root the ends are user namespaces, or where those are forbidden the host itself.
 #
@@ -18,6 +19,7 @@ LAB_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LAB_BUILD=${BUILD:-build}
 [[ $LAB_BUILD = /* ]] || LAB_BUILD=$LAB_ROOT/$LAB_BUILD
 LAB_LEASH=$LAB_BUILD/tests/apps/leash
+LAB_RELAY=
 LAB_SHIM=$LAB_BUILD/libmtcpshim.so
 LAB_HUGE_FILE=${TMPDIR:-/tmp}/mtcpshim-huge.users
 declare -A LAB_HOLDER=() LAB_USES_SHIM=() LAB_CPU=() LAB_PID=()
@@ -67,6 +69,7 @@ lab_close() {
 		lab_unlink
 		ip netns del "$LAB_ID-a"
 		ip netns del "$LAB_ID-b"
+		[ ! -e "/run/netns/$LAB_ID-r" ] || ip netns del "$LAB_ID-r"
 	fi
 	lab_huge_leave
 	[ -n "${LAB_KEEP:-}" ] && echo "kept: $LAB_TMP" >&2 || rm -rf "$LAB_TMP"
@@ -125,22 +128,69 @@ lab_link() {
 lab_veth() {
 	local end
 
-	ip link add veth0 netns "$LAB_ID-a" mtu "$LAB_MTU" type veth peer name veth0 netns "$LAB_ID-b" mtu "$LAB_MTU"
+	if [ -n "$LAB_RELAY" ]; then
+		lab_relay_veths
+	else
+		ip link add veth0 netns "$LAB_ID-a" mtu "$LAB_MTU" type veth peer name veth0 netns "$LAB_ID-b" mtu "$LAB_MTU"
+	fi
 	for end in a b; do
 		if [ ${LAB_USES_SHIM[$end]} = no ]; then
 			local -n address=LAB_ADDR_$end
 			ip -n "$LAB_ID-$end" addr add "$address/24" dev veth0
 		fi
 		# A packet that Linux left unsegmented or without checksum for the veth to finish would reach the shim as it is.
-		if [ -n "$1" ] || [[ $LAB_LINK = shim-* ]]; then
+		if [ -n "$1" ] || [ -n "$LAB_RELAY" ] || [[ $LAB_LINK = shim-* ]]; then
 			ip netns exec "$LAB_ID-$end" ethtool -K veth0 tx off tso off gso off gro off >/dev/null 2>&1
 		fi
 		ip -n "$LAB_ID-$end" link set veth0 up
 	done
+	# Last: only what it finds up can it listen on.
+	[ -z "$LAB_RELAY" ] || lab_relay_start
+}
+
+# Each end's veth leads to the namespace r.
+lab_relay_veths() {
+	local end
+
+	if [ ! -e "/run/netns/$LAB_ID-r" ]; then
+		ip netns add "$LAB_ID-r"
+		lab_end_up r
+	fi
+	for end in a b; do
+		ip link add veth0 netns "$LAB_ID-$end" mtu "$LAB_MTU" type veth peer name "to-$end" netns "$LAB_ID-r" mtu "$LAB_MTU"
+		lab_in r ethtool -K "to-$end" tx off tso off gso off gro off >/dev/null 2>&1
+		ip -n "$LAB_ID-r" link set "to-$end" up
+	done
+}
+
+# The words of LAB_RELAY are to be split.
+lab_relay_start() {
+	[ -z "${LAB_PID[relay]:-}" ] || lab_stop relay
+	lab_start relay r 600 "$LAB_BUILD/tests/apps/relay" to-a to-b $LAB_RELAY
+	lab_until 5 grep -qx ready "$LAB_TMP/relay.log" || lab_die "the relay does not start: $(<"$LAB_TMP/relay.log")"
+}
+
+# lab_drop NAMESPACE DEVICE HOOK N: of the packets that come in (HOOK ingress) or go out (egress) there, N in 1000 are dropped, by chance.
+lab_drop() {
+	lab_in "$1" nft -f - <<-END
+		table netdev drop-$2 {
+			chain $3 {
+				type filter hook $3 device "$2" priority 0
+				numgen random mod 1000 < $4 counter drop
+			}
+		}
+	END
+}
+
+# lab_dropped NAMESPACE: how many so far.
+lab_dropped() {
+	lab_in "$1" nft list ruleset | awk '{ for (i = 1; i < NF; i++) if ($i == "packets") n += $(i + 1) } END { print n + 0 }'
 }
 
 lab_unlink() {
+	[ -z "${LAB_PID[relay]:-}" ] || lab_stop relay
 	ip -n "$LAB_ID-a" link del veth0 2>/dev/null
+	ip -n "$LAB_ID-b" link del veth0 2>/dev/null
 	return 0
 }
 
@@ -150,7 +200,7 @@ lab_env() {
 	local role=server
 
 	LAB_ENV=()
-	[ "${LAB_USES_SHIM[$1]}" = yes ] && [ -z "${LAB_PLAIN:-}" ] || return 0
+	[ "${LAB_USES_SHIM[$1]:-no}" = yes ] && [ -z "${LAB_PLAIN:-}" ] || return 0
 	[ "$1" = a ] || role=client
 	LAB_ENV=(MTCPSHIM_IP="$address/24" MTCPSHIM_MTU="$LAB_MTU" MTCPSHIM_STRICT=1 "${LAB_EXTRA[@]}" LD_PRELOAD="$LAB_SHIM")
 	if [ "$LAB_LINK" = memif ]; then
