@@ -556,7 +556,7 @@ static void no_connection(struct engine *e, const struct seg *s)
 
 static bool csum_ok(const struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
-	uint32_t sum, off = 0;
+	uint32_t sum;
 
 	if (e->cfg.caps & ENGINE_RX_CSUM) {
 		uint64_t l4 = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
@@ -567,11 +567,7 @@ static bool csum_ok(const struct engine *e, struct rte_mbuf *m, const struct ipv
 			return false;
 	}
 	sum = wire_pseudo_sum(&ip->saddr, &ip->daddr, PROTO_TCP, m->pkt_len);
-	for (struct rte_mbuf *s = m; s; s = s->next) {
-		sum = csum_add(sum, csum_partial(rte_pktmbuf_mtod(s, void *), s->data_len), off);
-		off += s->data_len;
-	}
-	return csum_fold(sum) == 0xffff;
+	return csum_fold(csum_add(sum, csum_mbuf(m, 0), 0)) == 0xffff;
 }
 
 /* Give the whole frame back, as it came, for the stack that owns the flow. */

@@ -45,6 +45,11 @@ static int keeping_close(int fd)
 	return 0;
 }
 
+void descriptor_close(int fd)
+{
+	keeping_close(fd);
+}
+
 static int plain_socket(int domain, int type, int protocol)
 {
 	return socket(domain, type | SOCK_CLOEXEC, protocol);

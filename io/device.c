@@ -26,7 +26,7 @@
 
 #define SOFTWARE .any_mtu = true, .any_mac = true
 static const struct traits known[] = {
-    {.driver = "net_memif", SOFTWARE},
+    {.driver = "net_memif", .wait = WAIT_BELL, SOFTWARE},
     {.driver = "net_ring", SOFTWARE},
     {.driver = "net_null", SOFTWARE},
     {.driver = "net_pcap", SOFTWARE},

@@ -9,6 +9,7 @@
 #define IO_INTERNAL_H
 
 #include <net/if.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,6 +57,7 @@ enum wait_kind {
 	WAIT_SOCKET,	/* the driver's own packet socket, found after it was opened */
 	WAIT_FD,	/* ethdev gives a descriptor that is readable while packets wait */
 	WAIT_INTERRUPT, /* ethdev gives an eventfd that must be armed */
+	WAIT_BELL,	/* memif_bell.c does */
 };
 
 /* What a driver does not say about itself. */
@@ -103,6 +105,8 @@ void descriptors_keeper(int (*keep)(int), void (*drop)(int));
 void descriptors_redirect(void);
 /* Hand a descriptor that DPDK received into keeping: its number from now on. */
 int descriptor_keep(int fd);
+/* Close one that may have been handed into keeping. */
+void descriptor_close(int fd);
 
 /* ---- ports ----------------------------------------------------------------------------------------------------------------- */
 
@@ -130,12 +134,23 @@ struct memif {
 	char trouble[128];    /* why there is no link */
 	bool explained;	      /* for this handshake it is said */
 	struct port *next;    /* list of memif ports */
+	/* memif_bell.c, under waiting.lock. */
+	struct {
+		int fd;	    /* of the memory that the rings lie in; -1: not known yet */
+		char *base; /* where that is mapped; NULL: it is not */
+		int mapped; /* the descriptor that was mapped last, and where: the client maps before it tells which it is */
+		char *at;
+		size_t size;
+		uint32_t offset[IO_QUEUES_MAX]; /* of the rings that we receive from */
+	} rings_at;
 };
 
 struct waiting {
 	enum wait_kind kind;
 	int fd[IO_QUEUES_MAX];
-	void (*poke)(int); /* TAP: tells the driver that packets may wait, instead of its signal */
+	pthread_mutex_t lock;
+	unsigned armed[IO_QUEUES_MAX]; /* sleepers that count on the interrupt; under lock */
+	void (*poke)(int);	       /* TAP: tells the driver that packets may wait, instead of its signal */
 };
 
 struct capture;
@@ -167,6 +182,20 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 /* Start a configured memif port and keep it connected from then on. */
 int memif_start(struct port *p, const struct device *d, struct io_error *err);
 void memif_stop(struct port *p);
+
+/*
+ * Receive interrupts of memif (memif_bell.c): what the control channel and the driver's mappings tell of the rings.  c2s: the
+ * ring leads from client to server; bell: the eventfd that its sender writes.
+ */
+void bell_setup(struct port *p);
+void bell_forget(struct port *p);
+void bell_region(struct port *p, int fd);
+void bell_ring(struct port *p, bool c2s, unsigned queue, uint32_t offset, int bell);
+void bell_mapped(struct port *p, int fd, void *at, size_t size);
+void bell_unmapped(struct port *p, const void *at);
+void bell_close(struct port *p);
+/* Turn it on or off; waiting.lock is held.  False: nobody is connected. */
+bool bell_switch(struct port *p, unsigned q, bool on);
 
 /* Kernel interfaces: device strings for the two drivers. 0 or -errno with *err. */
 struct kernel_if {

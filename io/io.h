@@ -70,10 +70,14 @@ struct port_info {
 	unsigned tso_max;
 	enum io_doorbell doorbell;
 	bool has_interrupt;  /* port_wait_fd() gives a descriptor that becomes readable when packets arrive */
+	bool weak_interrupt; /* it costs the sender a system call, and one that sends in the instant of arming may not ring: nap
+				first, and look once more PORT_SETTLE_US after arming */
 	uint8_t rss_key[52]; /* in force when caps has ENGINE_RX_RSS */
 	const char *driver;  /* "net_memif" */
 	char note[128];	     /* fallbacks taken, for the log ("AF_XDP not available (...): AF_PACKET"); else empty */
 };
+
+#define PORT_SETTLE_US 50
 
 struct port;
 
@@ -107,7 +111,8 @@ const char *port_link_text(struct port *p);
 /*
  * A descriptor that poll(2) reports readable when packets wait on queue q, or -1 (no interrupt: nap instead).
  * port_wait_arm() before sleeping: true if the interrupt is on; after it port_rx() must be tried once more before sleeping.
- * port_wait_disarm() after waking.
+ * port_wait_disarm() once for each time that it was armed; it stays on until the last one.  Any thread.  The descriptor also
+ * becomes readable when the other end comes or goes (memif): arm again after that.
  */
 int port_wait_fd(struct port *p, unsigned q);
 bool port_wait_arm(struct port *p, unsigned q);

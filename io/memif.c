@@ -44,9 +44,18 @@
 #define CONTROL_S 5
 
 /* Messages of the control channel (memif protocol version 2.0), of 128 bytes each: type, then what matters here. */
-enum { MSG_HELLO = 2, MSG_INIT = 3, MSG_ADD_RING = 5, MSG_CONNECT = 6, MSG_CONNECTED = 7, MSG_DISCONNECT = 8 };
+enum {
+	MSG_HELLO = 2,
+	MSG_INIT = 3,
+	MSG_ADD_REGION = 4,
+	MSG_ADD_RING = 5,
+	MSG_CONNECT = 6,
+	MSG_CONNECTED = 7,
+	MSG_DISCONNECT = 8
+};
 #define MSG_SIZE 128
 #define MEMIF_VERSION 0x200
+#define RING_C2S 1
 struct message {
 	uint16_t type;
 	union {
@@ -57,6 +66,14 @@ struct message {
 		struct {
 			uint16_t version;
 		} __attribute__((packed)) init;
+		struct {
+			uint16_t index;
+			uint64_t size;
+		} __attribute__((packed)) region;
+		struct {
+			uint16_t flags, index, region;
+			uint32_t offset;
+		} __attribute__((packed)) ring;
 		struct {
 			uint32_t code;
 			char reason[96];
@@ -201,8 +218,10 @@ static void trouble(struct port *p, const char *fmt, ...)
 static int settled_munmap(void *addr, size_t size)
 {
 	pthread_mutex_lock(&ports_lock);
-	for (struct port *p = ports; p; p = p->memif.next)
+	for (struct port *p = ports; p; p = p->memif.next) {
 		gate_settle(p);
+		bell_unmapped(p, addr);
+	}
 	pthread_mutex_unlock(&ports_lock);
 	return munmap(addr, size);
 }
@@ -217,16 +236,34 @@ static bool rings_match(struct port *p)
 	return false;
 }
 
+/* What tells where the rings are, whichever way it goes; fd is what came with it. */
+static void watch_rings(struct port *p, const struct message *m, int fd)
+{
+	switch (m->type) {
+	case MSG_ADD_REGION:
+		/* The rings lie in the first, packets may lie elsewhere. */
+		if (!m->region.index)
+			bell_region(p, fd);
+		break;
+	case MSG_ADD_RING:
+		if (!m->ring.region)
+			bell_ring(p, m->ring.flags & RING_C2S, m->ring.index, m->ring.offset, fd);
+		break;
+	}
+}
+
 static bool watch_received(struct port *p, const struct message *m)
 {
 	switch (m->type) {
 	case MSG_HELLO:
+		bell_forget(p);
 		p->memif.explained = false;
 		if (m->hello.min_version > MEMIF_VERSION || m->hello.max_version < MEMIF_VERSION)
 			trouble(p, "the memif server speaks protocol versions %x to %x, DPDK %x", m->hello.min_version,
 				m->hello.max_version, MEMIF_VERSION);
 		break;
 	case MSG_INIT:
+		bell_forget(p);
 		p->memif.explained = false;
 		p->memif.rings = 0;
 		if (m->init.version != MEMIF_VERSION)
@@ -254,18 +291,43 @@ static struct port *only_port(void)
 	return ports && !ports->memif.next ? ports : NULL;
 }
 
-/* The server is handed the client's memory and eventfds: unix(7), SCM_RIGHTS. */
+/* A message carries one descriptor at most: unix(7), SCM_RIGHTS. */
+static unsigned char *passed(const struct msghdr *mh)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(mh);
+
+	while (c && (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(int))))
+		c = CMSG_NXTHDR((struct msghdr *)mh, c);
+	return c ? CMSG_DATA(c) : NULL;
+}
+
+static int passed_fd(const struct msghdr *mh)
+{
+	int fd = -1;
+
+	if (passed(mh))
+		memcpy(&fd, passed(mh), sizeof(fd));
+	return fd;
+}
+
+/* The server is handed the client's memory and eventfds. */
 static void keep_passed(struct msghdr *mh)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		int fd;
+	int fd = descriptor_keep(passed_fd(mh));
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(fd)))
-			continue;
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-		fd = descriptor_keep(fd);
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
+	if (fd >= 0)
+		memcpy(passed(mh), &fd, sizeof(fd));
+}
+
+static void *watched_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	void *at = mmap(addr, size, prot, flags, fd, offset);
+
+	pthread_mutex_lock(&ports_lock);
+	if (at != MAP_FAILED && only_port())
+		bell_mapped(only_port(), fd, at, size);
+	pthread_mutex_unlock(&ports_lock);
+	return at;
 }
 
 static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
@@ -276,8 +338,10 @@ static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
 	if (n > 0)
 		keep_passed(mh);
 	pthread_mutex_lock(&ports_lock);
-	if (n == MSG_SIZE && only_port())
+	if (n == MSG_SIZE && only_port()) {
 		ok = watch_received(only_port(), mh->msg_iov[0].iov_base);
+		watch_rings(only_port(), mh->msg_iov[0].iov_base, passed_fd(mh));
+	}
 	for (struct port *p = ports; p && (n != MSG_SIZE || !ok); p = p->memif.next)
 		p->memif.hung_up = true;
 	pthread_mutex_unlock(&ports_lock);
@@ -298,6 +362,8 @@ static ssize_t watched_sendmsg(int fd, const struct msghdr *mh, int flags)
 	pthread_mutex_lock(&ports_lock);
 	if (m->type == MSG_DISCONNECT && only_port())
 		trouble(only_port(), "the memif peer was refused: %.80s", m->disconnect.reason);
+	if (only_port())
+		watch_rings(only_port(), m, passed_fd(mh));
 	pthread_mutex_unlock(&ports_lock);
 	(void)sendmsg(fd, mh, flags | MSG_NOSIGNAL);
 	return MSG_SIZE;
@@ -316,6 +382,8 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 	if (rc)
 		return rc;
 	redirect_call("librte_net_memif.so", "munmap", settled_munmap);
+	redirect_call("librte_net_memif.so", "mmap", watched_mmap);
+	redirect_call("librte_net_memif.so", "mmap64", watched_mmap);
 	redirect_call("librte_net_memif.so", "recvmsg", watched_recvmsg);
 	redirect_call("librte_net_memif.so", "sendmsg", watched_sendmsg);
 	return 0;
@@ -423,6 +491,7 @@ int memif_start(struct port *p, const struct device *d, struct io_error *err)
 
 	p->memif.client = is_client(d->string);
 	gate_init(p);
+	bell_setup(p);
 	pthread_mutex_lock(&ports_lock);
 	p->memif.next = ports;
 	ports = p;
@@ -456,4 +525,5 @@ void memif_stop(struct port *p)
 			break;
 		}
 	pthread_mutex_unlock(&ports_lock);
+	bell_close(p);
 }

@@ -105,6 +105,7 @@ void wait_before(struct port *p, struct fd_set_of *before)
 	int domain = socket_domain(p->device);
 
 	no_fds(&p->wait);
+	pthread_mutex_init(&p->wait.lock, NULL);
 	before->n = 0;
 	if (domain >= 0)
 		sockets_of(domain, before);
@@ -150,7 +151,7 @@ void wait_setup(struct port *p, const struct fd_set_of *before)
 	p->wait.kind = p->traits->wait;
 	if (p->wait.kind == WAIT_SOCKET)
 		find_sockets(p, before);
-	else if (p->wait.kind != WAIT_NONE)
+	else if (p->wait.kind == WAIT_FD || p->wait.kind == WAIT_INTERRUPT)
 		find_interrupts(p);
 	if (!strcmp(p->info.driver, "net_tap"))
 		p->wait.poke = tap_handler;
@@ -166,11 +167,26 @@ int port_wait_fd(struct port *p, unsigned q)
 	return p->info.has_interrupt ? p->wait.fd[q] : -1;
 }
 
+static bool interrupt_switch(struct port *p, unsigned q, bool on)
+{
+	if (p->wait.kind == WAIT_BELL)
+		return bell_switch(p, q, on);
+	if (p->wait.kind != WAIT_INTERRUPT)
+		return true;
+	return !(on ? rte_eth_dev_rx_intr_enable(p->id, q) : rte_eth_dev_rx_intr_disable(p->id, q));
+}
+
 /* The fence: that the interrupt is on must be seen by the device before the caller looks for packets once more. */
 bool port_wait_arm(struct port *p, unsigned q)
 {
-	bool on = p->info.has_interrupt && (p->wait.kind != WAIT_INTERRUPT || rte_eth_dev_rx_intr_enable(p->id, q) == 0);
+	bool on;
 
+	if (!p->info.has_interrupt)
+		return false;
+	pthread_mutex_lock(&p->wait.lock);
+	on = interrupt_switch(p, q, true);
+	p->wait.armed[q] += on;
+	pthread_mutex_unlock(&p->wait.lock);
 	atomic_thread_fence(memory_order_seq_cst);
 	return on;
 }
@@ -179,13 +195,12 @@ void port_wait_disarm(struct port *p, unsigned q)
 {
 	struct pollfd pfd = {.fd = p->wait.fd[q], .events = POLLIN};
 	uint64_t count;
-	ssize_t n;
 
-	if (!p->info.has_interrupt || p->wait.kind != WAIT_INTERRUPT)
-		return;
-	rte_eth_dev_rx_intr_disable(p->id, q);
-	if (poll(&pfd, 1, 0) != 1)
-		return;
-	n = read(pfd.fd, &count, sizeof(count)); /* take the event, or the next sleep ends at once */
-	(void)n;
+	pthread_mutex_lock(&p->wait.lock);
+	if (!--p->wait.armed[q])
+		interrupt_switch(p, q, false);
+	/* Take the event, or the next sleep ends at once. */
+	if ((p->wait.kind == WAIT_BELL || p->wait.kind == WAIT_INTERRUPT) && poll(&pfd, 1, 0) == 1)
+		(void)!read(pfd.fd, &count, sizeof(count));
+	pthread_mutex_unlock(&p->wait.lock);
 }

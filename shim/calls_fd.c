@@ -264,7 +264,7 @@ int dup2(int fd, int to)
 
 int dup3(int fd, int to, int flags)
 {
-	if (fd == to || (flags & ~O_CLOEXEC) || !(fdtab_size || core()))
+	if (fd == to || (flags & ~O_CLOEXEC) || !(fdtab_size || core()) || CALLED_BY_CORE())
 		return REAL(dup3)(fd, to, flags);
 	return dup_onto(fd, to, flags);
 }

@@ -80,35 +80,6 @@ static void sleep_deep(void)
 		atomic_store(&helper.until, 0);
 }
 
-/* Sleep on the ports' interrupts; false if they have none. */
-static bool sleep_on_ports(void)
-{
-	struct pollfd fds[1 + IO_QUEUES_MAX];
-	nfds_t n = 1;
-	bool armed = rt.info.has_interrupt;
-	usec_t until;
-
-	for (unsigned i = 0; armed && i < rt.nstacks; i++) {
-		int fd = port_wait_fd(rt.port, i);
-
-		armed = fd >= 0 && port_wait_arm(rt.port, i);
-		if (armed)
-			fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
-	}
-	if (armed) {
-		stacks_drive(true);
-		atomic_store(&helper.until, USEC_NEVER);
-		until = wait_nap(USEC_NEVER);
-		atomic_store(&helper.until, until);
-		if (!atomic_load(&rt.watcher))
-			doze(fds, n, until);
-		atomic_store(&helper.until, 0);
-	}
-	for (unsigned i = 0; rt.info.has_interrupt && i < rt.nstacks; i++)
-		port_wait_disarm(rt.port, i);
-	return armed;
-}
-
 static usec_t drives(void)
 {
 	usec_t sum = 0;
@@ -121,20 +92,27 @@ static usec_t drives(void)
 /* The application is away: drive in its place until it comes back or a watcher takes over. */
 static void stand_in(void)
 {
-	struct nap nap = {.us = TICK_US};
-	usec_t mine;
+	struct pollfd fds[1 + IO_QUEUES_MAX];
+	struct rest rest = {.nap = {.us = TICK_US}};
+	usec_t mine, until;
 	uint64_t frames;
+	nfds_t n;
 
 	do {
+		n = 1;
 		frames = stacks_frames();
+		rest_begin(&rest, fds, &n);
 		stacks_drive(true);
 		mine = drives();
-		nap_next(&nap, frames != stacks_frames());
-		if (nap.us < TICK_US || !sleep_on_ports())
-			tick(wait_nap(nap.us));
-		else
-			mine = drives();
+		atomic_store(&helper.until, USEC_NEVER);
+		until = wait_nap(rest_time(&rest, frames != stacks_frames()));
+		atomic_store(&helper.until, until);
+		if (!atomic_load(&rt.watcher))
+			doze(fds, n, until);
+		atomic_store(&helper.until, 0);
+		rest_end(&rest, fds + 1);
 	} while (drives() == mine && !atomic_load(&rt.watcher));
+	rest_over(&rest);
 }
 
 static void serve(void)

@@ -22,10 +22,6 @@
 #define SPIN_YIELD_US 5u
 /* Spinning that a signal may still interrupt without ending the wait. */
 #define OPEN_SPIN_US 5u
-#define NAP_MIN_US 50u
-#define NAP_MAX_US 1000u
-#define NAP_IDLE_US 2000u
-#define NAP_IDLE_AFTER 200u
 #define NAP_SLACK_NS 1000
 
 void pollable_add(struct pollable *p, struct watch *w)
@@ -179,27 +175,6 @@ static int run_handlers(const sigset_t *mask)
 	return rc;
 }
 
-/* Add the receive interrupts of all stacks; false if a port has none or it can't be armed: nap then. */
-static bool arm_ports(struct pollfd *fds, nfds_t *n)
-{
-	bool all = rt.info.has_interrupt;
-
-	for (unsigned i = 0; all && i < rt.nstacks; i++) {
-		int fd = port_wait_fd(rt.port, i);
-
-		all = fd >= 0 && port_wait_arm(rt.port, i);
-		if (all)
-			fds[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
-	}
-	return all;
-}
-
-static void disarm_ports(void)
-{
-	for (unsigned i = 0; rt.info.has_interrupt && i < rt.nstacks; i++)
-		port_wait_disarm(rt.port, i);
-}
-
 static int ppoll_until(struct pollfd *fds, nfds_t n, usec_t until, const sigset_t *mask)
 {
 	usec_t now = io_now(), left = until > now ? until - now : 0;
@@ -217,7 +192,8 @@ struct sleep {
 	const sigset_t *mask; /* to be in force while asleep, and only then */
 	int signal_fd;	      /* tells of signals instead, which stay blocked; -1: they interrupt */
 	bool watching;
-	struct nap nap;
+	uint64_t frames; /* received when the last look for packets began */
+	struct rest rest;
 };
 
 static bool signalled(const struct sleep *s)
@@ -233,34 +209,13 @@ static bool caller_fds_ready(const struct waiting *w)
 	return false;
 }
 
-unsigned nap_next(struct nap *n, bool busy)
-{
-	if (busy || !n->us) {
-		*n = (struct nap){.us = NAP_MIN_US};
-	} else if (n->us < NAP_MAX_US) {
-		n->us = n->us * 2 < NAP_MAX_US ? n->us * 2 : NAP_MAX_US;
-	} else if (++n->idle == NAP_IDLE_AFTER) {
-		n->us = NAP_IDLE_US;
-	}
-	return n->us;
-}
-
-usec_t wait_nap(usec_t us)
-{
-	usec_t now = io_now(), deadline = stacks_deadline();
-
-	if (deadline <= now)
-		return now + NAP_MIN_US;
-	return us == USEC_NEVER || us > deadline - now ? deadline : now + us;
-}
-
 /* When a watcher must wake by itself; published for those who bring a deadline forward. */
-static usec_t watch_time(struct sleep *s, bool interrupts)
+static usec_t watch_time(struct sleep *s)
 {
-	usec_t until;
+	usec_t most = rest_time(&s->rest, stacks_frames() != s->frames), until;
 
 	atomic_store(&rt.watch_until, USEC_NEVER);
-	until = wait_nap(interrupts ? USEC_NEVER : s->nap.us);
+	until = wait_nap(most);
 	if (s->w->deadline < until)
 		until = s->w->deadline;
 	atomic_store(&rt.watch_until, until);
@@ -268,9 +223,9 @@ static usec_t watch_time(struct sleep *s, bool interrupts)
 }
 
 /* The stay in the kernel itself: 1 if the caller's descriptors have something, 0 to look again, -EINTR. */
-static int stay(struct sleep *s, nfds_t n, bool interrupts)
+static int stay(struct sleep *s, nfds_t n)
 {
-	usec_t until = s->watching ? watch_time(s, interrupts) : s->w->deadline;
+	usec_t until = s->watching ? watch_time(s) : s->w->deadline;
 	int rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
 
 	if (s->watching)
@@ -285,23 +240,24 @@ static int stay(struct sleep *s, nfds_t n, bool interrupts)
 /* Announce it, look once more, sleep: 1 if there is something, 0 to come again, -ETIMEDOUT, -EINTR. */
 static int sleep_once(struct sleep *s)
 {
-	nfds_t n = s->w->nfds;
-	bool interrupts = false;
+	nfds_t n = s->w->nfds, ports;
 	int rc;
 
 	s->fds[n++] = (struct pollfd){.fd = thread_fd(s->t), .events = POLLIN};
 	if (s->signal_fd >= 0)
 		s->fds[n++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+	ports = n;
+	s->frames = stacks_frames();
 	atomic_exchange(&s->t->sleeping, 1);
 	if (s->watching)
-		interrupts = arm_ports(s->fds, &n);
+		rest_begin(&s->rest, s->fds, &n);
 	stacks_drive(true);
 	if (s->w->ready(s->w))
 		rc = 1;
 	else if (io_now() >= s->w->deadline)
 		rc = -ETIMEDOUT;
 	else
-		rc = stay(s, n, interrupts);
+		rc = stay(s, n);
 	/*
 	 * A waker clears the flag first and writes then: its write may come after this look, and be found by the next sleep,
 	 * which must take it away too, or every sleep from then on ends at once.
@@ -309,7 +265,7 @@ static int sleep_once(struct sleep *s)
 	if (!atomic_exchange(&s->t->sleeping, 0) || s->fds[s->w->nfds].revents)
 		thread_drain(s->t);
 	if (s->watching)
-		disarm_ports();
+		rest_end(&s->rest, s->fds + ports);
 	return rc;
 }
 
@@ -317,22 +273,17 @@ static int sleep_once(struct sleep *s)
 static int sleep_for(struct sleep *s)
 {
 	struct waiting *w = s->w;
-	uint64_t frames;
 	int rc;
 
-	for (;;) {
+	do {
 		if (!s->watching && rt.nstacks)
 			s->watching = watch_take(s->t);
-		frames = stacks_frames();
 		rc = sleep_once(s);
-		if (rc == 1)
-			return 1;
-		if (rc == -ETIMEDOUT)
-			return 0;
-		if (rc < 0)
-			break;
-		nap_next(&s->nap, stacks_frames() != frames);
-	}
+	} while (!rc);
+	if (rc == 1)
+		return 1;
+	if (rc == -ETIMEDOUT)
+		return 0;
 	/* What came at the same time is not lost to the signal, nor the signal to it, should it turn out to be nothing. */
 	stacks_drive(false);
 	w->interrupted = rc == -EINTR;
@@ -343,7 +294,7 @@ static int sleep_for(struct sleep *s)
 static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
-	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1, .nap = {.us = NAP_MIN_US}};
+	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1};
 	int slack = 0, rc = thread_fd(t);
 
 	if (rc < 0)
@@ -352,7 +303,7 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	if (w->restart)
 		s.signal_fd = thread_signal_fd(t, s.mask);
 	/* Naps of 50 us shall not become 100: the kernel rounds timeouts up by the thread's slack (prctl(2)), 50 us as a rule. */
-	if (!rt.info.has_interrupt)
+	if (!rt.info.has_interrupt || rt.info.weak_interrupt)
 		slack = prctl(PR_GET_TIMERSLACK);
 	if (slack > NAP_SLACK_NS)
 		prctl(PR_SET_TIMERSLACK, NAP_SLACK_NS);
@@ -360,6 +311,7 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	if (!rc)
 		rc = sleep_for(&s);
 	w->resign(w);
+	rest_over(&s.rest);
 	if (slack > NAP_SLACK_NS)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
 	if (s.watching)

@@ -127,13 +127,31 @@ struct waiting {
 int wait_for(struct waiting *w);
 /* May the kernel be asked now?  If so it is noted in *asked, the time up to which the average is used up. */
 bool wait_may_ask(_Atomic usec_t *asked, usec_t now);
-/* Naps on a port without interrupts: from 50 us to 1 ms, and 2 ms when nothing came for a fifth of a second. */
+/* Naps on a port without interrupts: from 50 us to 1 ms, then 2 ms when nothing came for a fifth of a second, 5 ms after one
+ * more. */
 struct nap {
 	unsigned us;   /* the next one's length; 0: none was taken yet */
-	unsigned idle; /* of the longest kind, in a row, without a frame */
+	unsigned idle; /* of the longest kinds, in a row, without a frame */
 };
 /* The next nap's length; busy: frames came since the last. */
 unsigned nap_next(struct nap *n, bool busy);
+/*
+ * One sleeper's way to wait for the ports: rest_begin(), look for packets once more, sleep for rest_time() at most, rest_end(),
+ * again and again, and rest_over() at the end.  Start with nap.us set.
+ */
+struct rest {
+	struct nap nap;
+	unsigned narmed; /* interrupts that are on: all or none */
+	bool settled;	 /* ... and can be relied upon */
+	usec_t armed_at;
+};
+/* Add the descriptors to sleep on, if there are such. */
+void rest_begin(struct rest *r, struct pollfd *fds, nfds_t *n);
+/* us, USEC_NEVER with interrupts; busy: frames came since the last time. */
+usec_t rest_time(struct rest *r, bool busy);
+/* fds: those that rest_begin() added. */
+void rest_end(struct rest *r, const struct pollfd *fds);
+void rest_over(struct rest *r);
 /*
  * When a nap of this length (USEC_NEVER: of any) ends: earlier if an engine's deadline comes first.  Never at once: a deadline
  * that has passed means that another thread has the stack, and this one must let it run.

@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -152,6 +153,7 @@ struct queue {
 struct port {
 	struct port_info info;
 	int efd;
+	_Atomic unsigned armed;
 };
 
 static struct queue to_us = {.mutex = PTHREAD_MUTEX_INITIALIZER}, to_peer = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -264,11 +266,17 @@ bool port_wait_arm(struct port *p, unsigned q)
 {
 	uint64_t count;
 
-	return p->info.has_interrupt && (read(p->efd, &count, sizeof(count)) > 0 || errno == EAGAIN);
+	atomic_fetch_add(&p->armed, 1);
+	return p->info.has_interrupt && (p->info.weak_interrupt || read(p->efd, &count, sizeof(count)) > 0 || errno == EAGAIN);
 }
 
+/* ... or like memif's: nobody rings while it is off. */
 void port_wait_disarm(struct port *p, unsigned q)
 {
+	uint64_t count;
+
+	atomic_fetch_sub(&p->armed, 1);
+	(void)!read(p->efd, &count, sizeof(count));
 }
 
 void io_lcore_enter(unsigned queue)
@@ -392,7 +400,7 @@ static void peer_drive(void)
 	while ((n = engine_output(peer, pkts, 32, now))) {
 		for (unsigned i = 0; i < n; i++)
 			queue_put(&to_us, pkts[i]);
-		if (wire.info.has_interrupt)
+		if (wire.info.has_interrupt && (!wire.info.weak_interrupt || atomic_load(&wire.armed)))
 			assert(write(wire.efd, &one, sizeof(one)) == sizeof(one));
 	}
 }
@@ -460,7 +468,7 @@ static void peer_start(void)
 /* ---- our side
  * ------------------------------------------------------------------------------------------------------------------------ */
 
-void world_start(bool interrupts, long spin_us)
+void world_start(enum world_wait wait, long spin_us)
 {
 	struct ip_addr ours = address(OUR_ADDR);
 
@@ -474,7 +482,8 @@ void world_start(bool interrupts, long spin_us)
 				       .mtu = 1500,
 				       .queues = 1,
 				       .doorbell = IO_DOORBELL_CHEAP,
-				       .has_interrupt = interrupts,
+				       .has_interrupt = wait != WORLD_NAPS,
+				       .weak_interrupt = wait == WORLD_WEAK_INTERRUPTS,
 				       .driver = "wire"};
 	wire.efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	peer_start();

@@ -18,9 +18,10 @@
 
 extern const struct core_ops *core;
 
-/* Start both sides, once per process.  interrupts: the port tells of packets by a descriptor; otherwise the core naps. spin_us:
- * MTCPSHIM_SPIN_US. */
-void world_start(bool interrupts, long spin_us);
+/* How the port tells of packets: not at all, by a descriptor, or by one that is silent until it is armed (as memif's). */
+enum world_wait { WORLD_NAPS, WORLD_INTERRUPTS, WORLD_WEAK_INTERRUPTS, WORLD_WAITS };
+/* Start both sides, once per process.  spin_us: MTCPSHIM_SPIN_US. */
+void world_start(enum world_wait wait, long spin_us);
 /* Frames that the wire lost because a queue was full. */
 unsigned world_lost(void);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * test_core_wait.c - the core among threads, in a world of memory: no wake-up is lost, sockets and sets may be shared, added,
- * changed and closed while others wait.  Runs twice: napping (no interrupts) and with interrupts; never spinning, so that every
- * wait sleeps.  alarm() ends a test that hangs.
+ * changed and closed while others wait.  Runs thrice: napping, with interrupts, and with such as must be armed; never spinning,
+ * so that every wait sleeps.  alarm() ends a test that hangs.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -295,8 +295,9 @@ static void timeouts_are_met(void **state)
 	world_close(fd);
 }
 
-static int run_in_world(bool interrupts)
+static int run_in_world(enum world_wait wait)
 {
+	static const char *const names[WORLD_WAITS] = {"core with naps", "core with interrupts", "core with weak interrupts"};
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(blocked_threads_wake),
 	    cmocka_unit_test(duplex_by_two_threads),
@@ -308,9 +309,9 @@ static int run_in_world(bool interrupts)
 	};
 
 	alarm(LIMIT_S);
-	world_start(interrupts, 0);
+	world_start(wait, 0);
 	peer_echo(ECHO_PORT);
-	return cmocka_run_group_tests_name(interrupts ? "core with interrupts" : "core with naps", tests, NULL, NULL);
+	return cmocka_run_group_tests_name(names[wait], tests, NULL, NULL);
 }
 
 int main(void)
@@ -318,7 +319,7 @@ int main(void)
 	int status, failed = 0;
 
 	/* A process each: the core starts once. */
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < WORLD_WAITS; i++) {
 		pid_t child = fork();
 
 		if (!child)

@@ -4,6 +4,7 @@
  * them is killed, comes late, or does not fit the other.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ static char dir[32], path[64], server[200], client[200];
 
 /* What the children tell the test while they run. */
 static struct shared {
-	_Atomic unsigned received, links;
+	_Atomic unsigned received, links, wanted;
 	_Atomic bool stop;
 } * shared;
 
@@ -222,7 +223,7 @@ static void drops_without_a_peer(void *arg)
 	port_drops(p, &d);
 	CHECK(d.tx_errors == 1);
 	CHECK(rte_mempool_avail_count(pool_of(0)) == CASE_PACKETS);
-	CHECK(port_wait_fd(p, 0) == -1 && !port_wait_arm(p, 0));
+	CHECK(port_wait_fd(p, 0) >= 0 && !port_wait_arm(p, 0));
 	port_close(p);
 }
 
@@ -230,6 +231,96 @@ static void alone_frames_are_dropped_and_counted(void **state)
 {
 	assert_true(await(spawn(drops_without_a_peer, &(struct end){.dev = client, .mtu = 1500})));
 	assert_true(await(spawn(drops_without_a_peer, &(struct end){.dev = server, .mtu = 1500})));
+}
+
+/* ---- interrupts ------------------------------------------------------------------------------------------------------------ */
+
+/* Send the frame whose number is wanted, once; be killed when told. */
+static void send_wanted(void *arg)
+{
+	uint32_t sent = shared->wanted; /* before anybody can see this end */
+	struct port *p = open_end(arg);
+
+	await_link(p);
+	while (!shared->stop)
+		if (shared->wanted != sent)
+			send_frame(p, ++sent, 100);
+	shared->stop = false;
+	kill(getpid(), SIGKILL);
+}
+
+static void expect_frame(struct port *p, uint32_t seq)
+{
+	struct rte_mbuf *m = receive_frame(p);
+
+	CHECK(rte_pktmbuf_mtod(m, struct frame *)->seq == seq);
+	rte_pktmbuf_free(m);
+}
+
+static void await_arm(struct port *p)
+{
+	while (!port_wait_arm(p, 0))
+		usleep(200);
+}
+
+/* Sleep until a frame comes, as often as asked; without the interrupt on nobody rings. */
+static void wakes(struct port *p)
+{
+	struct pollfd pfd = {.fd = port_wait_fd(p, 0), .events = POLLIN};
+
+	await_arm(p);
+	port_wait_disarm(p, 0);
+	CHECK(poll(&pfd, 1, 0) == 0);
+	for (int i = 0; i < 3; i++) {
+		uint32_t seq = shared->wanted + 1;
+
+		CHECK(port_wait_arm(p, 0) && port_wait_arm(p, 0));
+		port_wait_disarm(p, 0); /* the other one still counts on it */
+		CHECK(poll(&pfd, 1, 0) == 0);
+		shared->wanted = seq;
+		CHECK(poll(&pfd, 1, -1) == 1);
+		port_wait_disarm(p, 0);
+		expect_frame(p, seq);
+		shared->wanted = ++seq;
+		expect_frame(p, seq);
+		CHECK(poll(&pfd, 1, 0) == 0);
+	}
+}
+
+static void sleeps_through_restarts(void *arg)
+{
+	struct port *p = open_end(arg);
+	struct pollfd pfd = {.fd = port_wait_fd(p, 0), .events = POLLIN};
+
+	CHECK(port_info(p)->has_interrupt && port_info(p)->weak_interrupt);
+	for (int i = 0; i < KILLS; i++) {
+		wakes(p);
+		CHECK(port_wait_arm(p, 0));
+		shared->stop = true;
+		/* The peer's end wakes too, lest the next one ring in vain. */
+		CHECK(poll(&pfd, 1, -1) == 1);
+		port_wait_disarm(p, 0);
+	}
+	port_close(p);
+}
+
+static void interrupts_of(const struct end *stays, const struct end *goes)
+{
+	pid_t sleeper = spawn(sleeps_through_restarts, (void *)stays);
+
+	for (int i = 0; i < KILLS; i++)
+		assert_false(await(spawn(send_wanted, (void *)goes)));
+	assert_true(await(sleeper));
+}
+
+static void server_sleeps_until_frames_come(void **state)
+{
+	interrupts_of(&(struct end){.dev = server, .mtu = 1500}, &(struct end){.dev = client, .mtu = 1500});
+}
+
+static void client_sleeps_until_frames_come(void **state)
+{
+	interrupts_of(&(struct end){.dev = client, .mtu = 1500}, &(struct end){.dev = server, .mtu = 1500});
 }
 
 /* ---- sockets --------------------------------------------------------------------------------------------------------------- */
@@ -384,6 +475,8 @@ int main(void)
 	    CASE(ends_with_other_rings_understand_each_other),
 	    CASE(server_survives_killed_clients),
 	    CASE(client_survives_killed_servers),
+	    CASE(server_sleeps_until_frames_come),
+	    CASE(client_sleeps_until_frames_come),
 	    CASE(alone_frames_are_dropped_and_counted),
 	    CASE(stale_socket_is_replaced_and_removed),
 	    CASE(served_socket_is_left_alone),
