@@ -132,6 +132,18 @@ struct conn {
 	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
 	bool rwnd_blocked : 1;	/* data waits for the peer's window */
 	bool nospace : 1;	/* the user found the send buffer full and waits for room */
+	bool orphan_counted : 1;
+
+	/* Fast Open (fastopen.c, fastopen_client.c). */
+	bool fo_child : 1;			 /* passive: the SYN's data was taken, our SYN,ACK is not acknowledged yet */
+	bool fo_give : 1, fo_give_exp : 1;	 /* the next SYN,ACK carries a cookie; in the experimental option */
+	bool fo_connect : 1, fo_no_cookie : 1;	 /* TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE */
+	bool fo_deferred : 1;			 /* connect() has returned: the SYN goes with the first data */
+	bool fo_option : 1, fo_option_exp : 1;	 /* our SYN carries the option */
+	bool fo_syn_data : 1, fo_data_acked : 1; /* a SYN carried data; the SYN,ACK acknowledged it */
+	bool fo_checked : 1;			 /* opened after a pause: its success ends the doubling of pauses */
+	uint8_t fo_fail : 2;			 /* tcpi_fastopen_client_fail */
+	uint8_t save_syn : 2;			 /* TCP_SAVE_SYN */
 
 	/* Segment sizes. */
 	uint16_t mss;	   /* what we may send: payload bytes with the usual options taken off */
@@ -184,15 +196,24 @@ struct conn {
 	seq_t rcv_rtt_seq;
 	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
 
-	/* Listener: its queues. Child: its listener until accept(). */
-	struct list accept_link; /* child: on accept_queue or syn_queue of parent */
+	/*
+	 * Listener: its queues. Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged.  What
+	 * options set before listen() lies behind the child's part.
+	 */
+	struct list accept_link; /* child: on accept_queue, syn_queue or fo_accepted of parent */
 	union {
 		struct {
 			struct list accept_queue, syn_queue;
+			struct list fo_accepted; /* accepted, SYN,ACK not acknowledged */
 			uint32_t backlog, naccept, nsyn;
+			uint32_t fo_max, fo_pending;   /* TCP_FASTOPEN; children whose SYN,ACK is not acknowledged */
+			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
+			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
+			struct rte_mbuf *fo_keys;      /* TCP_FASTOPEN_KEY; NULL: the engine's */
 		};
 		struct {
 			struct conn *parent;
+			struct rte_mbuf *saved_syn; /* TCP_SAVED_SYN: headers that nobody has read yet */
 		};
 	};
 

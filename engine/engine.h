@@ -181,8 +181,16 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err);
 /*
  * Start a connection: -EINPROGRESS when the SYN is on its way, then EPOLLOUT tells the end of it and engine_error() the result.
  * -EALREADY, -EISCONN, -EADDRNOTAVAIL (no port left), -ENETUNREACH, -EINVAL, -EADDRINUSE (4-tuple taken).
+ * 0: with TCP_FASTOPEN_CONNECT and a cookie for the peer, the SYN waits for the first engine_send(), which may then also return
+ * what engine_fastopen() does.
  */
 int engine_connect(struct engine *e, struct conn *c, const struct endpoint *remote, usec_t now);
+/*
+ * MSG_FASTOPEN (RFC 7413): connect, with as much of the data in the SYN as it can carry.  How many bytes that was; -EINPROGRESS:
+ * none (no cookie yet: the SYN asks for one); -EOPNOTSUPP: switched off; else as engine_connect().
+ */
+ssize_t engine_fastopen(struct engine *e, struct conn *c, const struct endpoint *remote, const struct iovec *iov, int iovcnt,
+			usec_t now);
 /*
  * Queue bytes: how many were taken (may be fewer), -EAGAIN (buffer full), -EPIPE (shut down for writing), -ENOTCONN, or the
  * pending error. flags: MSG_MORE, MSG_OOB (queued in line with the urgent pointer set), MSG_EOR ignored; others are the caller's

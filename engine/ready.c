@@ -40,7 +40,10 @@ static uint32_t level_of(const struct conn *c)
 		ev |= EPOLLHUP;
 	if (c->rcv_shutdown)
 		ev |= READABLE | EPOLLRDHUP;
-	if (c->state != SYN_SENT && c->state != SYN_RECEIVED) {
+	/* A write makes the SYN go (as tcp_poll()). */
+	if (c->fo_deferred)
+		ev |= WRITABLE;
+	if (c->state != SYN_SENT && (c->state != SYN_RECEIVED || c->fo_child)) {
 		if (stream_readable(c))
 			ev |= READABLE;
 		if (c->snd_shutdown || stream_writable(c))

@@ -308,6 +308,14 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 		c->fin_due = true;
 }
 
+/* RFC 7413 4.2.1: the SYN,ACK left the SYN's data out. */
+void recovery_syn_data_refused(struct engine *e, struct conn *c)
+{
+	mark_lost(c, c->sndq.head);
+	c->fast_retransmit = true;
+	tcp_want_output(e, c);
+}
+
 /* RFC 1191 6.5: what was too large for the path is lost, but not by congestion: it goes again in smaller pieces, the window
  * stays. */
 void recovery_mtu_lowered(struct engine *e, struct conn *c)

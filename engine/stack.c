@@ -172,10 +172,10 @@ static void sip_word(uint64_t v[4], uint64_t word)
 	v[0] ^= word;
 }
 
-uint64_t engine_hash(const struct engine *e, const void *data, size_t len)
+uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 {
-	uint64_t v[4] = {e->cfg.secret[0] ^ 0x736f6d6570736575, e->cfg.secret[1] ^ 0x646f72616e646f6d,
-			 e->cfg.secret[0] ^ 0x6c7967656e657261, e->cfg.secret[1] ^ 0x7465646279746573};
+	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
+			 key[1] ^ 0x7465646279746573};
 	const char *p = data;
 	uint64_t word;
 	size_t left = len;
@@ -191,6 +191,11 @@ uint64_t engine_hash(const struct engine *e, const void *data, size_t len)
 	for (int i = 0; i < 4; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t engine_hash(const struct engine *e, const void *data, size_t len)
+{
+	return siphash(e->cfg.secret, data, len);
 }
 
 bool engine_is_local(const struct engine *e, const struct ip_addr *a)

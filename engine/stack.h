@@ -69,6 +69,17 @@ struct slab {
 
 #define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 3.8.6.3 allows up to 500 ms */
 
+/* What a client knows of a Fast Open server (RFC 7413 4.1.3.2). */
+#define FO_CACHE_SETS 64
+#define FO_CACHE_WAYS 4
+struct fo_peer {
+	struct ip_addr addr;
+	usec_t used_at; /* 0: free */
+	struct fo_cookie cookie;
+	uint16_t mss;
+	uint8_t try_exp; /* 1: the peer did not know the option, try the experimental one; 2: nor that */
+};
+
 /* What a wheel_timer is embedded in (wheel_timer.kind). */
 enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT };
 
@@ -106,6 +117,10 @@ struct engine {
 	uint32_t port_counter; /* RFC 6056 */
 	usec_t challenge_second;
 	uint32_t challenge_count;
+	uint32_t norphans;   /* connections that no user holds, TIME-WAIT not counted */
+	uint32_t fo_pauses;  /* of Fast Open, in a row */
+	usec_t fo_paused_at; /* the last of them */
+	struct fo_peer fo_peers[FO_CACHE_SETS * FO_CACHE_WAYS];
 	uint64_t rng;
 };
 
@@ -113,7 +128,8 @@ struct engine {
 void *slab_get(struct slab *s);
 void slab_put(struct slab *s, void *obj);
 uint64_t engine_random(struct engine *e); /* for spreading only, not for secrets */
-/* SipHash-2-4 of len bytes under the engine's secret. */
+/* SipHash-2-4 of len bytes under a key, under the engine's secret. */
+uint64_t siphash(const uint64_t key[2], const void *data, size_t len);
 uint64_t engine_hash(const struct engine *e, const void *data, size_t len);
 bool engine_is_local(const struct engine *e, const struct ip_addr *a);
 
@@ -189,6 +205,8 @@ void tcp_want_output(struct engine *e, struct conn *c); /* put on the out list *
 /* Send what may be sent, at most turn segments and as far as e->tx has room; what is left stays on the out list. */
 void tcp_output(struct engine *e, struct conn *c, unsigned turn);
 void tcp_send_rst_for(struct engine *e, const struct seg *s); /* RFC 9293 3.10.7.1: for a segment without a connection */
+/* A segment without payload whose ports are t's; neigh may be NULL. */
+void tcp_send_control(struct engine *e, const struct tuple *t, struct tcp_fields *f, uint16_t *neigh);
 void tcp_send_rst(struct engine *e, struct conn *c);
 void tcp_send_ack(struct engine *e, struct conn *c);
 void tcp_send_timewait_ack(struct engine *e, struct timewait *tw);
@@ -207,6 +225,10 @@ uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
 uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
 /* Could we have sent this timestamp? */
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
+
+/* ---- tcp_user.c ---- */
+/* Copy data to the end of the send queue: how much. */
+ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
 void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN goes out; before it counts as in flight */
@@ -241,6 +263,7 @@ void conn_init_transfer(struct engine *e, struct conn *c); /* on entering ESTABL
 void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);
 void recovery_on_timeout(struct engine *e, struct conn *c);
 void recovery_mtu_lowered(struct engine *e, struct conn *c);
+void recovery_syn_data_refused(struct engine *e, struct conn *c);
 struct input;
 void recovery_sack(struct input *in, struct ack *a);			  /* the SACK blocks of a segment */
 void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes); /* bytes of m leave the scoreboard */

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/stack.h"
+#include "engine/fastopen.h"
 
 #define TIMEWAIT_US (60ull * 1000000) /* Linux's TCP_TIMEWAIT_LEN, for 2 MSL */
 
@@ -120,14 +120,26 @@ static void leave_parent(struct engine *e, struct conn *c)
 	ready_update(e, p, 0);
 }
 
+/* A packet that holds something else than payload. */
+static void free_aside(struct engine *e, struct rte_mbuf **m)
+{
+	if (*m)
+		conn_free_pkt(e, *m);
+	*m = NULL;
+}
+
 static void conn_free(struct engine *e, struct conn *c)
 {
-	if (c->state != LISTEN)
+	if (c->state != LISTEN) {
 		leave_parent(e, c);
+		free_aside(e, &c->saved_syn);
+	}
+	free_aside(e, &c->fo_keys);
 	timer_stop_all(e, c);
 	flow_remove(e, &c->f);
 	port_remove(&c->f);
 	conn_purge_queues(e, c);
+	e->norphans -= c->orphan_counted;
 	list_del(&c->out_link);
 	list_del(&c->event_link);
 	list_del(&c->starved_link);
@@ -157,8 +169,12 @@ static void detach(struct engine *e, struct conn *c)
 
 void conn_closed(struct engine *e, struct conn *c)
 {
+	bool unaccepted;
+
+	fastopen_settled(e, c, false);
+	fastopen_ended(e, c);
 	/* Nobody will ever see a child that was not ready for accept() yet. */
-	bool unaccepted = c->state != LISTEN && list_linked(&c->accept_link) && !c->in_accept_queue;
+	unaccepted = c->state != LISTEN && list_linked(&c->accept_link) && !c->in_accept_queue;
 
 	detach(e, c);
 	conn_set_state(e, c, CLOSED);
@@ -242,7 +258,7 @@ static void timewait_fill(const struct engine *e, struct timewait *tw, const str
 
 void conn_to_timewait(struct engine *e, struct conn *c)
 {
-	struct timewait *tw = slab_get(&e->timewaits);
+	struct timewait *tw = e->timewaits.used < e->cfg.tcp.max_tw_buckets ? slab_get(&e->timewaits) : NULL;
 
 	/* A last ACK may be owed: it must go out before the queues are let go. */
 	if (c->ack_now || c->ack_pending)

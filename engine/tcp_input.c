@@ -10,7 +10,7 @@
 
 #include "engine/csum.h"
 #include "engine/stack.h"
-#include "engine/tcp_input.h"
+#include "engine/fastopen.h"
 
 #define PROTO_TCP 6
 
@@ -136,6 +136,7 @@ static int reset_error(const struct conn *c)
 static bool check_rst(struct input *in)
 {
 	struct conn *c = in->c;
+	bool was_fo_child = c->fo_child;
 
 	if (!(in->seg.flags & TH_RST))
 		return true;
@@ -143,8 +144,9 @@ static bool check_rst(struct input *in)
 		challenge_ack(in);
 		return false;
 	}
+	fastopen_settled(in->e, c, true);
 	/* A passive open goes back to LISTEN: the child disappears (3.10.7.4); an active one was refused. */
-	if (c->state == SYN_RECEIVED)
+	if (c->state == SYN_RECEIVED && !was_fo_child)
 		conn_fail(in->e, c, ECONNREFUSED);
 	else
 		conn_fail(in->e, c, reset_error(c));
@@ -176,18 +178,74 @@ static bool check_syn(struct input *in)
 
 /* ---- step 5: ACK ---- */
 
+/* Our SYN, and what it carried or some of it. */
+static bool acks_syn(const struct input *in)
+{
+	return seq_gt(in->seg.ack, in->c->iss) && seq_leq(in->seg.ack, in->c->snd_nxt);
+}
+
+/* As Linux's tcp_check_req(): who ends a handshake saw the timestamp of its SYN,ACK. */
+static bool echo_plausible(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!c->ts_ok || !(in->seg.opts & OPT_TS) || !in->seg.tsecr || tcp_ts_plausible(in->e, c, in->seg.tsecr))
+		return true;
+	in->e->stats.tsecr_rejected++;
+	return false;
+}
+
+static void active_open_done(struct input *in)
+{
+	fastopen_synack(in);
+	ready_update(in->e, in->c, EPOLLOUT | EPOLLWRNORM);
+}
+
+/* RFC 7413 4.2.2: the connection was there before; only now is it certain that the client is. */
+static bool complete_fastopen(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!acks_syn(in)) {
+		if (c->state == SYN_RECEIVED)
+			tcp_send_rst_for(in->e, &in->seg);
+		else
+			challenge_ack(in);
+		return false;
+	}
+	if (!echo_plausible(in))
+		return false;
+	fastopen_settled(in->e, c, false);
+	c->syn_due = false;
+	c->retransmits = c->backoff = 0;
+	c->rtx_started_at = 0;
+	if (!c->data_segs_out)
+		input_handshake_rtt(in);
+	c->snd_wl1 = in->seg.seq - 1; /* the SYN's window was not scaled: this one counts whatever was sent since */
+	c->snd_wnd = c->snd_wnd_max = (uint32_t)in->seg.wnd << c->snd_wscale;
+	if (c->state == SYN_RECEIVED)
+		conn_set_state(in->e, c, ESTABLISHED);
+	timer_acked(in->e, c, true);
+	ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
+	return true;
+}
+
 /* SYN-RECEIVED: the handshake ends here. False: the segment is not the end of it. */
 static bool complete_handshake(struct input *in)
 {
 	struct conn *c = in->c;
 
-	if (in->seg.ack != c->snd_nxt) {
+	if (c->fo_child)
+		return complete_fastopen(in);
+	if (!acks_syn(in)) {
 		tcp_send_rst_for(in->e, &in->seg);
 		return false;
 	}
+	if (!echo_plausible(in))
+		return false;
 	if (list_linked(&c->accept_link) && !listener_has_room(in))
 		return false;
-	c->snd_una = c->snd_nxt;
+	c->snd_una = c->iss + 1;
 	c->syn_due = false;
 	c->snd_wnd = (uint32_t)in->seg.wnd << c->snd_wscale;
 	c->snd_wnd_max = c->snd_wnd;
@@ -199,7 +257,7 @@ static bool complete_handshake(struct input *in)
 	if (list_linked(&c->accept_link))
 		listener_child_ready(in);
 	else
-		ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
+		active_open_done(in);
 	return true;
 }
 
@@ -228,7 +286,7 @@ static bool check_ack(struct input *in)
 
 	if (!(in->seg.flags & TH_ACK))
 		return false;
-	if (c->state == SYN_RECEIVED)
+	if (c->state == SYN_RECEIVED || c->fo_child)
 		return complete_handshake(in);
 	return ack_plausible(in);
 }
@@ -390,9 +448,25 @@ static void update_ts_recent(struct input *in)
 	c->ts_recent_at = in->e->now;
 }
 
+/* RFC 7413 4.2.2: the SYN of a Fast Open again, with its data or without: our SYN,ACK was lost. */
+static bool fastopen_syn_again(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (!c->fo_child || (in->seg.flags & (TH_SYN | TH_ACK | TH_RST)) != TH_SYN || in->seg.seq != c->irs)
+		return false;
+	if (answer_allowed(in)) {
+		c->syn_due = true;
+		tcp_want_output(in->e, c);
+	}
+	return true;
+}
+
 /* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
 static void otherwise(struct input *in)
 {
+	if (fastopen_syn_again(in))
+		return;
 	if (!check_seq(in) || !check_rst(in) || !check_syn(in) || !check_ack(in))
 		return;
 	update_ts_recent(in);
@@ -407,11 +481,7 @@ static void otherwise(struct input *in)
 
 static bool syn_sent_check_ack(struct input *in)
 {
-	struct conn *c = in->c;
-
-	if (!(in->seg.flags & TH_ACK))
-		return true;
-	if (in->seg.ack == c->iss + 1)
+	if (!(in->seg.flags & TH_ACK) || acks_syn(in))
 		return true;
 	tcp_send_rst_for(in->e, &in->seg);
 	return false;
@@ -449,13 +519,16 @@ static void syn_sent_established(struct input *in)
 {
 	struct conn *c = in->c;
 
-	c->snd_una = in->seg.ack;
+	c->snd_una = c->iss + 1;
 	c->bytes_acked = 1; /* Linux counts the SYN of an active open */
 	c->syn_due = false;
-	input_handshake_rtt(in);
+	if (in->seg.ack == c->snd_una)
+		input_handshake_rtt(in);
 	conn_init_transfer(in->e, c);
 	conn_set_state(in->e, c, ESTABLISHED);
-	ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
+	if (in->seg.ack != c->snd_una)
+		input_process_ack(in);
+	active_open_done(in);
 	c->last_rcv_at = in->e->now;
 	input_ack_now(in);
 }
@@ -503,47 +576,7 @@ static void syn_sent(struct input *in)
 		process_fin(in);
 }
 
-/* ---- 3.10.7.1 CLOSED, and TIME-WAIT ---- */
-
-/* RFC 6191, and RFC 1122 4.2.2.13 (a) without timestamps: may this SYN begin a new incarnation? */
-static bool timewait_lets_in(const struct timewait *tw, const struct seg *s)
-{
-	if ((s->flags & (TH_SYN | TH_RST | TH_ACK)) != TH_SYN)
-		return false;
-	if (seq_gt(s->seq, tw->rcv_nxt))
-		return true;
-	return tw->ts_ok && (s->opts & OPT_TS) && (int32_t)(s->tsval - tw->ts_recent) > 0;
-}
-
-/* True: the entry is gone and the segment is a SYN for a listener, if there is one. */
-static bool timewait_segment(struct engine *e, struct timewait *tw, const struct seg *s)
-{
-	bool paws = tw->ts_ok && (s->opts & OPT_TS) && (int32_t)(s->tsval - tw->ts_recent) < 0;
-
-	if (s->flags & TH_RST) {
-		/* RFC 1337: a reset must not end TIME-WAIT early, where the administrator wants it so. */
-		if (s->seq == tw->rcv_nxt && !e->cfg.tcp.rfc1337)
-			timewait_free(e, tw);
-		return false;
-	}
-	if (!paws && timewait_lets_in(tw, s)) {
-		e->stats.tw_recycled++;
-		timewait_free(e, tw);
-		return true;
-	}
-	if (paws)
-		e->stats.paws_estab++;
-	/* 3.10.7.4, eighth: a retransmitted FIN is acknowledged and the wait starts anew; all else is out of window. */
-	if (seg_len(s) || (s->flags & TH_ACK && s->seq != tw->rcv_nxt) || paws) {
-		if (s->flags & TH_FIN && !paws) {
-			timewait_restart(e, tw);
-			if (s->opts & OPT_TS)
-				tw->ts_recent = s->tsval;
-		}
-		tcp_send_timewait_ack(e, tw);
-	}
-	return false;
-}
+/* ---- 3.10.7.1 CLOSED ---- */
 
 static void no_connection(struct engine *e, const struct seg *s)
 {
@@ -603,7 +636,7 @@ static bool parse(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields
 	return true;
 }
 
-static void conn_segment(struct input *in)
+void input_segment(struct input *in)
 {
 	in->c->segs_in++;
 	if (in->c->state == SYN_SENT)
@@ -619,7 +652,7 @@ static void demultiplex(struct input *in)
 
 	if (f && f->kind == FLOW_CONN) {
 		in->c = container_of(f, struct conn, f);
-		conn_segment(in);
+		input_segment(in);
 		return;
 	}
 	if (f && !timewait_segment(in->e, container_of(f, struct timewait, f), &in->seg))
@@ -633,7 +666,7 @@ static void demultiplex(struct input *in)
 
 void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
-	struct input in = {.e = e, .m = m};
+	struct input in = {.e = e, .m = m, .ip_hdr_len = ip->hdr_len};
 	unsigned owner;
 
 	if (!parse(e, m, ip, &in.seg)) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_listen.c - LISTEN (RFC 9293 section 3.10.7.2): children, the SYN queue and the accept queue, both bounded.
+ * tcp_listen.c - LISTEN (RFC 9293 section 3.10.7.2): children, the SYN queue and the accept queue, both bounded.  Beyond the
+ * bound of the SYN queue, syncookie.c; data in the SYN, fastopen.c.
  */
+#include <string.h>
 #include <sys/epoll.h>
 
-#include "engine/tcp_input.h"
+#include "engine/fastopen.h"
 
 /* What a child inherits from its listener, as on Linux. */
 static void inherit(struct conn *child, const struct conn *l)
@@ -33,6 +35,7 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->window_clamp = l->window_clamp;
 	child->tos = l->tos;
 	child->ttl = l->ttl;
+	child->fo_no_cookie = l->fo_no_cookie;
 	child->cc.algo = l->cc.algo;
 }
 
@@ -47,58 +50,86 @@ static bool syn_queue_full(const struct engine *e, const struct conn *l)
 	return l->nsyn >= e->cfg.tcp.max_syn_backlog;
 }
 
-static bool may_open(struct engine *e, struct conn *l)
+bool listener_is_full(struct engine *e, const struct conn *l)
 {
-	if (accept_queue_full(l)) {
-		e->stats.listen_overflows++;
+	if (!accept_queue_full(l))
 		return false;
-	}
-	if (syn_queue_full(e, l)) {
-		e->stats.syn_queue_full++;
-		return false;
-	}
+	e->stats.listen_overflows++;
+	e->stats.listen_drops++;
 	return true;
 }
 
-static void open_child(struct input *in, struct conn *l, struct conn *child)
+void listener_shape(struct input *in, const struct conn *l, struct conn *child)
 {
 	inherit(child, l);
 	child->f.t = in->seg.t;
-	child->iss = conn_choose_iss(in->e, &child->f.t);
 	child->ts_offset = conn_ts_offset(in->e, &child->f.t);
-	child->snd_una = child->iss;
-	child->snd_nxt = child->snd_end = child->snd_up = child->snd_sml = child->iss + 1;
-	child->cwnd_limited_seq = child->iss;
 	tcp_choose_wscale(in->e, child);
 	in->c = child;
 	input_learn_syn(in);
+}
+
+struct conn *listener_spawn(struct input *in, struct conn *l, seq_t iss)
+{
+	struct conn *child = conn_new(in->e);
+
+	if (!child) {
+		in->e->stats.no_conn++;
+		in->e->stats.listen_drops++;
+		return NULL;
+	}
+	listener_shape(in, l, child);
+	child->iss = child->snd_una = child->cwnd_limited_seq = iss;
+	child->snd_nxt = child->snd_end = child->snd_up = child->snd_sml = iss + 1;
 	flow_insert(in->e, &child->f);
 	child->parent = l;
 	list_add_tail(&l->syn_queue, &child->accept_link);
 	l->nsyn++;
 	conn_set_state(in->e, child, SYN_RECEIVED);
-	child->syn_due = true;
-	tcp_want_output(in->e, child);
+	return child;
+}
+
+/* TCP_SAVE_SYN: the headers, from IP's on or, with 2, from Ethernet's. Without memory the connection does without. */
+static void save_syn(struct input *in, const struct conn *l, struct conn *child)
+{
+	uint32_t front = in->ip_hdr_len + (l->save_syn == 2 ? ETH_HDR : 0), len = front + in->seg.payload_off;
+	struct rte_mbuf *m = l->save_syn && in->e->held < in->e->held_max ? engine_mbuf(in->e) : NULL;
+
+	if (!m)
+		return;
+	*pkt(m) = (struct pkt){.off = m->data_off, .len = len};
+	memcpy(pkt_data(m), rte_pktmbuf_mtod(in->m, uint8_t *) - front, len);
+	in->e->held++;
+	child->saved_syn = m;
 }
 
 static void listen_syn(struct input *in)
 {
+	struct engine *e = in->e;
 	struct conn *l = in->c, *child;
 
-	if (!may_open(in->e, l)) {
-		in->e->stats.listen_drops++;
+	if (listener_is_full(e, l))
+		return;
+	if (syn_queue_full(e, l) && !e->cfg.tcp.syncookies) {
+		e->stats.syn_queue_full++;
+		e->stats.listen_drops++;
 		return;
 	}
-	child = conn_new(in->e);
-	if (!child) {
-		in->e->stats.no_conn++;
-		in->e->stats.listen_drops++;
+	if (syn_queue_full(e, l) || e->cfg.tcp.syncookies == 2) {
+		syncookie_answer(in);
 		return;
 	}
-	open_child(in, l, child);
+	child = listener_spawn(in, l, conn_choose_iss(e, &in->seg.t));
+	if (!child)
+		return;
+	save_syn(in, l, child);
+	child->syn_due = true;
+	tcp_want_output(e, child);
+	fastopen_syn(in, l);
 }
 
-/* RST: ignored. ACK: of nothing we know. SYN: a new connection; with FIN or RST it is no SYN that a peer means. */
+/* RST: ignored. ACK: of a SYN cookie, or of nothing we know. SYN: a new connection; with FIN or RST it is no SYN that a peer
+ * means. */
 void listener_segment(struct input *in)
 {
 	uint8_t flags = in->seg.flags;
@@ -106,7 +137,8 @@ void listener_segment(struct input *in)
 	if (flags & TH_RST)
 		return;
 	if (flags & TH_ACK) {
-		tcp_send_rst_for(in->e, &in->seg);
+		if ((flags & TH_SYN) || !syncookie_ack(in))
+			tcp_send_rst_for(in->e, &in->seg);
 		return;
 	}
 	if ((flags & TH_SYN) && !(flags & TH_FIN))
@@ -118,10 +150,8 @@ bool listener_has_room(struct input *in)
 {
 	struct conn *child = in->c;
 
-	if (!accept_queue_full(child->parent))
+	if (!listener_is_full(in->e, child->parent))
 		return true;
-	in->e->stats.listen_overflows++;
-	in->e->stats.listen_drops++;
 	if (in->e->cfg.tcp.abort_on_overflow) {
 		tcp_send_rst(in->e, child);
 		conn_closed(in->e, child);
@@ -129,7 +159,7 @@ bool listener_has_room(struct input *in)
 	return false;
 }
 
-static void to_accept_queue(struct engine *e, struct conn *child)
+void listener_to_accept_queue(struct engine *e, struct conn *child)
 {
 	struct conn *l = child->parent;
 
@@ -150,7 +180,7 @@ void listener_child_ready(struct input *in)
 	if (defer_s && !in->seg.len && !(in->seg.flags & TH_FIN))
 		timer_life(in->e, child, in->e->now + (usec_t)defer_s * 1000000);
 	else
-		to_accept_queue(in->e, child);
+		listener_to_accept_queue(in->e, child);
 }
 
 void listener_child_data(struct engine *e, struct conn *child)
@@ -158,5 +188,5 @@ void listener_child_data(struct engine *e, struct conn *child)
 	if (!list_linked(&child->accept_link) || child->in_accept_queue)
 		return;
 	timer_life(e, child, 0);
-	to_accept_queue(e, child);
+	listener_to_accept_queue(e, child);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "engine/csum.h"
-#include "engine/stack.h"
+#include "engine/fastopen.h"
 
 #define PROTO_TCP 6
 #define MAY_SEND \
@@ -146,7 +146,7 @@ void tcp_send_probe(struct engine *e, struct conn *c, bool keepalive)
 
 /* ---- without a control block ---- */
 
-static void send_control(struct engine *e, const struct tuple *t, struct tcp_fields *f, uint16_t *neigh)
+void tcp_send_control(struct engine *e, const struct tuple *t, struct tcp_fields *f, uint16_t *neigh)
 {
 	struct rte_mbuf *m = engine_mbuf(e);
 	struct path p = {.t = t, .ttl = e->cfg.tcp.ip_default_ttl, .neigh = neigh};
@@ -174,14 +174,14 @@ void tcp_send_rst_for(struct engine *e, const struct seg *s)
 		f.flags |= TH_ACK;
 		f.ack = s->seq + seg_len(s);
 	}
-	send_control(e, &s->t, &f, NULL);
+	tcp_send_control(e, &s->t, &f, NULL);
 }
 
 void tcp_send_rst(struct engine *e, struct conn *c)
 {
 	struct tcp_fields f = {.flags = TH_RST | TH_ACK, .seq = c->snd_nxt, .ack = c->rcv_nxt};
 
-	send_control(e, &c->f.t, &f, &c->neigh);
+	tcp_send_control(e, &c->f.t, &f, &c->neigh);
 }
 
 void tcp_send_timewait_ack(struct engine *e, struct timewait *tw)
@@ -190,37 +190,7 @@ void tcp_send_timewait_ack(struct engine *e, struct timewait *tw)
 
 	if (tw->ts_ok)
 		wire_opt_ts(&f, tcp_ts_now(e, tw->ts_offset), tw->ts_recent);
-	send_control(e, &tw->f.t, &f, &tw->neigh);
-}
-
-/* ---- SYN and SYN,ACK ---- */
-
-static void send_syn(struct engine *e, struct conn *c)
-{
-	const struct tcp_settings *t = &e->cfg.tcp;
-	bool passive = c->state == SYN_RECEIVED;
-	struct tcp_fields f = {.sport = c->f.t.lport, .dport = c->f.t.rport, .seq = c->iss, .flags = TH_SYN};
-	struct rte_mbuf *m = engine_mbuf(e);
-	struct path p = path_of(c);
-	bool ts = passive ? c->ts_ok : t->timestamps, sack = passive ? c->sack_ok : t->sack,
-	     ws = passive ? c->wscale_ok : t->window_scaling;
-
-	timer_data_sent(e, c);
-	if (!m)
-		return; /* the timer tries again */
-	if (passive) {
-		f.flags |= TH_ACK;
-		f.ack = c->rcv_nxt;
-		ack_sent(e, c, false);
-	}
-	f.wnd = tcp_syn_window(e, c);
-	wire_opt_syn(&f, tcp_advertised_mss(e, c), sack, ts, tcp_ts_now(e, c->ts_offset), passive ? c->ts_recent : 0,
-		     ws ? c->rcv_wscale : -1);
-	c->syn_due = false;
-	c->last_snd_at = e->now;
-	c->segs_out++;
-	e->stats.out_segs++;
-	emit(e, m, &f, &p, 0);
+	tcp_send_control(e, &tw->f.t, &f, &tw->neigh);
 }
 
 /* ---- data ---- */
@@ -520,6 +490,63 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 	}
 }
 
+/* ---- SYN and SYN,ACK ---- */
+
+/* Fast Open: the first packet of the queue goes with the first SYN. */
+static struct rte_mbuf *syn_data(struct conn *c)
+{
+	return c->fo_syn_data && !c->retransmits ? c->snd_new : NULL;
+}
+
+/* What an active open offers, and what a passive one agrees to. */
+static void add_syn_options(struct engine *e, struct conn *c, struct tcp_fields *f)
+{
+	const struct tcp_settings *t = &e->cfg.tcp;
+	bool passive = c->state != SYN_SENT;
+	bool ts = passive ? c->ts_ok : t->timestamps, sack = passive ? c->sack_ok : t->sack,
+	     ws = passive ? c->wscale_ok : t->window_scaling;
+	struct fo_cookie fo;
+
+	wire_opt_syn(f, tcp_advertised_mss(e, c), sack, ts, tcp_ts_now(e, c->ts_offset), passive ? c->ts_recent : 0,
+		     ws ? c->rcv_wscale : -1);
+	if (passive)
+		fastopen_give(e, c, &fo);
+	else
+		fastopen_option(e, c, &fo);
+	wire_opt_fastopen(f, &fo);
+}
+
+static void send_syn(struct engine *e, struct conn *c)
+{
+	struct tcp_fields f = {.sport = c->f.t.lport, .dport = c->f.t.rport, .seq = c->iss, .flags = TH_SYN};
+	struct rte_mbuf *data = syn_data(c), *m = data ? borrow(e, data) : engine_mbuf(e);
+	struct path p = path_of(c);
+
+	timer_data_sent(e, c);
+	if (!m) {
+		c->fo_syn_data = false; /* it goes when the connection is there */
+		return;			/* the timer tries again */
+	}
+	f.wnd = tcp_syn_window(e, c);
+	if (c->state != SYN_SENT) {
+		f.flags |= TH_ACK;
+		f.ack = c->rcv_nxt;
+		c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + f.wnd);
+		ack_sent(e, c, false);
+	}
+	add_syn_options(e, c, &f);
+	c->syn_due = false;
+	c->last_snd_at = e->now;
+	if (data) {
+		note_sent(e, c, data);
+		sent_new(c, data, 1);
+	} else {
+		c->segs_out++;
+		e->stats.out_segs++;
+	}
+	emit(e, m, &f, &p, data && !(e->cfg.caps & ENGINE_TX_TCP_CSUM) ? payload_sum(data) : 0);
+}
+
 /* ---- all of it ---- */
 
 static void output_fin(struct engine *e, struct conn *c)
@@ -558,7 +585,7 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		turn = room - 3;
 	if (c->syn_due)
 		send_syn(e, c);
-	if (STATE_BIT(c->state) & MAY_SEND) {
+	if ((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) {
 		output_lost(e, c, &turn);
 		output_new(e, c, &turn);
 		output_fin(e, c);

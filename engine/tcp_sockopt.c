@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "engine/fastopen.h"
 #include "engine/tcp_sockopt.h"
 
 #define MIN_SNDBUF 4608 /* Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF on 64 bit */
@@ -289,6 +290,59 @@ static int get_notsent_lowat(struct engine *e, struct conn *c)
 	return c->notsent_lowat;
 }
 
+static bool may_listen(const struct conn *c)
+{
+	return c->state == CLOSED || c->state == LISTEN;
+}
+static int set_fastopen(struct engine *e, struct conn *c, int v)
+{
+	if (v < 0 || !may_listen(c))
+		return -EINVAL;
+	c->fo_max = v < e->cfg.tcp.somaxconn ? v : e->cfg.tcp.somaxconn;
+	return 0;
+}
+static int get_fastopen(struct engine *e, struct conn *c)
+{
+	return may_listen(c) ? c->fo_max : 0;
+}
+static int set_fastopen_connect(struct engine *e, struct conn *c, int v)
+{
+	if (v < 0 || v > 1)
+		return -EINVAL;
+	if (!(e->cfg.tcp.fastopen & FO_CLIENT))
+		return -EOPNOTSUPP;
+	if (c->state != CLOSED)
+		return -EINVAL;
+	c->fo_connect = v;
+	return 0;
+}
+static int get_fastopen_connect(struct engine *e, struct conn *c)
+{
+	return c->fo_connect;
+}
+static int set_fastopen_no_cookie(struct engine *e, struct conn *c, int v)
+{
+	if (v < 0 || v > 1 || !may_listen(c))
+		return -EINVAL;
+	c->fo_no_cookie = v;
+	return 0;
+}
+static int get_fastopen_no_cookie(struct engine *e, struct conn *c)
+{
+	return c->fo_no_cookie;
+}
+static int set_save_syn(struct engine *e, struct conn *c, int v)
+{
+	if (v < 0 || v > 2)
+		return -EINVAL;
+	c->save_syn = v;
+	return 0;
+}
+static int get_save_syn(struct engine *e, struct conn *c)
+{
+	return c->save_syn;
+}
+
 /* ---- IPPROTO_IP ---- */
 
 #define ECN_MASK 3
@@ -358,6 +412,10 @@ static const struct option options[] = {
     RW(IPPROTO_TCP, TCP_QUICKACK, quickack),
     RW(IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout),
     RW(IPPROTO_TCP, TCP_NOTSENT_LOWAT, notsent_lowat),
+    RW(IPPROTO_TCP, TCP_FASTOPEN, fastopen),
+    RW(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, fastopen_connect),
+    RW(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, fastopen_no_cookie),
+    RW(IPPROTO_TCP, TCP_SAVE_SYN, save_syn),
     RW(IPPROTO_IP, IP_TOS, tos),
     RW(IPPROTO_IP, IP_TTL, ttl),
 };
@@ -431,6 +489,23 @@ static int get_info(struct engine *e, const struct conn *c, void *val, socklen_t
 	return copy_out(val, len, &info, sizeof(info));
 }
 
+/* Once, and only whole: too little room says how much is needed. */
+static int get_saved_syn(struct engine *e, struct conn *c, void *val, socklen_t *len)
+{
+	struct rte_mbuf *m = c->state == LISTEN ? NULL : c->saved_syn;
+	socklen_t room = *len;
+
+	*len = m ? pkt(m)->len : 0;
+	if (room < *len)
+		return -EINVAL;
+	if (!m)
+		return 0;
+	memcpy(val, pkt_data(m), *len);
+	conn_free_pkt(e, m);
+	c->saved_syn = NULL;
+	return 0;
+}
+
 /* Options of IPPROTO_IP may also be a single byte (ip(7)). */
 static int read_int(int level, const void *val, socklen_t len, int *v)
 {
@@ -452,6 +527,8 @@ int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, con
 		e->now = now;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return set_congestion(c, val, len);
+	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_KEY)
+		return fastopen_set_keys(e, c, val, len);
 	rc = read_int(level, val, len, &v);
 	if (rc < 0)
 		return o || level != IPPROTO_IP ? rc : -ENOPROTOOPT;
@@ -475,6 +552,10 @@ int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, voi
 		return get_congestion(c, val, len);
 	if (level == IPPROTO_TCP && name == TCP_INFO)
 		return get_info(e, c, val, len);
+	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_KEY)
+		return fastopen_get_keys(e, c, val, len);
+	if (level == IPPROTO_TCP && name == TCP_SAVED_SYN)
+		return get_saved_syn(e, c, val, len);
 	if (!o || !o->get)
 		return -ENOPROTOOPT;
 	v = o->get(e, c);

@@ -12,7 +12,7 @@
  */
 #include <errno.h>
 
-#include "engine/tcp_input.h"
+#include "engine/fastopen.h"
 
 #define RTO_MAX_US 120000000ull
 #define CORK_US 200000 /* a corked small segment waits no longer */
@@ -55,6 +55,9 @@ static usec_t rtx_deadline(const struct engine *e, const struct conn *c)
 
 void timer_data_sent(struct engine *e, struct conn *c)
 {
+	/* Until the SYN,ACK of a Fast Open is acknowledged the timer is its own. */
+	if (c->fo_child && c->deadline[TIMER_RTX])
+		return;
 	/* The first in flight: what was armed before was for a window or a cork. */
 	if (!c->deadline[TIMER_RTX] || !conn_flight(c))
 		set(e, c, TIMER_RTX, rtx_deadline(e, c));
@@ -118,6 +121,7 @@ usec_t fin_wait_2_time(const struct engine *e, const struct conn *c)
 static bool give_up(struct engine *e, struct conn *c)
 {
 	e->stats.abort_on_timeout++;
+	fastopen_timeout(e, c, true);
 	conn_fail(e, c, c->soft_error ? c->soft_error : ETIMEDOUT);
 	return false;
 }
@@ -130,9 +134,11 @@ static bool user_timed_out(const struct engine *e, const struct conn *c)
 /* RFC 9293 3.8.3: a SYN that is not answered. */
 static bool syn_timeout(struct engine *e, struct conn *c)
 {
-	int64_t most = c->state == SYN_RECEIVED ? e->cfg.tcp.synack_retries
-		       : c->syn_retries		? c->syn_retries
-						: e->cfg.tcp.syn_retries;
+	int64_t most = c->state == SYN_SENT ? e->cfg.tcp.syn_retries : e->cfg.tcp.synack_retries + c->fo_child;
+
+	if (c->syn_retries && (c->state == SYN_SENT || c->fo_child))
+		most = c->syn_retries;
+	fastopen_timeout(e, c, false);
 
 	if (c->retransmits >= most || user_timed_out(e, c))
 		return give_up(e, c);
@@ -146,6 +152,8 @@ static bool syn_timeout(struct engine *e, struct conn *c)
 		c->rtx_started_at = e->now - c->rto_us;
 	c->syn_due = true;
 	tcp_want_output(e, c);
+	if (c->fo_child)
+		c->cc.cwnd = c->mss; /* RFC 5681 3.1, as conn_init_transfer() has it for others */
 	set(e, c, TIMER_RTX, rtx_deadline(e, c));
 	return true;
 }
@@ -165,6 +173,7 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 	if ((!c->user_timeout_ms && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
 		return give_up(e, c);
 	e->stats.timeouts++;
+	fastopen_timeout(e, c, false);
 	recovery_on_timeout(e, c);
 	if (c->retransmits < UINT8_MAX)
 		c->retransmits++;
@@ -206,7 +215,7 @@ static bool persist_timeout(struct engine *e, struct conn *c)
 
 static bool rtx_expired(struct engine *e, struct conn *c)
 {
-	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
+	if ((STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED))) || c->fo_child)
 		return syn_timeout(e, c);
 	if (conn_flight(c))
 		return retransmission_timeout(e, c);

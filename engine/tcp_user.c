@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 
 #include "engine/csum.h"
-#include "engine/tcp_input.h"
+#include "engine/fastopen.h"
 
 static void set_now(struct engine *e, usec_t now)
 {
@@ -88,7 +88,9 @@ int engine_listen(struct engine *e, struct conn *c, int backlog, usec_t now)
 			return -EADDRINUSE;
 		list_init(&c->accept_queue);
 		list_init(&c->syn_queue);
-		c->naccept = c->nsyn = 0;
+		c->naccept = c->nsyn = c->syn_flood = 0;
+		c->backlog = clamp_backlog(e, backlog);
+		fastopen_listen(e, c);
 		c->rcv_shutdown = c->snd_shutdown = false;
 		port_remove(&c->f);
 		port_add(e, &c->f);
@@ -114,93 +116,13 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
 	}
 	child = container_of(l, struct conn, accept_link);
 	child->in_accept_queue = false;
-	child->parent = NULL;
+	if (child->fo_child)
+		list_add_tail(&c->fo_accepted, &child->accept_link);
+	else
+		child->parent = NULL;
 	c->naccept--;
 	ready_update(e, c, 0);
 	return child;
-}
-
-/* A socket that was connected before, or tried to be, begins anew. */
-static void reset_for_connect(struct engine *e, struct conn *c)
-{
-	conn_purge_queues(e, c);
-	rtt_init(c);
-	c->rcv_shutdown = c->snd_shutdown = c->fin_queued = c->fin_sent = c->fin_acked = c->fin_due = false;
-	c->fin_received = c->peer_fin_known = c->urg_valid = c->snd_urgent = c->retrans_seen = false;
-	c->backoff = c->retransmits = c->probes = c->dupacks = 0;
-	c->ca_state = CA_OPEN;
-	c->rtx_started_at = 0;
-	c->soft_error = c->error = 0;
-	c->peer_mss = 0;
-	c->snd_wnd = c->snd_wnd_max = 0;
-}
-
-static int choose_ends(struct engine *e, struct conn *c, const struct endpoint *remote, struct timewait **tw)
-{
-	struct tuple t = {
-	    .laddr = c->f.t.laddr, .raddr = remote->addr, .lport = c->bound ? c->f.t.lport : 0, .rport = remote->port};
-
-	*tw = NULL;
-	if (!c->bound_addr)
-		t.laddr = *ip_source_for(e, &remote->addr);
-	if (!c->bound) {
-		int rc = port_pick_connect(e, &t, tw);
-
-		if (rc < 0)
-			return rc;
-	} else {
-		struct flow *f = flow_find(e, &t, flow_hash(e, &t));
-
-		if (f && (f->kind != FLOW_TIMEWAIT || !timewait_reusable(e, container_of(f, struct timewait, f))))
-			return -EADDRNOTAVAIL;
-		*tw = f ? container_of(f, struct timewait, f) : NULL;
-	}
-	c->f.t = t;
-	return 0;
-}
-
-static void start_syn(struct engine *e, struct conn *c, struct timewait *tw)
-{
-	c->iss = conn_choose_iss(e, &c->f.t);
-	c->ts_offset = conn_ts_offset(e, &c->f.t);
-	if (tw) {
-		/* RFC 6191 and 7323: beyond anything that the old incarnation can have sent. */
-		c->iss = tw->snd_nxt + 65537;
-		timewait_free(e, tw);
-	}
-	c->snd_una = c->cwnd_limited_seq = c->iss;
-	c->snd_nxt = c->snd_end = c->snd_up = c->snd_sml = c->iss + 1;
-	c->rcv_nxt = c->rcv_wup = c->rcv_adv = c->copied_seq = 0;
-	c->peer_mss = 0;
-	tcp_choose_wscale(e, c);
-	tcp_sync_mss(e, c);
-	flow_insert(e, &c->f);
-	conn_set_state(e, c, SYN_SENT);
-	c->syn_due = true;
-	e->stats.active_opens++;
-	tcp_want_output(e, c);
-}
-
-int engine_connect(struct engine *e, struct conn *c, const struct endpoint *remote, usec_t now)
-{
-	struct timewait *tw;
-	int rc;
-
-	set_now(e, now);
-	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
-		return -EALREADY;
-	if (c->state != CLOSED)
-		return -EISCONN;
-	if (!remote->port || ip_is_any(&remote->addr))
-		return -ECONNREFUSED;
-	if (!ip_reachable(e, &remote->addr) && !engine_is_local(e, &remote->addr))
-		return -ENETUNREACH;
-	reset_for_connect(e, c);
-	rc = choose_ends(e, c, remote, &tw);
-	if (rc < 0)
-		return rc;
-	start_syn(e, c, tw);
-	return -EINPROGRESS;
 }
 
 /* ---- SEND ---- */
@@ -249,7 +171,7 @@ static uint32_t append(struct engine *e, struct conn *c, struct rte_mbuf *m, con
 	return n;
 }
 
-static ssize_t queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt)
+ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt)
 {
 	size_t total = 0;
 
@@ -277,6 +199,9 @@ static int may_send(struct conn *c)
 		return -engine_error(c);
 	if (c->snd_shutdown)
 		return -EPIPE;
+	/* RFC 7413 4.2.2: a server answers the data of a SYN before the handshake is complete. */
+	if (c->fo_child && c->state == SYN_RECEIVED)
+		return 0;
 	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
 		return -EAGAIN;
 	if (!(STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT))))
@@ -308,12 +233,15 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 
 ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
 {
-	ssize_t n = may_send(c);
+	ssize_t n;
 
 	set_now(e, now);
+	if (c->fo_deferred)
+		return fastopen_fire(e, c, iov, iovcnt);
+	n = may_send(c);
 	if (n < 0)
 		return n;
-	n = queue_iov(e, c, iov, iovcnt);
+	n = send_queue_iov(e, c, iov, iovcnt);
 	if (n == 0)
 		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
 	if (!(flags & MSG_MORE) && !(pkt(c->sndq.tail)->flags & PKT_SENT))
@@ -523,6 +451,10 @@ static void stop_listening(struct engine *e, struct conn *c)
 {
 	drop_children(e, &c->accept_queue);
 	drop_children(e, &c->syn_queue);
+	fastopen_orphan_children(c);
+	/* The queues' place is a child's from now on. */
+	c->parent = NULL;
+	c->saved_syn = NULL;
 	conn_closed(e, c);
 }
 
@@ -617,7 +549,7 @@ static void close_gracefully(struct engine *e, struct conn *c)
 
 void engine_close(struct engine *e, struct conn *c, usec_t now)
 {
-	bool synchronized = STATE_BIT(c->state) & SYNCHRONIZED;
+	bool synchronized = (STATE_BIT(c->state) & SYNCHRONIZED) || c->fo_child;
 
 	set_now(e, now);
 	if (c->state == LISTEN || (c->linger_on && !c->linger_s && synchronized)) {

@@ -20,8 +20,19 @@
 #define WSCALE_MAX 14 /* RFC 7323 section 2.3 */
 
 /* Kinds and lengths of TCP options. */
-enum { KIND_END, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_SACK, KIND_TS = 8 };
+enum {
+	KIND_END,
+	KIND_NOP,
+	KIND_MSS,
+	KIND_WSCALE,
+	KIND_SACK_PERMITTED,
+	KIND_SACK,
+	KIND_TS = 8,
+	KIND_FASTOPEN = 34,
+	KIND_EXP = 254
+};
 enum { LEN_MSS = 4, LEN_WSCALE = 3, LEN_SACK_PERMITTED = 2, LEN_TS = 10, LEN_SACK_BLOCK = 8 };
+#define EXP_FASTOPEN 0xf989 /* RFC 6994's ExID of Fast Open before it had a kind of its own */
 /* NOP, NOP, timestamps: how RFC 7323 appendix A advises to lay it out, and nearly every segment begins so. */
 #define TS_ALIGNED 0x0101080a
 #define TS_ALIGNED_LEN 12
@@ -260,6 +271,19 @@ static void parse_ts(const uint8_t *p, struct seg *s)
 	s->opts |= OPT_TS;
 }
 
+/* len bytes of cookie at p.  One of an impossible length is as good as none (RFC 7413 4.1.1: even, 4 to 16). */
+static void parse_fastopen(const uint8_t *p, unsigned len, bool exp, struct seg *s)
+{
+	bool possible = !len || (len >= FO_COOKIE_MIN && len <= FO_COOKIE_MAX && len % 2 == 0);
+
+	if (len % 2)
+		return;
+	s->fo.len = possible ? (int8_t)len : -1;
+	s->fo.exp = exp;
+	if (possible)
+		memcpy(s->fo.val, p, len);
+}
+
 /* Options that mean something on a SYN only (RFC 9293 3.7.1, RFC 7323 2.2, RFC 2018 2). */
 static void parse_syn_option(const uint8_t *p, unsigned kind, unsigned len, struct seg *s)
 {
@@ -271,6 +295,10 @@ static void parse_syn_option(const uint8_t *p, unsigned kind, unsigned len, stru
 		s->opts |= OPT_WSCALE;
 	} else if (kind == KIND_SACK_PERMITTED && len == LEN_SACK_PERMITTED) {
 		s->opts |= OPT_SACK_PERMITTED;
+	} else if (kind == KIND_FASTOPEN) {
+		parse_fastopen(p + 2, len - 2, false, s);
+	} else if (kind == KIND_EXP && len >= 4 && get16(p + 2) == EXP_FASTOPEN) {
+		parse_fastopen(p + 4, len - 4, true, s);
 	}
 }
 
@@ -339,6 +367,7 @@ enum wire_error wire_parse_tcp(const uint8_t *p, size_t len, size_t tot_len, con
 	seg->len = tot_len - hdr_len;
 	seg->opts = seg->nsack = seg->wscale = seg->tos = 0;
 	seg->mss = 0;
+	seg->fo.len = -1;
 	seg->tsval = seg->tsecr = 0;
 	return parse_options(p + TCP_HDR, hdr_len - TCP_HDR, seg);
 }
@@ -413,6 +442,21 @@ void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr)
 {
 	opt_word(f, KIND_NOP, KIND_NOP, KIND_TS, LEN_TS);
 	opt_pair(f, tsval, tsecr);
+}
+
+void wire_opt_fastopen(struct tcp_fields *f, const struct fo_cookie *fo)
+{
+	unsigned base = fo->exp ? 4 : 2, len = base + (unsigned)fo->len, padded = (len + 3) / 4 * 4;
+	uint8_t *p = fo->len < 0 ? NULL : opt_room(f, padded);
+
+	if (!p)
+		return;
+	memset(p, KIND_NOP, padded);
+	p[0] = fo->exp ? KIND_EXP : KIND_FASTOPEN;
+	p[1] = (uint8_t)len;
+	if (fo->exp)
+		put16(p + 2, EXP_FASTOPEN);
+	memcpy(p + base, fo->val, (size_t)fo->len);
 }
 
 void wire_opt_sack(struct tcp_fields *f, const struct sack_block *b, unsigned n)

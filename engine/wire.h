@@ -18,6 +18,8 @@
 #define TCP_HDR 20
 #define TCP_OPT_MAX 40
 #define SACK_BLOCKS_MAX 4
+#define FO_COOKIE_MIN 4 /* RFC 7413 4.1.1 */
+#define FO_COOKIE_MAX 16
 
 enum tcp_flag {
 	TH_FIN = 0x01,
@@ -33,6 +35,13 @@ enum tcp_opt { OPT_MSS = 1, OPT_WSCALE = 2, OPT_SACK_PERMITTED = 4, OPT_TS = 8, 
 
 struct sack_block {
 	seq_t start, end; /* end is one past the last */
+};
+
+/* The Fast Open option (RFC 7413 4.1.1): a cookie, or the request for one. */
+struct fo_cookie {
+	int8_t len; /* 0: a request; -1: no option, or one that makes no sense */
+	bool exp;   /* in the shared experimental option of RFC 6994, as before RFC 7413 */
+	uint8_t val[FO_COOKIE_MAX];
 };
 
 /* The ends of a flow as this host sees it: local is the destination of what arrives. */
@@ -56,6 +65,7 @@ struct seg {
 	uint16_t mss;
 	uint32_t tsval, tsecr;
 	struct sack_block sack[SACK_BLOCKS_MAX];
+	struct fo_cookie fo;  /* of a SYN */
 	uint16_t payload_off; /* from the start of the TCP header */
 	uint32_t hash;	      /* of the tuple; set by the input path */
 };
@@ -139,6 +149,8 @@ void wire_set_tcp_csum(uint8_t *tcp, uint16_t folded_sum); /* stores the complem
 void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool ts, uint32_t tsval, uint32_t tsecr,
 		  int wscale /* <0: none */);
 void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr);
+/* Appended with its padding if there is room; len -1: nothing. */
+void wire_opt_fastopen(struct tcp_fields *f, const struct fo_cookie *fo);
 /* As many of the n blocks as fit behind what is there. */
 void wire_opt_sack(struct tcp_fields *f, const struct sack_block *b, unsigned n);
 /* A 20-byte IPv4 header with DF set; checksum filled in unless offloaded. */

@@ -24,7 +24,20 @@ enum packet_kind { PACKET_TCP, PACKET_ICMP, PACKET_ARP };
 #define FLAG_ECE 0x40
 #define FLAG_CWR 0x80
 
-enum { OPT_EOL = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACKOK = 4, OPT_SACK = 5, OPT_TS = 8, OPT_RAW = 256 };
+enum {
+	OPT_EOL = 0,
+	OPT_NOP = 1,
+	OPT_MSS = 2,
+	OPT_WSCALE = 3,
+	OPT_SACKOK = 4,
+	OPT_SACK = 5,
+	OPT_TS = 8,
+	OPT_FO = 34,
+	OPT_EXP = 254,
+	OPT_RAW = 256
+};
+/* RFC 6994's ExID of Fast Open, which OPT_EXP stands for here. */
+#define EXP_FASTOPEN 0xf989
 
 #define PACKET_OPTS_MAX 40
 #define PACKET_SACKS_MAX 4
@@ -33,7 +46,8 @@ enum { OPT_EOL = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACKOK = 4, OP
 struct tcp_opt {
 	uint16_t kind;	/* OPT_* */
 	uint8_t nsacks; /* blocks of OPT_SACK */
-	uint8_t nraw;	/* bytes of OPT_RAW */
+	uint8_t nraw;	/* bytes of OPT_RAW, or of the cookie of OPT_FO and OPT_EXP */
+	bool cookie;	/* the engine's cookie: learned when it is sent, given back when it is to be received */
 	uint32_t a, b;	/* MSS; shift; timestamp value and echo */
 	uint32_t sack[PACKET_SACKS_MAX][2];
 	uint8_t raw[PACKET_OPTS_MAX];

@@ -8,6 +8,8 @@
 
 #include "tests/common/packet.h"
 
+#define TFO_COOKIE_LEN 8
+
 /* Text under construction, cut off at the end of the buffer. */
 struct text {
 	char *buf;
@@ -51,6 +53,12 @@ static void print_option(struct text *t, const struct tcp_opt *o)
 		break;
 	case OPT_TS:
 		add(t, "TS val %u ecr %u", o->a, o->b);
+		break;
+	case OPT_FO:
+	case OPT_EXP:
+		add(t, "%s%s", o->kind == OPT_FO ? "FO" : "FOEXP", o->cookie ? " TFO_COOKIE" : o->nraw ? " " : "");
+		for (unsigned i = 0; i < o->nraw; i++)
+			add(t, "%02x", o->raw[i]);
 		break;
 	default:
 		add(t, "opt:");
@@ -130,6 +138,9 @@ void packet_print(const struct packet *p, char *buf, size_t size)
 
 static bool same_option(const struct tcp_opt *a, const struct tcp_opt *b)
 {
+	if (a->kind == OPT_FO || a->kind == OPT_EXP)
+		return a->kind == b->kind &&
+		       (a->cookie ? b->nraw == TFO_COOKIE_LEN : a->nraw == b->nraw && !memcmp(a->raw, b->raw, a->nraw));
 	return a->kind == b->kind && a->a == b->a && a->b == b->b && a->nsacks == b->nsacks &&
 	       !memcmp(a->sack, b->sack, a->nsacks * sizeof(a->sack[0]));
 }

@@ -117,6 +117,15 @@ static void build_option(struct cursor *c, const struct tcp_opt *o)
 		put(c, OPT_TS << 8 | 10, 2);
 		put(c, (uint64_t)o->a << 32 | o->b, 8);
 		break;
+	case OPT_FO:
+		put(c, OPT_FO << 8 | (2u + o->nraw), 2);
+		put_bytes(c, o->raw, o->nraw);
+		break;
+	case OPT_EXP:
+		put(c, OPT_EXP << 8 | (4u + o->nraw), 2);
+		put(c, EXP_FASTOPEN, 2);
+		put_bytes(c, o->raw, o->nraw);
+		break;
 	default:
 		put_bytes(c, o->raw, o->nraw);
 	}
@@ -246,6 +255,12 @@ size_t packet_build(const struct packet *p, const uint8_t dst_mac[6], const uint
 	return c.n;
 }
 
+static void decode_cookie(struct cursor *c, struct tcp_opt *o, unsigned len)
+{
+	for (o->nraw = 0; o->nraw < len && !c->failed; o->nraw++)
+		o->raw[o->nraw] = (uint8_t)get(c, 1);
+}
+
 static bool decode_option(struct cursor *c, struct tcp_opt *o)
 {
 	unsigned len;
@@ -266,6 +281,12 @@ static bool decode_option(struct cursor *c, struct tcp_opt *o)
 			o->sack[o->nsacks][0] = get(c, 4);
 			o->sack[o->nsacks][1] = get(c, 4);
 		}
+	} else if (o->kind == OPT_FO && len >= 2 && len <= 18) {
+		decode_cookie(c, o, len - 2);
+	} else if (o->kind == OPT_EXP && len >= 4 && len <= 20) {
+		if (get(c, 2) != EXP_FASTOPEN)
+			return false;
+		decode_cookie(c, o, len - 4);
 	} else if (o->kind != OPT_SACKOK || len != 2) {
 		return false;
 	}

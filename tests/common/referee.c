@@ -50,6 +50,12 @@ static unsigned options_len(const struct tcp_part *t)
 		case OPT_SACK:
 			len += 2 + 8 * t->opt[i].nsacks;
 			break;
+		case OPT_FO:
+			len += 2u + t->opt[i].nraw;
+			break;
+		case OPT_EXP:
+			len += 4u + t->opt[i].nraw;
+			break;
 		default:
 			len += 4;
 		}
@@ -125,6 +131,9 @@ static const char *judge_data(const struct referee_end *me, const struct referee
 	if (before(me->snd_max, t->seq) && !(t->flags & FLAG_SYN))
 		return "a hole is left in the stream";
 	if (!t->len)
+		return NULL;
+	/* RFC 7413: what a SYN carries comes before the peer has said anything. */
+	if (t->flags & FLAG_SYN && !peer->syn_seen)
 		return NULL;
 	if (!peer->syn_seen)
 		return "data before the peer's SYN";

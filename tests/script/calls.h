@@ -11,6 +11,9 @@
 #include "tests/script/host.h"
 
 #define FDS_MAX 64
+/* As engine_state() gives them. */
+#define STATE_SYN_SENT 2
+#define STATE_SYN_RECV 3
 /* A call's result while it waits. */
 #define CALL_WAITS INT64_MIN
 

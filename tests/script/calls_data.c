@@ -53,6 +53,32 @@ static size_t layout(struct app *a, const struct value *lens, uint64_t skip, str
 	return total;
 }
 
+/* One try: with MSG_FASTOPEN the first one connects (RFC 7413), the others go on. */
+static ssize_t send_once(struct app *a, struct fd *f, const struct iovec *iov, int cnt, int flags)
+{
+	const struct script_settings *set = a->host->set;
+	struct endpoint to = {.addr = ip_from_v4(set->remote_ip), .port = set->connect_port};
+	ssize_t n;
+
+	if (!(flags & MSG_FASTOPEN) || f->connecting)
+		return engine_send(a->host->e, f->c, iov, cnt, flags & (MSG_MORE | MSG_OOB), a->host->now);
+	n = engine_fastopen(a->host->e, f->c, &to, iov, cnt, a->host->now);
+	if (n > 0 || n == -EINPROGRESS)
+		a->last = (int)(f - a->fd);
+	if (!call_waits(a, f, flags))
+		return n;
+	f->connecting = true;
+	return n == -EINPROGRESS ? -EAGAIN : n;
+}
+
+/* A blocking one returns when the connection is there or has failed. */
+static bool still_connecting(struct app *a, struct fd *f)
+{
+	int state = engine_state(f->c);
+
+	return f->connecting && (state == STATE_SYN_SENT || state == STATE_SYN_RECV);
+}
+
 static int64_t send_pieces(struct app *a, const struct value *lens, int flags)
 {
 	struct pending *p = &a->pending;
@@ -60,24 +86,30 @@ static int64_t send_pieces(struct app *a, const struct value *lens, int flags)
 	struct iovec iov[IOV_MAX_];
 	ssize_t n = 0;
 	size_t left;
-	int cnt;
+	int cnt, err;
 
 	if (!f)
 		return -EBADF;
 	for (;;) {
 		left = layout(a, lens, p->done, iov, &cnt);
+		if (still_connecting(a, f) && p->done)
+			return CALL_WAITS;
 		if (!left && p->done)
-			return (int64_t)p->done;
+			break;
 		for (size_t i = 0; i < left; i++)
 			buffer[i] = packet_pattern(f->put + i);
-		n = engine_send(a->host->e, f->c, iov, cnt, flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL), a->host->now);
+		n = send_once(a, f, iov, cnt, flags);
 		if (n <= 0)
 			break;
 		f->put += (uint64_t)n;
 		p->done += (uint64_t)n;
 	}
-	if (n == -EAGAIN && call_waits(a, f, flags))
+	if (left && n == -EAGAIN && call_waits(a, f, flags))
 		return CALL_WAITS;
+	err = f->connecting ? engine_error(f->c) : 0;
+	f->connecting = false;
+	if (err)
+		return -err;
 	return p->done ? (int64_t)p->done : n;
 }
 

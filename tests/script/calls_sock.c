@@ -11,8 +11,6 @@
 
 #include "tests/script/calls.h"
 
-#define STATE_SYN_SENT 2
-#define STATE_SYN_RECV 3
 #define FD_FIRST 3
 
 /* The lowest free number, as the kernel gives them; 0, 1 and 2 are taken. */
@@ -123,9 +121,11 @@ static int64_t do_connect(struct app *a)
 	if (f->connecting)
 		return connect_end(a, f);
 	rc = engine_connect(a->host->e, f->c, &e, a->host->now);
-	if (rc != -EINPROGRESS)
+	if (rc != -EINPROGRESS && rc)
 		return rc;
 	a->last = (int)(f - a->fd);
+	if (!rc)
+		return 0;
 	f->connecting = call_waits(a, f, 0);
 	return f->connecting ? CALL_WAITS : rc;
 }

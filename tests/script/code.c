@@ -179,8 +179,8 @@ static int64_t unary(struct eval *e)
 static const struct {
 	const char *text;
 	int prec;
-} operators[] = {{"||", 1}, {"or ", 1}, {"&&", 2}, {"and ", 2}, {"==", 4}, {"!=", 4}, {"<=", 5}, {">=", 5},
-		 {"<", 5},  {">", 5},	{"+", 6},  {"-", 6},	{"*", 7},  {"/", 7},  {"%", 7}};
+} operators[] = {{"||", 1}, {"or ", 1}, {"&&", 2}, {"and ", 2}, {"&", 3}, {"==", 4}, {"!=", 4}, {"<=", 5},
+		 {">=", 5}, {"<", 5},	{">", 5},  {"+", 6},	{"-", 6}, {"*", 7},  {"/", 7},	{"%", 7}};
 
 static int64_t apply(struct eval *e, char op, char second, int64_t a, int64_t b)
 {
@@ -189,6 +189,7 @@ static int64_t apply(struct eval *e, char op, char second, int64_t a, int64_t b)
 	case 'o':
 		return a || b;
 	case '&':
+		return second == '&' ? a && b : a & b;
 	case 'a':
 		return a && b;
 	case '=':

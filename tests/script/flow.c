@@ -54,13 +54,17 @@ static uint32_t ts_to_wire(const struct flow *f, uint32_t script)
 	return f->has_ts ? script + f->ts_offset : script;
 }
 
-static void options_to_wire(const struct flow *f, struct tcp_part *t)
+static void options_to_wire(const struct flows *fs, const struct flow *f, struct tcp_part *t)
 {
 	for (unsigned i = 0; i < t->nopts; i++) {
 		struct tcp_opt *o = &t->opt[i];
 
 		if (o->kind == OPT_TS && t->flags & (FLAG_ACK | FLAG_RST))
 			o->b = ts_to_wire(f, o->b);
+		if (o->cookie) {
+			o->nraw = fs->cookie_len;
+			memcpy(o->raw, fs->cookie, o->nraw);
+		}
 		for (unsigned k = 0; k < o->nsacks; k++) {
 			o->sack[k][0] += f->local_isn;
 			o->sack[k][1] += f->local_isn;
@@ -95,7 +99,7 @@ void flows_to_wire(struct flows *fs, const struct packet *script, int line, stru
 	t->ack += f->local_isn;
 	if (t->flags & FLAG_URG)
 		f->unchecked = true;
-	options_to_wire(f, t);
+	options_to_wire(fs, f, t);
 }
 
 /* A SYN of the engine's gives its numbering; a retransmitted one must not change it. */
@@ -138,6 +142,10 @@ static void options_to_script(struct flows *fs, struct flow *f, struct tcp_part 
 
 		if (o->kind == OPT_TS)
 			o->a = ts_to_script(f, o->a, want, fs->set->ts_tick_usecs);
+		if ((o->kind == OPT_FO || o->kind == OPT_EXP) && t->flags & FLAG_ACK && o->nraw) {
+			fs->cookie_len = o->nraw;
+			memcpy(fs->cookie, o->raw, o->nraw);
+		}
 		for (unsigned k = 0; k < o->nsacks; k++) {
 			o->sack[k][0] -= f->remote_isn;
 			o->sack[k][1] -= f->remote_isn;

@@ -32,7 +32,8 @@ struct flow {
 struct flows {
 	const struct script_settings *set;
 	struct script_error *err;
-	struct flow flow[FLOWS_MAX + 1]; /* from 1 */
+	struct flow flow[FLOWS_MAX + 1];	     /* from 1 */
+	uint8_t cookie[PACKET_OPTS_MAX], cookie_len; /* of Fast Open, that the engine sent last */
 };
 
 /* The flow of that number; fails if it cannot be. */

@@ -90,12 +90,10 @@ static void parse_sack(struct scan *s, struct tcp_opt *o)
 	} while (isdigit((unsigned char)*s->p));
 }
 
-/* "opt:fd04beef" (own): these bytes as they stand, for options unknown or malformed. */
-static void parse_raw(struct scan *s, struct tcp_opt *o)
+static void parse_bytes(struct scan *s, struct tcp_opt *o)
 {
 	char byte[3] = "";
 
-	scan_expect(s, ":");
 	for (; isxdigit((unsigned char)s->p[0]) && isxdigit((unsigned char)s->p[1]); s->p += 2) {
 		if (o->nraw == PACKET_OPTS_MAX)
 			scan_fail(s, "more than %d bytes of options", PACKET_OPTS_MAX);
@@ -104,13 +102,22 @@ static void parse_raw(struct scan *s, struct tcp_opt *o)
 	}
 }
 
+/* "FO", "FO 0123456789abcdef", "FO TFO_COOKIE": a request, a cookie, the engine's cookie. */
+static void parse_cookie(struct scan *s, struct tcp_opt *o)
+{
+	scan_blank(s);
+	o->cookie = scan_take(s, "TFO_COOKIE");
+	if (!o->cookie)
+		parse_bytes(s, o);
+}
+
 static void parse_option(struct scan *s, struct tcp_opt *o)
 {
 	static const struct {
 		const char *name;
 		uint16_t kind;
-	} names[] = {{"eol", OPT_EOL},	     {"nop", OPT_NOP},	 {"mss", OPT_MSS}, {"wscale", OPT_WSCALE},
-		     {"sackOK", OPT_SACKOK}, {"sack", OPT_SACK}, {"TS", OPT_TS},   {"opt", OPT_RAW}};
+	} names[] = {{"eol", OPT_EOL},	 {"nop", OPT_NOP}, {"mss", OPT_MSS}, {"wscale", OPT_WSCALE}, {"sackOK", OPT_SACKOK},
+		     {"sack", OPT_SACK}, {"TS", OPT_TS},   {"opt", OPT_RAW}, {"FOEXP", OPT_EXP},     {"FO", OPT_FO}};
 	unsigned i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]) && !scan_take(s, names[i].name); i++)
@@ -122,8 +129,13 @@ static void parse_option(struct scan *s, struct tcp_opt *o)
 		o->a = (uint32_t)scan_number(s);
 	if (o->kind == OPT_SACK)
 		parse_sack(s, o);
-	if (o->kind == OPT_RAW)
-		parse_raw(s, o);
+	/* "opt:fd04beef" (own): these bytes as they stand, for options unknown or malformed. */
+	if (o->kind == OPT_RAW) {
+		scan_expect(s, ":");
+		parse_bytes(s, o);
+	}
+	if (o->kind == OPT_FO || o->kind == OPT_EXP)
+		parse_cookie(s, o);
 	if (o->kind != OPT_TS)
 		return;
 	scan_expect(s, "val");
