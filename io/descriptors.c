@@ -24,25 +24,46 @@
 
 static int (*keep_fd)(int fd);
 static void (*drop_fd)(int fd);
+/* By number: handed to the keeper, or the driver's but left where it was. */
+enum { KEPT = 1, LEFT = 2 };
 static _Atomic uint8_t kept[KEPT_MAX];
 
 int descriptor_keep(int fd)
 {
 	int moved = fd >= 0 && keep_fd ? keep_fd(fd) : -1;
 
-	if (moved < 0)
+	if (moved < 0) {
+		if (fd >= 0 && fd < KEPT_MAX)
+			kept[fd] = LEFT;
 		return fd;
+	}
 	if (moved < KEPT_MAX)
-		kept[moved] = 1;
+		kept[moved] = KEPT;
 	return moved;
+}
+
+bool descriptor_is_here(int fd)
+{
+	return control_is_first() || (fd >= 0 && fd < KEPT_MAX && kept[fd]);
 }
 
 static int keeping_close(int fd)
 {
-	if (fd < 0 || fd >= KEPT_MAX || !atomic_exchange(&kept[fd], 0))
+	uint8_t was = fd < 0 || fd >= KEPT_MAX ? 0 : atomic_exchange(&kept[fd], 0);
+
+	if (was != KEPT)
 		return close(fd);
 	drop_fd(fd);
 	return 0;
+}
+
+/* The driver's descriptors may be numbers of another process of the family, and somebody else's here. */
+static int driver_close(int fd)
+{
+	if (!descriptor_is_here(fd))
+		return 0;
+	replica_closed(fd);
+	return keeping_close(fd);
 }
 
 void descriptor_close(int fd)
@@ -91,6 +112,14 @@ static int kept_eventfd(unsigned count, int flags)
 	return descriptor_keep(plain_eventfd(count, flags));
 }
 
+static int kept_bell(unsigned count, int flags)
+{
+	int fd = kept_eventfd(count, flags);
+
+	replica_bell(fd);
+	return fd;
+}
+
 static int kept_memfd(const char *name, unsigned flags)
 {
 	return descriptor_keep(memfd_create(name, flags | MFD_CLOEXEC));
@@ -129,8 +158,8 @@ static const struct {
     {"librte_net_memif.so", "socket", kept_socket},
     {"librte_net_memif.so", "accept", kept_accept},
     {"librte_net_memif.so", "memfd_create", kept_memfd},
-    {"librte_net_memif.so", "eventfd", kept_eventfd},
-    {"librte_net_memif.so", "close", keeping_close},
+    {"librte_net_memif.so", "eventfd", kept_bell},
+    {"librte_net_memif.so", "close", driver_close},
     /* These drivers poll their descriptors themselves: they stay where they are. */
     {"librte_net_af_packet.so", "socket", plain_socket},
     {"libxdp.so", "socket", plain_socket},

@@ -26,12 +26,12 @@
 
 #define SOFTWARE .any_mtu = true, .any_mac = true
 static const struct traits known[] = {
-    {.driver = "net_memif", .wait = WAIT_BELL, SOFTWARE},
+    {.driver = "net_memif", .forks = true, .wait = WAIT_BELL, SOFTWARE},
     {.driver = "net_ring", SOFTWARE},
-    {.driver = "net_null", SOFTWARE},
+    {.driver = "net_null", .forks = true, SOFTWARE},
     {.driver = "net_pcap", SOFTWARE},
-    {.driver = "net_af_packet", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, SOFTWARE},
-    {.driver = "net_af_xdp", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, .tx_refusals = true, SOFTWARE},
+    {.driver = "net_af_packet", .forks = true, .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, SOFTWARE},
+    {.driver = "net_af_xdp", .forks = true, .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_SOCKET, .tx_refusals = true, SOFTWARE},
     {.driver = "net_tap", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_FD, .no_offload = true},
     {.driver = "net_vhost", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT, .any_mac = true, .no_offload = true},
     {.driver = "net_virtio_user", .doorbell = IO_DOORBELL_SYSCALL, .wait = WAIT_INTERRUPT},

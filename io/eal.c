@@ -220,7 +220,7 @@ static void halt_thread(void)
 }
 
 /* Signals are the application's: EAL's threads inherit a mask that lets none through but the synchronous ones. */
-static void block_signals(sigset_t *before)
+void io_block_signals(sigset_t *before)
 {
 	static const int synchronous[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
 	sigset_t all;
@@ -241,7 +241,7 @@ static int run_eal(struct args *a, const cpu_set_t *cpus)
 	redirect_call("librte_eal.so", "openlog", no_openlog);
 	redirect_call("librte_eal.so", "abort", halt_thread);
 	descriptors_redirect();
-	block_signals(&mask);
+	io_block_signals(&mask);
 	log_stderr_take();
 	clock_begin();
 	rc = rte_eal_init(a->argc, a->argv);
@@ -351,4 +351,22 @@ void io_lcore_enter(unsigned queue)
 void io_lcore_leave(void)
 {
 	RTE_PER_LCORE(_lcore_id) = LCORE_ID_ANY;
+}
+
+void io_fork_prepare(void)
+{
+	control_fork_prepare();
+}
+
+void io_fork_parent(void)
+{
+	control_fork_parent();
+}
+
+void io_fork_child(void)
+{
+	replica_fork_child(control_is_here());
+	control_fork_child();
+	memif_fork_child();
+	gate_join();
 }

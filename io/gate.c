@@ -5,7 +5,7 @@
  *
  * A burst stores "busy", then reads "open"; the control side stores "open", then reads "busy".  Each must see the other's store,
  * which needs a full fence on both sides, or membarrier(2) on the rare side and nothing but the compiler's good behaviour on the
- * frequent one.
+ * frequent one.  Bursts may be those of other processes of the family.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -26,12 +26,25 @@ static int membarrier(int cmd)
 void gate_init(struct port *p)
 {
 	p->gate.used = true;
-	p->gate.fence = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+	p->gate.fence = membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) != 0;
+}
+
+void gate_join(void)
+{
+	membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
 }
 
 void gate_open(struct port *p)
 {
-	atomic_store_explicit(&p->gate.open, true, memory_order_release);
+	atomic_store_explicit(&p->gate.open, replica_publish(p->id), memory_order_release);
+}
+
+void gate_renew(struct port *p)
+{
+	if (!atomic_load(&p->gate.open))
+		return;
+	gate_open(p);
+	gate_settle(p);
 }
 
 void gate_settle(struct port *p)
@@ -40,7 +53,7 @@ void gate_settle(struct port *p)
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!p->gate.fence)
-		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+		membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 	for (unsigned q = 0; q < IO_QUEUES_MAX; q++)
 		while (atomic_load_explicit(&p->gate.q[q].busy, memory_order_acquire) && io_now() < until)
 			sched_yield();
@@ -48,6 +61,6 @@ void gate_settle(struct port *p)
 
 void gate_close(struct port *p)
 {
-	atomic_store_explicit(&p->gate.open, false, memory_order_seq_cst);
+	atomic_store_explicit(&p->gate.open, 0, memory_order_seq_cst);
 	gate_settle(p);
 }

@@ -10,6 +10,7 @@
 
 #include <net/if.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,6 +69,7 @@ struct traits {
 	bool any_mtu;	  /* carries frames of any size that fits its buffers, whatever max_rx_pktlen says */
 	bool any_mac;	  /* has no address filter: a MAC needs no telling */
 	bool no_offload;  /* offloads would be done in software by the driver: the engine does that better */
+	bool forks;	  /* a forked child can drive it beside its parent */
 	bool tx_refusals; /* counts frames that it left with the caller as errors */
 };
 
@@ -107,6 +109,8 @@ void descriptors_redirect(void);
 int descriptor_keep(int fd);
 /* Close one that may have been handed into keeping. */
 void descriptor_close(int fd);
+/* Is this number of the driver's the one in this process that it means? */
+bool descriptor_is_here(int fd);
 
 /* ---- ports ----------------------------------------------------------------------------------------------------------------- */
 
@@ -121,8 +125,8 @@ struct gate_queue {
  */
 struct gate {
 	bool used;
-	bool fence; /* no membarrier(2): bursts fence for themselves */
-	_Atomic bool open;
+	bool fence;	       /* no membarrier(2): bursts fence for themselves */
+	_Atomic uint32_t open; /* 0: closed; else the edition of the letter to be known (replica.c) */
 	struct gate_queue q[IO_QUEUES_MAX];
 };
 
@@ -166,9 +170,57 @@ struct port {
 	char device[DEVICE_STRING_MAX]; /* as handed to the driver */
 };
 
+/*
+ * The thread that serves the control side of memif ports (control.c).  prepare() before the first port is probed, start() after;
+ * do() runs something as that thread would.  -errno.
+ */
+int control_prepare(void (*on_tick)(void));
+int control_start(void);
+void control_do(void (*run)(struct port *), struct port *p);
+/* Call on_tick() at that time of io_now(); 0: not at all. */
+void control_tick_at(uint64_t us);
+/* Is it this process that serves it?  That started EAL? */
+bool control_is_here(void);
+bool control_is_first(void);
+/* fork(): before, in the parent, in the child, which serves nothing then; and when it is its turn. */
+void control_fork_prepare(void);
+void control_fork_parent(void);
+void control_fork_child(void);
+int control_take_over(void);
+/* The channels of the process that served before are gone. */
+void control_forget_channels(void);
+
+/* Memory for the driver while links come and go (driver_memory.c): prepared before the probe, used when opened.  0 or -1. */
+int driver_memory_prepare(void);
+void driver_memory_open(bool open);
+
+/*
+ * What a link brings, for all processes of the family (replica.c).  The side that serves: map() and unmap() the peer's memory
+ * (false: it is none of that), bell() notes an eventfd of a ring, closed() that one is no more, publish() tells the others and
+ * returns the edition.  The others: read() an edition, false if that cannot be; bell_here() is what an eventfd is called here,
+ * -1.
+ */
+int replica_prepare(void);
+void *replica_map(size_t size, int prot, int fd);
+bool replica_unmap(void *at);
+void replica_bell(int fd);
+void replica_closed(int fd);
+uint32_t replica_publish(uint16_t port);
+bool replica_is_read(uint16_t port, uint32_t edition);
+bool replica_read(uint16_t port, uint32_t edition);
+int replica_bell_here(int fd);
+void replica_fork_child(bool wrote);
+
+/* Block all signals but the synchronous ones, for a thread of ours to inherit. */
+void io_block_signals(sigset_t *before);
+
 /* Gate, called by the control side. */
 void gate_init(struct port *p);
+/* In a forked child: its bursts shall be waited for as well. */
+void gate_join(void);
 void gate_open(struct port *p);
+/* What bursts need to know has changed: when this returns none is under way that does not know. */
+void gate_renew(struct port *p);
 /* No burst is under way when this returns, and none starts until gate_open(). */
 void gate_close(struct port *p);
 /* Every burst that was under way has ended when this returns. */
@@ -182,6 +234,8 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 /* Start a configured memif port and keep it connected from then on. */
 int memif_start(struct port *p, const struct device *d, struct io_error *err);
 void memif_stop(struct port *p);
+void memif_take_over(struct port *p);
+void memif_fork_child(void);
 
 /*
  * Receive interrupts of memif (memif_bell.c): what the control channel and the driver's mappings tell of the rings.  c2s: the
@@ -217,6 +271,9 @@ struct fd_set_of {
 	int fd[64];
 };
 void sockets_of(int domain, struct fd_set_of *out);
+/* waiting.lock, also if a process was killed that had it. */
+void wait_lock(struct port *p);
+void wait_unlock(struct port *p);
 /* Find the ways to wait, before (around the opening of the device) and after it started. */
 void wait_before(struct port *p, struct fd_set_of *before);
 void wait_setup(struct port *p, const struct fd_set_of *before);

@@ -70,6 +70,7 @@ struct port_info {
 	unsigned tso_max;
 	enum io_doorbell doorbell;
 	bool has_interrupt;  /* port_wait_fd() gives a descriptor that becomes readable when packets arrive */
+	bool forks;	     /* a forked child can use it beside its parent */
 	bool weak_interrupt; /* it costs the sender a system call, and one that sends in the instant of arming may not ring: nap
 				first, and look once more PORT_SETTLE_US after arming */
 	uint8_t rss_key[52]; /* in force when caps has ENGINE_RX_RSS */
@@ -86,6 +87,11 @@ struct port;
 struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, unsigned priv, struct io_error *err);
 /* Bytes of memory that one packet of such a pool takes. */
 unsigned port_pool_elt_size(uint16_t mtu, unsigned priv);
+/*
+ * The pool of queue q is whole again after the process that used it was killed: all its packets are free.  Where other queues or
+ * a device may have some of them (shared), those in use at that moment are lost instead.
+ */
+void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool shared);
 /* Memory shared across fork at the same address (memzone), 64-byte aligned and zeroed; NULL when there is no more.  The name: up
  * to 31 bytes. */
 void *io_alloc(const char *name, size_t size);
@@ -122,6 +128,11 @@ struct port_drops {
 	uint64_t rx_missed, rx_nombuf, rx_errors, tx_errors;
 };
 void port_drops(struct port *p, struct port_drops *d);
+/*
+ * The process that served the port's control side (reconnection, of memif) has ended, and this one forked from it or beside it:
+ * go on with that here.  Once, and never while another process does.
+ */
+void port_take_over(struct port *p);
 void port_close(struct port *p);
 
 /*
@@ -130,6 +141,14 @@ void port_close(struct port *p);
  */
 void io_lcore_enter(unsigned queue);
 void io_lcore_leave(void);
+
+/*
+ * fork(): before, in the parent, in the child.  The child may use the port as its parent does, except that nothing is reconnected
+ * there until port_take_over().
+ */
+void io_fork_prepare(void);
+void io_fork_parent(void);
+void io_fork_child(void);
 
 /* TSC in microseconds since some past moment; monotonic, the same in every process of a fork family. */
 uint64_t io_now(void);

@@ -4,14 +4,15 @@
  * safety of bursts against its control thread.
  *
  * The driver (DPDK 22.11) connects as a client only in dev_start, never again; and when its control channel ends it unmaps the
- * rings in EAL's interrupt thread, whoever may be reading them.  So all control happens on that thread: a tick restarts a client
- * that lost its server, and the driver's munmap() is redirected to wait for the bursts under way (it has taken its "connected"
- * flag back before, so none can start).  Its messages are watched on the way, to say why there is no link.
+ * rings in the thread that served it, whoever may be reading them.  So all control happens on one thread (control.c): a tick
+ * restarts a client that lost its server, and the driver's munmap() is redirected to wait for the bursts under way (it has taken
+ * its "connected" flag back before, so none can start).  Its messages are watched on the way, to say why there is no link.
+ *
+ * In a fork family one process serves the control side; what it is given by the peer the others get from it (replica.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <rte_alarm.h>
 #include <rte_common.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -41,7 +40,6 @@
 #define TICK_UP_US 100000
 #define HANDSHAKE_US 500000
 #define FIRST_LINK_US 200000
-#define CONTROL_S 5
 
 /* Messages of the control channel (memif protocol version 2.0), of 128 bytes each: type, then what matters here. */
 enum {
@@ -83,6 +81,8 @@ struct message {
 
 static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct port *ports;
+
+static void tick_all(void);
 
 /* ---- the device string ----------------------------------------------------------------------------------------------------- */
 
@@ -223,7 +223,7 @@ static int settled_munmap(void *addr, size_t size)
 		bell_unmapped(p, addr);
 	}
 	pthread_mutex_unlock(&ports_lock);
-	return munmap(addr, size);
+	return replica_unmap(addr) ? 0 : munmap(addr, size);
 }
 
 /* A client with fewer queues than the server's would leave the server's last queues pointing at the first ring. */
@@ -321,27 +321,57 @@ static void keep_passed(struct msghdr *mh)
 
 static void *watched_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-	void *at = mmap(addr, size, prot, flags, fd, offset);
+	void *at = replica_map(size, prot, fd);
 
+	(void)addr;
+	(void)flags;
+	(void)offset;
 	pthread_mutex_lock(&ports_lock);
 	if (at != MAP_FAILED && only_port())
 		bell_mapped(only_port(), fd, at, size);
+	/* Before the link comes up, which is the driver's next step. */
+	for (struct port *p = ports; p && at != MAP_FAILED; p = p->memif.next)
+		gate_renew(p);
 	pthread_mutex_unlock(&ports_lock);
 	return at;
+}
+
+/* Bursts read and write the rings' eventfds by the number that they have where the control side is. */
+static ssize_t ring_write(int fd, const void *buf, size_t n)
+{
+	int here = control_is_here() ? fd : replica_bell_here(fd);
+
+	return here < 0 ? (ssize_t)n : write(here, buf, n);
+}
+
+static ssize_t ring_read(int fd, void *buf, size_t n)
+{
+	int here = control_is_here() ? fd : replica_bell_here(fd);
+
+	if (here >= 0)
+		return read(here, buf, n);
+	errno = EAGAIN;
+	return -1;
 }
 
 static ssize_t watched_recvmsg(int fd, struct msghdr *mh, int flags)
 {
 	ssize_t n = recvmsg(fd, mh, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct message *m = mh->msg_iov[0].iov_base;
 	bool ok = true;
 
 	if (n > 0)
 		keep_passed(mh);
 	pthread_mutex_lock(&ports_lock);
 	if (n == MSG_SIZE && only_port()) {
-		ok = watch_received(only_port(), mh->msg_iov[0].iov_base);
-		watch_rings(only_port(), mh->msg_iov[0].iov_base, passed_fd(mh));
+		ok = watch_received(only_port(), m);
+		watch_rings(only_port(), m, passed_fd(mh));
 	}
+	if (n == MSG_SIZE && m->type == MSG_ADD_RING)
+		replica_bell(passed_fd(mh));
+	/* A client has made its eventfds since it mapped its memory. */
+	for (struct port *p = ports; p && n == MSG_SIZE && m->type == MSG_CONNECTED; p = p->memif.next)
+		gate_renew(p);
 	for (struct port *p = ports; p && (n != MSG_SIZE || !ok); p = p->memif.next)
 		p->memif.hung_up = true;
 	pthread_mutex_unlock(&ports_lock);
@@ -359,6 +389,9 @@ static ssize_t watched_sendmsg(int fd, const struct msghdr *mh, int flags)
 {
 	const struct message *m = mh->msg_iov[0].iov_base;
 
+	/* A channel of the process that served before. */
+	if (!descriptor_is_here(fd))
+		return MSG_SIZE;
 	pthread_mutex_lock(&ports_lock);
 	if (m->type == MSG_DISCONNECT && only_port())
 		trouble(only_port(), "the memif peer was refused: %.80s", m->disconnect.reason);
@@ -381,6 +414,10 @@ int memif_prepare(const struct device *d, const struct port_config *cfg, char *s
 	rc = rc ? rc : choose_socket(d, string, err);
 	if (rc)
 		return rc;
+	if (control_prepare(tick_all) || driver_memory_prepare() || replica_prepare())
+		return io_fail(err, -ENOMEM, "MTCPSHIM_MEM: no memory or descriptor left for %s", d->name);
+	redirect_call("librte_net_memif.so", "read", ring_read);
+	redirect_call("librte_net_memif.so", "write", ring_write);
 	redirect_call("librte_net_memif.so", "munmap", settled_munmap);
 	redirect_call("librte_net_memif.so", "mmap", watched_mmap);
 	redirect_call("librte_net_memif.so", "mmap64", watched_mmap);
@@ -423,55 +460,30 @@ static bool restart_due(const struct port *p)
 	return !p->memif.started || p->memif.hung_up || io_now() - p->memif.started_us > HANDSHAKE_US;
 }
 
-static void tick(void *arg)
+/* Look after every client; the next time sooner if one has no link. */
+static void tick_all(void)
 {
-	struct port *p = arg;
-	bool up = is_up(p);
+	uint64_t next = TICK_UP_US;
+	bool any = false;
 
-	if (!up && restart_due(p))
-		restart(p);
-	rte_eal_alarm_set(up ? TICK_UP_US : TICK_DOWN_US, tick, p);
-}
+	for (struct port *p = ports; p; p = p->memif.next) {
+		bool up = is_up(p);
 
-struct job {
-	void (*run)(struct port *);
-	struct port *port;
-	sem_t done;
-};
-
-static void run_job(void *arg)
-{
-	struct job *job = arg;
-
-	job->run(job->port);
-	sem_post(&job->done);
-}
-
-/* Run on EAL's interrupt thread, where the driver's control channel is served, and wait for the end. */
-static int on_control_thread(void (*run)(struct port *), struct port *p)
-{
-	struct job job = {.run = run, .port = p};
-	struct timespec until;
-	int rc;
-
-	sem_init(&job.done, 0, 0);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += CONTROL_S;
-	rc = rte_eal_alarm_set(1, run_job, &job);
-	while (!rc && sem_clockwait(&job.done, CLOCK_MONOTONIC, &until))
-		if (errno != EINTR)
-			rc = -errno;
-	if (rc)
-		rte_eal_alarm_cancel(run_job, &job); /* after that it does not run, or has run */
-	sem_destroy(&job.done);
-	return rc;
+		if (!p->memif.client)
+			continue;
+		any = true;
+		if (!up && restart_due(p))
+			restart(p);
+		next = up ? next : TICK_DOWN_US;
+	}
+	control_tick_at(any ? io_now() + next : 0);
 }
 
 static void first_start(struct port *p)
 {
 	restart(p);
 	if (p->memif.client)
-		rte_eal_alarm_set(TICK_DOWN_US, tick, p);
+		control_tick_at(io_now() + TICK_DOWN_US);
 	else if (p->memif.started)
 		trouble(p, "no memif client has connected yet");
 }
@@ -496,7 +508,9 @@ int memif_start(struct port *p, const struct device *d, struct io_error *err)
 	p->memif.next = ports;
 	ports = p;
 	pthread_mutex_unlock(&ports_lock);
-	rc = on_control_thread(first_start, p);
+	control_do(first_start, p);
+	driver_memory_open(true);
+	rc = control_start();
 	if (rc || (!p->memif.client && !p->memif.started)) {
 		memif_stop(p);
 		return io_fail(err, rc ? rc : -EIO, "MTCPSHIM_DEV: %s: the memif server cannot start", d->name);
@@ -516,8 +530,7 @@ static void last_stop(struct port *p)
 
 void memif_stop(struct port *p)
 {
-	rte_eal_alarm_cancel(tick, p);
-	on_control_thread(last_stop, p);
+	control_do(last_stop, p);
 	pthread_mutex_lock(&ports_lock);
 	for (struct port **at = &ports; *at; at = &(*at)->memif.next)
 		if (*at == p) {
@@ -526,4 +539,31 @@ void memif_stop(struct port *p)
 		}
 	pthread_mutex_unlock(&ports_lock);
 	bell_close(p);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------------------ */
+
+void memif_fork_child(void)
+{
+	pthread_mutex_init(&ports_lock, NULL);
+}
+
+static void move_in(struct port *p)
+{
+	gate_close(p);
+	if (p->memif.started)
+		rte_eth_dev_stop(p->id);
+	p->memif.started = false;
+	memset(p->wait.armed, 0, sizeof(p->wait.armed));
+	control_forget_channels();
+	first_start(p);
+}
+
+/* Channels ended with the process that served them; the peer has seen it and comes again, or is asked again. */
+void memif_take_over(struct port *p)
+{
+	if (control_take_over())
+		return;
+	control_do(move_in, p);
+	control_start();
 }

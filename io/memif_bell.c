@@ -39,14 +39,14 @@ static void ring_bells(struct port *p)
 
 void bell_setup(struct port *p)
 {
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	p->info.has_interrupt = p->info.weak_interrupt = true;
 	p->memif.rings_at.fd = p->memif.rings_at.mapped = -1;
 	for (unsigned q = 0; q < p->info.queues; q++) {
 		p->wait.fd[q] = descriptor_keep(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
 		p->info.has_interrupt &= p->wait.fd[q] >= 0;
 	}
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
 
 void bell_close(struct port *p)
@@ -59,55 +59,55 @@ void bell_close(struct port *p)
 /* A handshake begins. */
 void bell_forget(struct port *p)
 {
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	p->memif.rings_at.fd = p->memif.rings_at.mapped = -1;
 	p->memif.rings_at.base = NULL;
 	for (unsigned q = 0; q < IO_QUEUES_MAX; q++)
 		p->memif.rings_at.offset[q] = UINT32_MAX;
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
 
 void bell_region(struct port *p, int fd)
 {
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	p->memif.rings_at.fd = fd;
 	if (p->memif.rings_at.mapped == fd)
 		p->memif.rings_at.base = p->memif.rings_at.at;
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
 
 void bell_mapped(struct port *p, int fd, void *at, size_t size)
 {
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	p->memif.rings_at.mapped = fd;
 	p->memif.rings_at.at = at;
 	p->memif.rings_at.size = size;
 	if (p->memif.rings_at.fd == fd)
 		p->memif.rings_at.base = at;
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
 
 void bell_ring(struct port *p, bool c2s, unsigned queue, uint32_t offset, int bell)
 {
 	if (c2s == p->memif.client || queue >= p->info.queues)
 		return;
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	if (p->wait.fd[queue] >= 0 && dup3(bell, p->wait.fd[queue], O_CLOEXEC) >= 0)
 		p->memif.rings_at.offset[queue] = offset;
 	ring_bells(p);
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
 
 void bell_unmapped(struct port *p, const void *at)
 {
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	if (p->memif.rings_at.at == at)
 		p->memif.rings_at.mapped = -1;
 	if (p->memif.rings_at.base == at) {
 		p->memif.rings_at.base = NULL;
 		ring_bells(p);
 	}
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include <rte_ethdev.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
+#include <rte_stack.h>
 
 #include "engine/engine.h"
 #include "internal.h"
@@ -91,19 +92,48 @@ struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, u
 	return NULL;
 }
 
+static void free_again(struct rte_mempool *mp, void *arg, void *obj, unsigned i)
+{
+	(void)arg;
+	(void)i;
+	rte_mempool_ops_enqueue_bulk(mp, &obj, 1);
+}
+
+void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool shared)
+{
+	struct rte_stack *free = pool->pool_data;
+	bool all = !shared && strcmp(p->info.driver, "net_af_xdp");
+
+	atomic_store(&p->gate.q[q].busy, 0);
+	rte_spinlock_init(&free->stack_std.lock);
+	for (unsigned i = 0; i < RTE_MAX_LCORE; i++)
+		pool->local_cache[i].len = 0;
+	if (!all)
+		return;
+	free->stack_std.len = 0;
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	rte_mempool_obj_iter(pool, free_again, NULL);
+}
+
 /* ---- gate ------------------------------------------------------------------------------------------------------------------ */
 
 /* In: false while the device is being reconnected. The store must be seen before the flag is read: see gate_settle(). */
 static inline bool gate_enter(struct port *p, unsigned q)
 {
+	uint32_t open;
+
 	atomic_store_explicit(&p->gate.q[q].busy, 1, memory_order_relaxed);
 	if (p->gate.fence)
 		atomic_thread_fence(memory_order_seq_cst);
 	else
 		atomic_signal_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&p->gate.open, memory_order_acquire))
+	open = atomic_load_explicit(&p->gate.open, memory_order_acquire);
+	if (__builtin_expect(open && replica_is_read(p->id, open), 1))
 		return true;
 	atomic_store_explicit(&p->gate.q[q].busy, 0, memory_order_release);
+	/* Another process of the family has connected it: the next burst will pass. */
+	if (open)
+		replica_read(p->id, open);
 	return false;
 }
 
@@ -350,6 +380,7 @@ static int configure(struct port *p, struct setup *s)
 	p->info.mtu = choose_mtu(p, s);
 	p->info.queues = RTE_MIN(s->cfg->queues, (unsigned)RTE_MIN(s->info.max_rx_queues, s->info.max_tx_queues));
 	p->info.doorbell = p->traits->doorbell;
+	p->info.forks = p->traits->forks;
 	p->info.driver = s->info.driver_name;
 	choose_offloads(p, s);
 	choose_rss(p, s);
@@ -577,6 +608,12 @@ struct port *port_open(const struct port_config *cfg, struct io_error *err)
 failed:
 	rte_free(p);
 	return NULL;
+}
+
+void port_take_over(struct port *p)
+{
+	if (p->memif.used)
+		memif_take_over(p);
 }
 
 void port_close(struct port *p)

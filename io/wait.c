@@ -100,12 +100,34 @@ static void tap_redirect(void)
 
 /* ---- finding the descriptors ----------------------------------------------------------------------------------------------- */
 
+static void init_lock(struct port *p)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&p->wait.lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+void wait_lock(struct port *p)
+{
+	if (pthread_mutex_lock(&p->wait.lock) == EOWNERDEAD)
+		pthread_mutex_consistent(&p->wait.lock);
+}
+
+void wait_unlock(struct port *p)
+{
+	pthread_mutex_unlock(&p->wait.lock);
+}
+
 void wait_before(struct port *p, struct fd_set_of *before)
 {
 	int domain = socket_domain(p->device);
 
 	no_fds(&p->wait);
-	pthread_mutex_init(&p->wait.lock, NULL);
+	init_lock(p);
 	before->n = 0;
 	if (domain >= 0)
 		sockets_of(domain, before);
@@ -181,12 +203,13 @@ bool port_wait_arm(struct port *p, unsigned q)
 {
 	bool on;
 
-	if (!p->info.has_interrupt)
+	/* The rings' eventfds are in place where the control side is. */
+	if (!p->info.has_interrupt || (p->wait.kind == WAIT_BELL && !control_is_here()))
 		return false;
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	on = interrupt_switch(p, q, true);
 	p->wait.armed[q] += on;
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 	atomic_thread_fence(memory_order_seq_cst);
 	return on;
 }
@@ -196,11 +219,11 @@ void port_wait_disarm(struct port *p, unsigned q)
 	struct pollfd pfd = {.fd = p->wait.fd[q], .events = POLLIN};
 	uint64_t count;
 
-	pthread_mutex_lock(&p->wait.lock);
+	wait_lock(p);
 	if (!--p->wait.armed[q])
 		interrupt_switch(p, q, false);
 	/* Take the event, or the next sleep ends at once. */
 	if ((p->wait.kind == WAIT_BELL || p->wait.kind == WAIT_INTERRUPT) && poll(&pfd, 1, 0) == 1)
 		(void)!read(pfd.fd, &count, sizeof(count));
-	pthread_mutex_unlock(&p->wait.lock);
+	wait_unlock(p);
 }
