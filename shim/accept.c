@@ -115,13 +115,13 @@ static int accept_engine(const struct fdref *r, struct sockaddr *sa, socklen_t *
 /* May the kernel have a connection, as far as can be told without asking? */
 static bool kernel_may(struct sock *s, usec_t now)
 {
-	return atomic_load(&s->kernel_epoch) != atomic_load(&rt.kernel_epoch) || wait_may_ask(&s->kernel_asked, now);
+	return atomic_load(&s->kernel_epoch) != atomic_load(&rt.shared->kernel_epoch) || wait_may_ask(&s->kernel_asked, now);
 }
 
 static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
-	uint32_t epoch = atomic_load(&rt.kernel_epoch);
+	uint32_t epoch = atomic_load(&rt.shared->kernel_epoch);
 	int fd = rt.real->accept4(r->fd, sa, sa ? len : NULL, flags);
 
 	if (fd < 0)
@@ -184,7 +184,7 @@ int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int 
 	rc = accept_once(r, sa, len, flags);
 	if (rc != -EAGAIN || atomic_load(&s->nonblock))
 		return rc;
-	if (!object_hold(s, r->gen))
+	if (!hold_more(s, r->gen))
 		return -EBADF;
 	rc = accept_rounds(r, sa, len, flags);
 	sock_unhold(s);

@@ -114,6 +114,11 @@ uint32_t arena_count(enum slab slab)
 	return heads ? atomic_load_explicit(&heads[slab].made, memory_order_acquire) : 0;
 }
 
+uint32_t arena_room(enum slab slab)
+{
+	return kinds[slab].most;
+}
+
 bool object_is(const void *obj, uint32_t gen)
 {
 	uint64_t ref = atomic_load_explicit(&((struct object *)obj)->ref, memory_order_acquire);
@@ -144,17 +149,4 @@ bool object_release(void *obj)
 		next = (uint32_t)ref == 1 ? ((ref >> 32) + 1) << 32 : ref - 1;
 	} while (!atomic_compare_exchange_weak_explicit(&o->ref, &ref, next, memory_order_acq_rel, memory_order_relaxed));
 	return (uint32_t)ref == 1;
-}
-
-bool object_kill(void *obj)
-{
-	struct object *o = obj;
-	uint64_t ref = atomic_load_explicit(&o->ref, memory_order_relaxed);
-
-	do
-		if ((uint32_t)ref == 0)
-			return false;
-	while (!atomic_compare_exchange_weak_explicit(&o->ref, &ref, ((ref >> 32) + 1) << 32, memory_order_acq_rel,
-						      memory_order_relaxed));
-	return true;
 }

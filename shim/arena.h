@@ -23,6 +23,15 @@ struct object {
 	uint32_t slab;	/* enum slab */
 };
 
+/* Processes that may share the engine: a fork family. */
+#define PROCS_MAX 256
+
+/* An object that processes hold, by bits of their numbers; each counts as one reference (hold.h). */
+struct owned {
+	struct object obj;
+	_Atomic uint64_t holders[PROCS_MAX / 64];
+};
+
 enum slab { SLAB_SOCK, SLAB_SPREAD, SLAB_EPSET, SLAB_MEMBER, SLAB_WATCH, SLAB_THREAD, SLABS };
 
 /* Map the region.  0 or -ENOMEM.  Once. */
@@ -35,6 +44,8 @@ void arena_put(void *obj);
 void *arena_at(enum slab slab, uint32_t index);
 /* How many objects of the slab were ever made: indices below it are valid for arena_at(). */
 uint32_t arena_count(enum slab slab);
+/* How many there can be. */
+uint32_t arena_room(enum slab slab);
 
 /* The generation to keep beside a pointer. */
 static inline uint32_t object_gen(const void *obj)
@@ -48,7 +59,5 @@ bool object_hold(void *obj, uint32_t gen);
 /* One less; true if it was the last: the caller must then dismantle the object and arena_put() it. Others see it as stale from
  * here on. */
 bool object_release(void *obj);
-/* Make it stale for everybody, whoever holds references; false if it was already. */
-bool object_kill(void *obj);
 
 #endif

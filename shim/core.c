@@ -49,7 +49,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	rt.real = thin->real;
 	rt.cfg = thin->cfg;
 	rt.pid = getpid();
-	if (arena_init()) {
+	if (arena_init() || family_init()) {
 		thin->log(LOG_LEVEL_ERROR, "no address space for the core's objects (ulimit -v?)");
 		return NULL;
 	}

@@ -26,7 +26,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define CORE_ABI 1
+#define CORE_ABI 2
 
 struct mmsghdr;
 struct config; /* config.h */
@@ -92,6 +92,8 @@ struct thin_ops {
 	 */
 	int (*fd_private)(int fd);
 	void (*fd_private_close)(int fd);
+	/* The first number at or above fd that is not FD_KERNEL; -1: none. */
+	int (*fd_next)(int fd);
 };
 
 /* Who serves a destination or local address, and why (route.c's answer). */
@@ -151,12 +153,13 @@ struct core_ops {
 	 */
 	void (*exiting)(void);
 	/*
-	 * fork(): before, in the parent after, in the child after.  In the child the engine is off: inherited sockets stay the
-	 * parent's (closing them there does nothing to the connection), new ones go to the kernel.
+	 * fork(): before, in the parent after, in the child after.  The child shares the engine, its sockets and epoll sets, as
+	 * it would the kernel's.  False where it cannot: inherited sockets stay the parent's (EIO; closing them there does
+	 * nothing to the connection), new ones go to the kernel.
 	 */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(void);
-	void (*fork_child)(void);
+	bool (*fork_child)(void);
 };
 
 /* The core's only exported symbol; NULL if it cannot serve (ABI mismatch). */

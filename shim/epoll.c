@@ -22,10 +22,8 @@
 /* Upper halves below this are those of small numbers and of user-space pointers: no cookie may look like them. */
 #define COOKIE_MIN 0x80000000u
 
-/* Serialize the creation of sets and the nesting of sets. */
-static struct lock create_lock, nest_lock;
-/* FRESH members in all sets: nothing to do for most descriptors that are closed. */
-static _Atomic unsigned fresh_members;
+/* Serializes the creation of sets in this process. */
+static struct lock create_lock;
 
 /* ---- sets ---------------------------------------------------------------------------------------------------------------------
  */
@@ -67,7 +65,7 @@ static struct epset *epset_make(int epfd, int *err)
 	}
 	list_init(&set->members);
 	list_init(&set->ready);
-	set->pid = rt.pid;
+	hold_first(set);
 	set->kfd = kfd;
 	if (getrandom(&set->cookie, sizeof(set->cookie), GRND_NONBLOCK) != sizeof(set->cookie))
 		set->cookie = (uint32_t)io_now();
@@ -81,22 +79,27 @@ struct epset *epset_of(int epfd, int *err)
 	struct fdref r = rt.thin->fd_get(epfd);
 	struct epset *set = NULL;
 
-	if (r.kind == FD_EPOLL && r.obj && object_hold(r.obj, r.gen))
+	if (r.kind == FD_EPOLL && r.obj && hold_more(r.obj, r.gen))
 		return r.obj;
 	lock_take(&create_lock);
 	r = rt.thin->fd_get(epfd);
 	*err = -EBADF;
 	if (r.kind == FD_EPOLL && r.obj) {
-		set = object_hold(r.obj, r.gen) ? r.obj : NULL;
+		set = hold_more(r.obj, r.gen) ? r.obj : NULL;
 	} else if (r.kind == FD_EPOLL) {
 		set = epset_make(epfd, err);
 		if (set) {
-			object_hold(set, object_gen(set));
+			hold_more(set, object_gen(set));
 			rt.thin->fd_set(epfd, FD_EPOLL, set, object_gen(set));
 		}
 	}
 	lock_drop(&create_lock);
 	return set;
+}
+
+void epoll_fork_child(void)
+{
+	atomic_store(&create_lock.word, 0);
 }
 
 /* ---- members ------------------------------------------------------------------------------------------------------------------
@@ -195,7 +198,7 @@ static int member_add(struct epset *set, const struct member *what, struct polla
 	list_add_tail(&set->members, &m->in_set);
 	if (m->kind == MEMBER_FRESH) {
 		atomic_fetch_add(&set->nfresh, 1);
-		atomic_fetch_add(&fresh_members, 1);
+		atomic_fetch_add(&rt.shared->fresh_members, 1);
 	}
 	if (p)
 		member_watch(m, p);
@@ -238,9 +241,10 @@ static void member_remove(struct member *m)
 	list_del(&m->in_set);
 	if (m->kind == MEMBER_FRESH) {
 		atomic_fetch_sub(&set->nfresh, 1);
-		atomic_fetch_sub(&fresh_members, 1);
+		atomic_fetch_sub(&rt.shared->fresh_members, 1);
 	}
-	if (atomic_load(&m->in_kernel)) {
+	/* Another process's set knows it under numbers that are nothing here; there it goes with the descriptor. */
+	if (atomic_load(&m->in_kernel) && hold_count(set)) {
 		struct epoll_event unused = {0};
 
 		rt.real->epoll_ctl(set->kfd, EPOLL_CTL_DEL, m->fd, &unused);
@@ -335,7 +339,7 @@ static int ctl_sock(struct epset *set, int op, const struct fdref *r, struct mem
 	struct sock *s = r->obj;
 	int rc;
 
-	if (!object_hold(s, r->gen))
+	if (!hold_more(s, r->gen))
 		return -EBADF;
 	what->kind = MEMBER_SOCK;
 	what->target = s;
@@ -408,7 +412,7 @@ static int ctl_set(struct epset *outer, int op, struct member *what)
 		return rc;
 	what->kind = MEMBER_SET;
 	what->target = inner;
-	lock_take(&nest_lock);
+	lock_take(&rt.shared->nest_lock);
 	if (op == EPOLL_CTL_ADD && nest_depth(inner, outer, 0) > NEST_MAX) {
 		rc = -ELOOP;
 	} else {
@@ -416,7 +420,7 @@ static int ctl_set(struct epset *outer, int op, struct member *what)
 		rc = apply(outer, member_find(outer, &inner->poll, what->fd), op, what, &inner->poll);
 		lock_drop(&outer->mtx);
 	}
-	lock_drop(&nest_lock);
+	lock_drop(&rt.shared->nest_lock);
 	epset_unhold(inner);
 	return rc;
 }
@@ -496,7 +500,8 @@ static void each_member(struct pollable *p, bool (*which)(const struct member *m
 		if (m->set == set && m->watch.on == p && which(m))
 			act(m);
 		lock_drop(&set->mtx);
-		epset_unhold(set);
+		if (object_release(set))
+			epset_end(set);
 	}
 }
 
@@ -531,11 +536,11 @@ static void each_fresh(int fd, void (*act)(struct member *m, void *arg), void *a
 {
 	uint32_t sets = arena_count(SLAB_EPSET);
 
-	for (uint32_t i = 0; i < sets && atomic_load(&fresh_members); i++) {
+	for (uint32_t i = 0; i < sets && atomic_load(&rt.shared->fresh_members); i++) {
 		struct epset *set = arena_at(SLAB_EPSET, i);
 		struct member *m;
 
-		if (!atomic_load(&set->nfresh) || set->pid != rt.pid || !object_hold(set, object_gen(set)))
+		if (!atomic_load(&set->nfresh) || !hold_more(set, object_gen(set)))
 			continue;
 		lock_take(&set->mtx);
 		while ((m = fresh_find(set, fd)))
@@ -553,7 +558,7 @@ static void adopt(struct member *m, void *arg)
 	if (atomic_exchange(&m->in_kernel, false))
 		rt.real->epoll_ctl(m->set->kfd, EPOLL_CTL_DEL, m->fd, &unused);
 	atomic_fetch_sub(&m->set->nfresh, 1);
-	atomic_fetch_sub(&fresh_members, 1);
+	atomic_fetch_sub(&rt.shared->fresh_members, 1);
 	m->kind = MEMBER_SOCK;
 	m->target = s;
 	member_watch(m, &s->poll);
@@ -561,7 +566,7 @@ static void adopt(struct member *m, void *arg)
 
 void epoll_adopt(int fd, struct sock *s)
 {
-	if (atomic_load(&fresh_members))
+	if (atomic_load(&rt.shared->fresh_members))
 		each_fresh(fd, adopt, s);
 }
 
@@ -572,33 +577,47 @@ static void drop(struct member *m, void *arg)
 
 void epset_fd_closing(int fd)
 {
-	if (atomic_load(&fresh_members))
+	if (atomic_load(&rt.shared->fresh_members))
 		each_fresh(fd, drop, NULL);
 }
 
 void epset_retain(const struct fdref *r)
 {
-	if (r->obj && ((struct epset *)r->obj)->pid == rt.pid)
-		object_hold(r->obj, r->gen);
+	if (r->obj)
+		hold_more(r->obj, r->gen);
 }
 
-void epset_unhold(struct epset *set)
+void epset_end(struct epset *set)
 {
 	struct list *at;
 
-	if (!object_release(set))
-		return;
 	epoll_forget(&set->poll);
 	lock_take(&set->mtx);
 	while ((at = set->members.next) != &set->members)
 		member_remove(container_of(at, struct member, in_set));
 	lock_drop(&set->mtx);
-	rt.thin->fd_private_close(set->kfd);
 	arena_put(set);
+}
+
+/* One hold less of a generation that this process may have none of any more. */
+static void unhold(struct epset *set, uint32_t gen)
+{
+	int kfd = set->kfd;
+	enum hold_left left = hold_less(set, gen);
+
+	if (left == HOLD_NOBODY)
+		epset_end(set);
+	if (left == HOLD_NOBODY || left == HOLD_OTHERS)
+		rt.thin->fd_private_close(kfd);
+}
+
+void epset_unhold(struct epset *set)
+{
+	unhold(set, object_gen(set));
 }
 
 void epset_release(const struct fdref *r)
 {
-	if (r->obj && ((struct epset *)r->obj)->pid == rt.pid && object_is(r->obj, r->gen))
-		epset_unhold(r->obj);
+	if (r->obj)
+		unhold(r->obj, r->gen);
 }

@@ -14,6 +14,7 @@
 #define SHIM_EPOLL_H
 
 #include "shim/arena.h"
+#include "shim/hold.h"
 #include "shim/runtime.h"
 #include "shim/wait.h"
 
@@ -38,7 +39,7 @@ struct member {
 };
 
 struct epset {
-	struct object obj;
+	struct owned own;
 	struct pollable poll; /* for sleepers in epoll_wait() (exclusive), poll() and outer sets */
 	struct lock mtx;
 	struct list members;
@@ -47,11 +48,9 @@ struct epset {
 	struct list ready;
 	_Atomic unsigned nready;
 	uint32_t collection;
-	/* Private to the process `pid`. */
-	pid_t pid;
-	int kfd;		     /* our own descriptor of the kernel's instance */
-	uint32_t cookie;	     /* upper half of the data of members known to both */
-	_Atomic bool has_kernel;     /* there may be members in the kernel's set */
+	int kfd;		 /* our own descriptor of the kernel's instance: one number in every process that holds the set */
+	uint32_t cookie;	 /* upper half of the data of members known to both */
+	_Atomic bool has_kernel; /* there may be members in the kernel's set */
 	_Atomic bool kernel_first;   /* whose turn it is */
 	_Atomic usec_t kernel_asked; /* wait_may_ask()'s */
 };
@@ -68,6 +67,8 @@ struct epset *epset_of(int epfd, int *err);
 /* Does an engine member have an event to report?  Takes only ready_lock. */
 bool epset_ready(struct epset *set);
 void epset_unhold(struct epset *set);
+/* Nobody holds it any more: take it apart. */
+void epset_end(struct epset *set);
 /* An event for a member: on the ready list with it, and somebody is woken.  True if a sleeper was.  Under the pollable's lock. */
 bool member_event(struct watch *w, uint32_t events);
 /* What a member would report now.  Under its set's ready_lock. */
@@ -81,6 +82,8 @@ void epset_flush_fresh(struct epset *set);
 void epoll_adopt(int fd, struct sock *s);
 /* A socket became a dual-homed listener: its placeholder joins the kernel's sets. */
 void epoll_dual(struct sock *s);
+/* In a forked child: no thread of it is making a set. */
+void epoll_fork_child(void);
 /* What this pollable belongs to ends: it leaves all sets. */
 void epoll_forget(struct pollable *p);
 

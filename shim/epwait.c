@@ -129,7 +129,7 @@ static void collect_kernel(struct ep_wait *ew)
 	n = rt.real->epoll_wait(set->kfd, ew->evs + ew->n, room, 0);
 	if (n <= 0)
 		return;
-	atomic_fetch_add(&rt.kernel_epoch, 1);
+	atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	translate(ew, ew->n, n);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fork.c - the ends: what is left of the engine in a forked child (nothing but the memory of it), and the end of the process,
- * when connections are closed as the kernel would close them and what is queued still goes out.
+ * fork.c - a process begins: a forked child joins its parent's family, with the same sockets and epoll sets; and ends: what it
+ * alone held is closed as the kernel would close it, and what is queued still goes out.
  */
 #include "shim/epoll.h"
+#include "shim/hold.h"
 #include "shim/runtime.h"
 #include "shim/sock.h"
 
@@ -18,23 +19,82 @@
  */
 #define EXIT_TAKEN_US 20000u
 
+/* Once: a program that forks for other reasons does it often. */
+static void say_alone(void)
+{
+	static bool said;
+
+	if (!said)
+		rt.thin->log(LOG_LEVEL_WARN, "children cannot share the engine (%s): connections that they inherit fail with EIO",
+			     rt.info.forks ? "too many processes, or no descriptor left" : rt.info.driver);
+	said = true;
+}
+
 void core_fork_prepare(void)
 {
-	/* The child uses no lock, no stack and no object of ours: nothing has to be at rest. */
+	rt.forking = rt_up();
+	rt.child = rt.forking && rt.info.forks ? family_prepare() : -1;
+	if (rt.forking)
+		io_fork_prepare();
+	if (rt.forking && rt.child < 0)
+		say_alone();
 }
 
 void core_fork_parent(void)
 {
+	if (rt.forking)
+		io_fork_parent();
+	/* A process that forks and was forked itself (a daemon) may be all that is left one day. */
+	if (rt.forking && rt.child >= 0)
+		helper_join();
 }
 
-void core_fork_child(void)
+static void nobody_sock(void *obj)
+{
+	sock_bury(obj);
+}
+
+static void nobody_set(void *obj)
+{
+	epset_end(obj);
+}
+
+/* The child holds what its descriptors say; what calls of the parent's other threads held is not its. */
+static void count_holds(void)
+{
+	hold_forget();
+	for (int fd = rt.thin->fd_next(0); fd >= 0; fd = rt.thin->fd_next(fd + 1)) {
+		struct fdref r = rt.thin->fd_get(fd);
+
+		if ((r.kind == FD_SOCK || r.kind == FD_EPOLL) && r.obj)
+			hold_found(r.obj, r.gen);
+	}
+	hold_settle(SLAB_SOCK, nobody_sock);
+	hold_settle(SLAB_EPSET, nobody_set);
+}
+
+bool core_fork_child(void)
 {
 	rt.pid = getpid();
 	thread_forget();
-	if (atomic_load(&rt.state) == RT_DOWN)
-		arena_init(); /* it may start an engine of its own: it must not share the parent's objects */
-	else if (atomic_load(&rt.state) != RT_FAILED)
+	runtime_forget();
+	epoll_fork_child();
+	helper_forget();
+	if (rt.forking)
+		io_fork_child();
+	if (rt.forking && rt.child >= 0 && family_born((unsigned)rt.child)) {
+		count_holds();
+		return true;
+	}
+	if (atomic_load(&rt.state) == RT_DOWN) {
+		/* It may start an engine of its own: it must not share the parent's objects. */
+		if (arena_init() || family_init())
+			atomic_store(&rt.state, RT_FAILED);
+	} else if (atomic_load(&rt.state) != RT_FAILED) {
 		atomic_store(&rt.state, RT_OFF);
+		hold_forget();
+	}
+	return false;
 }
 
 /* ---- exit
@@ -97,10 +157,27 @@ static bool inside(void)
 	return false;
 }
 
+/* Close what this process alone holds; how many. */
+static unsigned let_go(void)
+{
+	uint32_t socks = arena_count(SLAB_SOCK);
+	unsigned ended = 0;
+
+	for (uint32_t i = 0; i < socks; i++) {
+		struct sock *s = arena_at(SLAB_SOCK, i);
+
+		if (hold_none(s) == HOLD_NOBODY) {
+			sock_bury(s);
+			ended++;
+		}
+	}
+	return ended;
+}
+
 void core_exiting(void)
 {
 	struct drain d = {.w = {.ready = drained, .enroll = enroll_nothing, .resign = resign_nothing, .restart = true}};
-	uint32_t socks = arena_count(SLAB_SOCK), ended = 0;
+	unsigned ended;
 	int up = RT_UP;
 
 	if (getpid() != rt.pid || inside())
@@ -108,13 +185,11 @@ void core_exiting(void)
 	rt.exiter = lock_tid();
 	if (!atomic_compare_exchange_strong(&rt.state, &up, RT_EXITING))
 		return;
-	for (uint32_t i = 0; i < socks; i++) {
-		struct sock *s = arena_at(SLAB_SOCK, i);
-
-		if (s->pid == rt.pid && object_kill(s)) {
-			sock_end(s);
-			ended++;
-		}
+	ended = let_go();
+	/* What is still to be sent, others of the family will send. */
+	if (family_goes_on()) {
+		stacks_abandon();
+		return;
 	}
 	d.w.deadline = io_now() + EXIT_DRAIN_US;
 	wait_for(&d.w);

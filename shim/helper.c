@@ -5,6 +5,9 @@
  *
  * While an application thread sleeps as the watcher, the helper sleeps for good.  While application threads drive, it looks in
  * every tick.  While they are away, it drives: woken by the ports' interrupts, or by naps.
+ *
+ * In a fork family each process has a helper from its first use of the engine on; only the one whose turn it is (family.h) does
+ * anything.  The eventfd is the first one's, inherited, so that everybody wakes whichever it is.
  */
 #include "shim/runtime.h"
 
@@ -28,18 +31,25 @@ static struct {
 	int result;
 	int (*up)(void);
 	int efd;
-	_Atomic usec_t until; /* when it will wake by itself; 0 while it is awake */
+	_Atomic bool runs; /* there is one in this process */
 } helper = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .efd = -1};
 
 void helper_poke(usec_t deadline)
 {
 	static const uint64_t one = 1;
-	usec_t until = atomic_load(&helper.until);
+	usec_t until = atomic_load(&rt.shared->helper_until);
 
-	if (deadline >= until || until - deadline < POKE_SLACK_US || atomic_load(&rt.watcher))
+	if (deadline >= until || until - deadline < POKE_SLACK_US || atomic_load(&rt.shared->watcher))
 		return;
-	if (atomic_exchange(&helper.until, 0))
+	if (atomic_exchange(&rt.shared->helper_until, 0))
 		(void)!rt.real->write(helper.efd, &one, sizeof(one));
+}
+
+void helper_wake(void)
+{
+	static const uint64_t one = 1;
+
+	(void)!rt.real->write(helper.efd, &one, sizeof(one));
 }
 
 /* Sleep until then, until poked, or until a port has something if fds has ports in it. */
@@ -49,6 +59,10 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 	usec_t now = io_now();
 	uint64_t count;
 
+	if (family_is_many()) {
+		family_bury_dead();
+		until = until - now > FAMILY_LOOK_US ? now + FAMILY_LOOK_US : until;
+	}
 	if (until <= now)
 		return;
 	ts.tv_sec = (time_t)((until - now) / 1000000);
@@ -56,7 +70,7 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 	fds[0] = (struct pollfd){.fd = helper.efd, .events = POLLIN};
 	rt.real->ppoll(fds, n, until == USEC_NEVER ? NULL : &ts, NULL);
 	/* The write may come later than the look at the flag: then it is found here the next time. */
-	if (!atomic_exchange(&helper.until, 0) || fds[0].revents)
+	if (!atomic_exchange(&rt.shared->helper_until, 0) || fds[0].revents)
 		(void)!rt.real->read(helper.efd, &count, sizeof(count));
 }
 
@@ -64,7 +78,7 @@ static void tick(usec_t until)
 {
 	struct pollfd fd;
 
-	atomic_store(&helper.until, until);
+	atomic_store(&rt.shared->helper_until, until);
 	doze(&fd, 1, until);
 }
 
@@ -73,11 +87,11 @@ static void sleep_deep(void)
 {
 	struct pollfd fd;
 
-	atomic_store(&helper.until, USEC_NEVER);
-	if (atomic_load(&rt.watcher))
+	atomic_store(&rt.shared->helper_until, USEC_NEVER);
+	if (atomic_load(&rt.shared->watcher))
 		doze(&fd, 1, USEC_NEVER);
 	else
-		atomic_store(&helper.until, 0);
+		atomic_store(&rt.shared->helper_until, 0);
 }
 
 static usec_t drives(void)
@@ -104,14 +118,14 @@ static void stand_in(void)
 		rest_begin(&rest, fds, &n);
 		stacks_drive(true);
 		mine = drives();
-		atomic_store(&helper.until, USEC_NEVER);
+		atomic_store(&rt.shared->helper_until, USEC_NEVER);
 		until = wait_nap(rest_time(&rest, frames != stacks_frames()));
-		atomic_store(&helper.until, until);
-		if (!atomic_load(&rt.watcher))
+		atomic_store(&rt.shared->helper_until, until);
+		if (!atomic_load(&rt.shared->watcher))
 			doze(fds, n, until);
-		atomic_store(&helper.until, 0);
+		atomic_store(&rt.shared->helper_until, 0);
 		rest_end(&rest, fds + 1);
-	} while (drives() == mine && !atomic_load(&rt.watcher));
+	} while (drives() == mine && !atomic_load(&rt.shared->watcher));
 	rest_over(&rest);
 }
 
@@ -120,7 +134,7 @@ static void serve(void)
 	unsigned watched = 0;
 
 	for (;;) {
-		if (atomic_load(&rt.watcher)) {
+		if (atomic_load(&rt.shared->watcher)) {
 			if (++watched < WATCHED_TICKS)
 				tick(io_now() + TICK_US);
 			else
@@ -153,7 +167,19 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
-static int spawn(void)
+/* In a process that did not start the engine. */
+static void *successor_main(void *arg)
+{
+	prctl(PR_SET_NAME, "mtcpshim");
+	prctl(PR_SET_TIMERSLACK, 1);
+	family_await_turn();
+	family_bury_dead();
+	port_take_over(rt.port);
+	serve();
+	return NULL;
+}
+
+static int spawn(void *(*run)(void *))
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
@@ -165,7 +191,7 @@ static int spawn(void)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* The new thread inherits this mask: no signal of the application's is ever handled there. */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, &attr, helper_main, NULL);
+	rc = pthread_create(&thread, &attr, run, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return -rc;
@@ -183,12 +209,31 @@ int helper_start(int (*up)(void))
 	helper.efd = rc;
 	helper.up = up;
 	helper.answered = false;
-	rc = spawn();
+	rc = spawn(helper_main);
 	if (rc)
 		return rc;
+	atomic_store(&helper.runs, true);
+	atomic_store(&rt.shared->procs[rt.proc].helps, true);
 	pthread_mutex_lock(&helper.mutex);
 	while (!helper.answered)
 		pthread_cond_wait(&helper.cond, &helper.mutex);
 	pthread_mutex_unlock(&helper.mutex);
 	return helper.result;
+}
+
+void helper_forget(void)
+{
+	pthread_mutex_init(&helper.mutex, NULL);
+	pthread_cond_init(&helper.cond, NULL);
+	atomic_store(&helper.runs, false);
+}
+
+void helper_join(void)
+{
+	if (atomic_exchange(&helper.runs, true))
+		return;
+	if (spawn(successor_main))
+		atomic_store(&helper.runs, false);
+	else
+		atomic_store(&rt.shared->procs[rt.proc].helps, true);
 }

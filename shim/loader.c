@@ -119,6 +119,7 @@ static const struct core_ops *load(void)
 	    .placeholder_put = placeholder_put,
 	    .fd_private = private_fd,
 	    .fd_private_close = private_fd_close,
+	    .fd_next = fdtab_next,
 	};
 	const struct core_ops *ops;
 	mtcpshim_core_fn *enter;
@@ -249,16 +250,16 @@ void loader_fork_parent(void)
 
 void loader_fork_child(void)
 {
-	if (core())
-		core()->fork_child();
+	bool serves = core() && core()->fork_child();
+
 	pthread_mutex_unlock(&load_lock);
 	/* Shared with the parent: what is done to them in one process shows in the other. */
 	placeholder_drain();
 	if (reveal_fd >= 0)
 		private_fd_close(reveal_fd);
 	reveal_fd = -1;
-	/* The engine is the parent's; quietly, also with MTCPSHIM_STRICT=1. */
-	if (engine_state == ENGINE_RUNS)
+	/* The engine is the parent's alone; quietly, also with MTCPSHIM_STRICT=1. */
+	if (engine_state == ENGINE_RUNS && !serves)
 		engine_state = ENGINE_FAILED;
 }
 

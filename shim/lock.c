@@ -5,14 +5,18 @@
 #include "shim/lock.h"
 #include "shim/runtime.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
+/* Whoever waits longer looks whether the owner is still there. */
+#define LOCK_LOOK_NS 20000000
 /* Long enough to outlast a burst on another core, short enough not to matter when the owner was preempted. */
 #define LOCK_SPINS 200
 
 void lock_slow(struct lock *l, uint32_t tid)
 {
+	const struct timespec look = {.tv_nsec = LOCK_LOOK_NS};
 	uint32_t seen;
 
 	for (int i = 0; i < LOCK_SPINS; i++) {
@@ -32,7 +36,14 @@ void lock_slow(struct lock *l, uint32_t tid)
 		    !atomic_compare_exchange_strong_explicit(&l->word, &seen, seen | LOCK_WAITERS, memory_order_relaxed,
 							     memory_order_relaxed))
 			continue;
-		rt.real->syscall(SYS_futex, &l->word, FUTEX_WAIT, seen | LOCK_WAITERS, NULL, NULL, 0);
+		seen |= LOCK_WAITERS;
+		if (!rt.real->syscall(SYS_futex, &l->word, FUTEX_WAIT, seen, &look, NULL, 0) || errno != ETIMEDOUT)
+			continue;
+		/* Somebody whose process was killed gives nothing back. */
+		if (family_is_many() && family_is_gone(seen & ~LOCK_WAITERS) &&
+		    atomic_compare_exchange_strong_explicit(&l->word, &seen, tid | LOCK_WAITERS, memory_order_acquire,
+							    memory_order_relaxed))
+			return;
 	}
 }
 

@@ -44,10 +44,16 @@ static inline void lock_drop(struct lock *l)
 		lock_wake(l);
 }
 
+/* The thread that has it; 0: none. */
+static inline uint32_t lock_owner(struct lock *l)
+{
+	return atomic_load_explicit(&l->word, memory_order_relaxed) & ~LOCK_WAITERS;
+}
+
 /* Does this thread hold it (seen from a signal handler: was it interrupted while it did)? */
 static inline bool lock_mine(struct lock *l)
 {
-	return (atomic_load_explicit(&l->word, memory_order_relaxed) & ~LOCK_WAITERS) == lock_tid();
+	return lock_owner(l) == lock_tid();
 }
 
 #endif

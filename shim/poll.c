@@ -104,7 +104,7 @@ static bool ask_kernel(struct poller *p)
 		return false;
 	n = rt.real->ppoll(p->kernel, p->n, &none, NULL);
 	if (n > 0)
-		atomic_fetch_add(&rt.kernel_epoch, 1);
+		atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	return n > 0;
 }
 
@@ -127,7 +127,7 @@ static int poll_enroll(struct waiting *w, struct thread *t)
 		void *obj = th->sock ? (void *)th->sock : (void *)th->set;
 
 		/* Keeps it open, as poll(2) does with files, so that the watch has something to be on. */
-		th->held = object_hold(obj, th->gen);
+		th->held = hold_more(obj, th->gen);
 		if (!th->held)
 			continue;
 		th->watch = arena_get(SLAB_WATCH);
@@ -207,7 +207,7 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 		if (rc < 0)
 			return rc;
 		if (rc == 1)
-			atomic_fetch_add(&rt.kernel_epoch, 1);
+			atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 		count = answer(p);
 	} while (rc == 1 && !count);
 	return count;

@@ -30,19 +30,27 @@ static usec_t stack_time(struct stack *st)
 	return st->now;
 }
 
-static usec_t entered(struct stack *st)
+/* With the lock: false if this process is no longer to enter. */
+static bool entered(struct stack *st, usec_t *now)
 {
+	bool torn = st->inside;
+
+	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0)) {
+		lock_drop(&st->lock);
+		return false;
+	}
+	st->inside = true;
 	thread_self()->stacks_held++;
 	io_lcore_enter(st->id);
-	return stack_time(st);
+	*now = stack_time(st);
+	if (__builtin_expect(torn, 0))
+		stack_renew(st, *now);
+	return true;
 }
 
 bool stack_try_enter(struct stack *st, usec_t *now)
 {
-	if (!lock_try(&st->lock))
-		return false;
-	*now = entered(st);
-	return true;
+	return lock_try(&st->lock) && entered(st, now);
 }
 
 bool stack_enter(struct stack *st, usec_t *now)
@@ -52,8 +60,28 @@ bool stack_enter(struct stack *st, usec_t *now)
 	if (lock_mine(&st->lock))
 		return false;
 	lock_take(&st->lock);
-	*now = entered(st);
-	return true;
+	return entered(st, now);
+}
+
+void stacks_recover(void)
+{
+	usec_t now;
+
+	for (unsigned i = 0; i < rt.nstacks; i++) {
+		uint32_t owner = lock_owner(&rt.stacks[i]->lock);
+
+		if (owner && family_is_gone(owner) && stack_enter(rt.stacks[i], &now))
+			stack_leave(rt.stacks[i], now);
+	}
+}
+
+void stacks_abandon(void)
+{
+	atomic_store(&rt.gone, true);
+	for (unsigned i = 0; i < rt.nstacks; i++) {
+		lock_take(&rt.stacks[i]->lock);
+		lock_drop(&rt.stacks[i]->lock);
+	}
 }
 
 /* Frames to the port; what it refuses stays for the next time. */
@@ -137,8 +165,8 @@ static void check_link(struct stack *st, usec_t now)
 	if (up && !st->link_up)
 		engine_announce(st->engine, now);
 	st->link_up = up;
-	if (!up && rt.link_wanted && !rt.link_said && now - st->link_changed > LINK_SAY_US) {
-		rt.link_said = true;
+	if (!up && rt.shared->link_wanted && !rt.shared->link_said && now - st->link_changed > LINK_SAY_US) {
+		rt.shared->link_said = true;
 		rt.thin->log(LOG_LEVEL_WARN, "%s", port_link_text(rt.port));
 	}
 }
@@ -191,12 +219,13 @@ void stack_leave(struct stack *st, usec_t now)
 		atomic_exchange(&st->deadline, deadline);
 	io_lcore_leave();
 	t->stacks_held--;
+	st->inside = false;
 	lock_drop(&st->lock);
 	if (t->nwakes)
 		thread_flush_wakes(t);
 	/* Whoever sleeps for all of us must not sleep past this. */
-	if (deadline < atomic_load(&rt.watch_until)) {
-		struct thread *w = atomic_load(&rt.watcher);
+	if (deadline < atomic_load(&rt.shared->watch_until)) {
+		struct thread *w = atomic_load(&rt.shared->watcher);
 
 		if (w)
 			thread_wake(w);
@@ -259,12 +288,12 @@ bool watch_take(struct thread *t)
 {
 	struct thread *nobody = NULL;
 
-	return atomic_compare_exchange_strong(&rt.watcher, &nobody, t) || nobody == t;
+	return atomic_compare_exchange_strong(&rt.shared->watcher, &nobody, t) || nobody == t;
 }
 
 void watch_drop(struct thread *t)
 {
-	atomic_store(&rt.watch_until, 0);
-	atomic_exchange(&rt.watcher, NULL);
+	atomic_store(&rt.shared->watch_until, 0);
+	atomic_exchange(&rt.shared->watcher, NULL);
 	helper_poke(io_now());
 }

@@ -12,9 +12,11 @@
 #include "io/io.h"
 #include "shim/config.h"
 #include "shim/core.h"
+#include "shim/family.h"
 #include "shim/lock.h"
 #include "shim/wait.h"
 
+struct rte_mempool;
 struct rte_ring;
 
 #define RX_BURST 32
@@ -22,8 +24,11 @@ struct rte_ring;
 
 struct stack {
 	struct lock lock;
+	bool inside; /* its owner is at work: if it dies now, nothing of the state can be trusted */
 	unsigned id;
 	struct engine *engine;
+	void *region; /* that the engine lies in */
+	struct rte_mempool *pool;
 	usec_t now;		   /* the latest time the engine was told: never goes back */
 	_Atomic usec_t last_drive; /* when packets were last looked for */
 	_Atomic uint64_t frames;   /* received so far */
@@ -40,11 +45,11 @@ enum rt_state {
 	RT_DOWN, /* not tried yet */
 	RT_UP,
 	RT_FAILED,  /* tried, said why, not tried again */
-	RT_OFF,	    /* a forked child: the engine is its parent's */
+	RT_OFF,	    /* a forked child that could not join the family: the engine is its parent's */
 	RT_EXITING, /* connections were closed for good */
 };
 
-/* The process's runtime.  Written by engine_up() and fork alone. */
+/* This process's runtime.  Written by engine_up() and fork alone. */
 struct runtime {
 	const struct thin_ops *thin;
 	const struct real_calls *real;
@@ -54,13 +59,13 @@ struct runtime {
 	uint32_t exiter; /* thread that ended the process's connections */
 	struct port *port;
 	struct port_info info;
-	_Atomic bool link_wanted; /* somebody connects */
-	bool link_said;		  /* the user was told that there is no link */
 	unsigned nstacks;
 	struct stack *stacks[IO_QUEUES_MAX];
-	_Atomic(struct thread *) watcher; /* the application thread that sleeps with the ports in its wait; NULL: none */
-	_Atomic usec_t watch_until;	  /* when it will wake by itself; 0 when there is none or it is awake */
-	_Atomic uint32_t kernel_epoch;	  /* counts the kernel waits that reported something */
+	struct shared *shared; /* what the processes of a fork family have in common */
+	unsigned proc;	       /* this one's number among them */
+	bool forking;	       /* fork() began with the engine up */
+	int child;	       /* the child's number, then; -1: it cannot join */
+	_Atomic bool gone;     /* it ends: no thread of it enters a stack any more */
 };
 extern struct runtime rt;
 
@@ -96,6 +101,15 @@ static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 bool stacks_stale(usec_t now, usec_t us);
 /* Drive every stack that nobody else drives at this moment. ring: pending frames leave too, dear or not. */
 void stacks_drive(bool ring);
+/* A process died: take the locks of stacks that it had, and renew those that it was inside. */
+void stacks_recover(void);
+/*
+ * Its last owner was killed inside: start the engine anew.  Listeners stay, connections are reset.  Caller has the lock
+ * (renew.c).
+ */
+void stack_renew(struct stack *st, usec_t now);
+/* No thread of this process is inside a stack when this returns, nor will one be. */
+void stacks_abandon(void);
 /* Frames received so far by all stacks. */
 uint64_t stacks_frames(void);
 /* Earliest deadline of all engines. */
@@ -112,17 +126,26 @@ void watch_drop(struct thread *t);
  * returns it; on 0 the thread then serves until the process ends.
  */
 int helper_start(int (*up)(void));
+/* In a forked child: the helper is the parent's; helper_join() starts one that awaits its turn, if there is none yet. */
+void helper_forget(void);
+void helper_join(void);
+/* Make it look around, however deeply it sleeps. */
+void helper_wake(void);
 /* The watch is free, or a deadline came closer: wake the helper if it sleeps too deeply for that. */
 void helper_poke(usec_t deadline);
 
 /* engine_up() of core.h (setup.c). */
 int runtime_up(void);
+/* An engine as it was at the start, in the stack's region. */
+struct engine *stack_engine(struct stack *st, usec_t now);
+/* In a forked child: no thread is in runtime_up(). */
+void runtime_forget(void);
 
 /* core_ops, see core.h: poll.c, fork.c. */
 int core_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask);
 void core_exiting(void);
 void core_fork_prepare(void);
 void core_fork_parent(void);
-void core_fork_child(void);
+bool core_fork_child(void);
 
 #endif

@@ -48,7 +48,8 @@ static int not_up(void)
 		return -EBADF;
 	}
 	if (!atomic_exchange(&said, true))
-		rt.thin->log(LOG_LEVEL_WARN, "a forked child uses a connection of its parent's engine: not supported, EIO");
+		rt.thin->log(LOG_LEVEL_WARN,
+			     "this process could not join its parent's engine: connections that it inherited fail with EIO");
 	return -EIO;
 }
 
@@ -86,8 +87,9 @@ struct sock *sock_make(struct conn *c, unsigned stack, int family)
 	if (!s)
 		return NULL;
 	s->family = (uint16_t)family;
-	s->pid = rt.pid;
+	hold_first(s);
 	s->rcvlowat = 1;
+	s->backlog = -1;
 	atomic_store_explicit(&s->stack, stack, memory_order_relaxed);
 	atomic_store_explicit(&s->conn, c, memory_order_release);
 	engine_set_user(c, (uintptr_t)s);
@@ -279,6 +281,8 @@ static int listen_in(const struct fdref *r, unsigned stack, int backlog)
 	sp = atomic_load(&s->spread);
 	if (object_is(s, r->gen))
 		rc = engine_listen(st->engine, sp ? sp->conn[stack] : atomic_load(&s->conn), backlog, now);
+	if (!rc)
+		s->backlog = backlog;
 	stack_leave(st, now);
 	return rc;
 }
@@ -456,8 +460,8 @@ int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len
 			return rc;
 		settle(s, &remote);
 	}
-	atomic_store_explicit(&rt.link_wanted, true, memory_order_relaxed);
-	if (!object_hold(s, r->gen))
+	atomic_store_explicit(&rt.shared->link_wanted, true, memory_order_relaxed);
+	if (!hold_more(s, r->gen))
 		return -EBADF;
 	rc = connect_wait(r, &remote, &failed);
 	if (failed)
@@ -495,8 +499,7 @@ int sock_shutdown(const struct fdref *r, int how)
 
 void sock_retain(const struct fdref *r)
 {
-	if (sock_of(r)->pid == rt.pid)
-		object_hold(r->obj, r->gen);
+	hold_more(r->obj, r->gen);
 }
 
 /* Has the peer acknowledged all, the FIN included? */
@@ -546,18 +549,24 @@ void sock_end(struct sock *s)
 	conn_drop(home, atomic_exchange(&s->conn, NULL), false);
 }
 
+void sock_bury(struct sock *s)
+{
+	epoll_forget(&s->poll);
+	sock_end(s);
+	arena_put(s);
+}
+
 /* The last reference is gone. */
 static void destroy(struct sock *s)
 {
 	epoll_forget(&s->poll);
 	linger(s);
-	sock_end(s);
-	arena_put(s);
+	sock_bury(s);
 }
 
 void sock_unhold(struct sock *s)
 {
-	if (object_release(s))
+	if (hold_less(s, object_gen(s)) == HOLD_NOBODY)
 		destroy(s);
 }
 
@@ -566,10 +575,7 @@ int sock_release(const struct fdref *r, bool *pristine)
 	struct sock *s = sock_of(r);
 
 	*pristine = false;
-	/* A child's descriptors are not among those that keep its parent's connection. */
-	if (s->pid != rt.pid || !object_is(s, r->gen))
-		return 0;
-	if (object_release(s)) {
+	if (hold_less(s, r->gen) == HOLD_NOBODY) {
 		*pristine = !atomic_load(&s->dirty);
 		destroy(s);
 	}

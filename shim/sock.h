@@ -10,6 +10,7 @@
 #define SHIM_SOCK_H
 
 #include "shim/arena.h"
+#include "shim/hold.h"
 #include "shim/runtime.h"
 #include "shim/wait.h"
 
@@ -23,19 +24,19 @@ struct spread {
 };
 
 struct sock {
-	struct object obj;
+	struct owned own;
 	struct pollable poll;
 	/* Changed under the lock of the stack named here, which owns the socket; read by anybody. */
 	struct conn *_Atomic conn;
 	struct spread *_Atomic spread; /* NULL: only conn */
 	_Atomic uint32_t stack;
-	pid_t pid;	 /* of the process whose engine it is */
 	uint16_t family; /* AF_INET, AF_INET6 */
 	_Atomic bool nonblock;
 	_Atomic int fl; /* O_ASYNC, O_APPEND, O_NOATIME as set; they do nothing */
 	bool v6only;
 	bool named; /* bind() gave it a name, this one */
 	struct endpoint name;
+	int backlog;		   /* as given to listen(); -1 before */
 	_Atomic uint16_t old_port; /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
 	_Atomic bool dual;	   /* the placeholder listens too */
 	_Atomic bool dirty;	   /* the placeholder was used: not to be recycled */
@@ -51,8 +52,8 @@ struct sock {
 
 /* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */
 uint32_t sock_ready(struct sock *s);
-/* The socket of a descriptor if the reference still holds, inside its stack; NULL: *err is -EBADF, -EIO (forked child), -EAGAIN
- * (signal handler). */
+/* The socket of a descriptor if the reference still holds, inside its stack; NULL: *err is -EBADF, -EIO (forked child outside the
+ * family), -EAGAIN (signal handler). */
 struct stack *sock_enter(const struct fdref *r, usec_t *now, int *err);
 static inline struct sock *sock_of(const struct fdref *r)
 {
@@ -89,8 +90,10 @@ int sock_getfl(const struct fdref *r);
 int sock_setfl(const struct fdref *r, int flags);
 void sock_describe(const struct fdref *r, char *buf, size_t size);
 
-/* End a hold that a blocking call took with object_hold(): may be the last reference. */
+/* End a hold that a blocking call took with hold_more(): may be the last. */
 void sock_unhold(struct sock *s);
+/* Nobody holds it any more, and nobody waits for SO_LINGER: close its connections and give it back. */
+void sock_bury(struct sock *s);
 /* Let go of the socket's connections, without SO_LINGER's wait: nobody may use it any more. */
 void sock_end(struct sock *s);
 /* Set one recorded option as setsockopt() would; used for a FRESH socket's and for the options a connection's successor inherits.

@@ -44,7 +44,7 @@ static bool sock_wait_kernel(struct waiting *w)
 
 	if (rt.real->ppoll(&fd, 1, &none, NULL) != 1)
 		return false;
-	atomic_fetch_add(&rt.kernel_epoch, 1);
+	atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	return true;
 }
 
@@ -99,7 +99,7 @@ int sock_wait(struct sock *s, uint32_t events, usec_t deadline, int kernel_fd)
 	}
 	rc = wait_for(&sw.w);
 	if (rc == 1 && kernel_fd >= 0 && sw.fds[0].revents)
-		atomic_fetch_add(&rt.kernel_epoch, 1);
+		atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	return rc;
 }
 
@@ -279,7 +279,7 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 	rs.deadline = sock_deadline(&s->rcvtimeo);
 	if (!rs.target)
 		rs.target = 1;
-	if (!object_hold(s, r->gen))
+	if (!hold_more(s, r->gen))
 		return n > 0 ? n : -EBADF;
 	n = recv_rounds(&rs, iov, iovcnt, n);
 	sock_unhold(s);
@@ -355,7 +355,7 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 		return n;
 	if (n >= 0 && (size_t)n >= iov_total(iov, iovcnt))
 		return n;
-	if (!object_hold(s, r->gen))
+	if (!hold_more(s, r->gen))
 		return n > 0 ? n : -EBADF;
 	n = send_rounds(r, iov, iovcnt, flags, n > 0 ? (size_t)n : 0);
 	sock_unhold(s);

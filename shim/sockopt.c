@@ -213,7 +213,7 @@ int sock_setsockopt(const struct fdref *r, int level, int name, const void *val,
 		return rc;
 	stack_leave(st, now);
 	/* Several connections and the placeholder may be concerned: the socket must stay what it is meanwhile. */
-	if (!object_hold(s, r->gen))
+	if (!hold_more(s, r->gen))
 		return -EBADF;
 	rc = sockopt_set(s, r->fd, level, name, val, len);
 	sock_unhold(s);

@@ -11,12 +11,17 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* Microseconds of spinning that a new thread begins with. */
 #define SPIN_START_US 50
+
+/* Threads of a family that can sleep until they are woken, and the part of RLIMIT_NOFILE that they may take; others nap. */
+#define WAKEABLE_MAX 128
+#define WAKEABLE_SHARE 8
 
 /* One pointer of static TLS: cheap to reach, small enough for a library loaded with dlopen(). */
 static __thread struct thread *self __attribute__((tls_model("initial-exec")));
@@ -56,12 +61,15 @@ static struct thread *thread_make(void)
 	/* More threads than the kernel itself allows would have to live at once. */
 	while (!(t = arena_get(SLAB_THREAD)))
 		sched_yield();
-	t->pid = getpid();
+	t->proc = rt.proc;
 	t->tid = (uint32_t)rt.real->syscall(SYS_gettid);
 	t->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) % (rt.nstacks ? rt.nstacks : 1);
 	t->watch.kind = WATCH_THREAD;
 	t->watch.thread = t;
 	t->spin_us = SPIN_START_US;
+	/* A child's first use of the engine: from here on it may be the last one to serve it. */
+	if (rt_up())
+		helper_join();
 	return t;
 }
 
@@ -77,29 +85,63 @@ struct thread *thread_self(void)
 	return self;
 }
 
+/* Eventfds stay: with them this process wakes the parent's threads.  A signalfd tells of another process's signals. */
 void thread_forget(void)
 {
-	memset(fds, 0, sizeof(fds[0]) * arena_count(SLAB_THREAD));
-	memset(signal_fds, 0, sizeof(signal_fds[0]) * arena_count(SLAB_THREAD));
+	uint32_t n = arena_count(SLAB_THREAD);
+
+	for (uint32_t i = 0; i < n; i++) {
+		int fd = atomic_exchange_explicit(&signal_fds[i], 0, memory_order_relaxed) - 1;
+
+		if (fd >= 0)
+			rt.thin->fd_private_close(fd);
+	}
 	if (!self)
 		return;
 	self = NULL;
 	pthread_setspecific(exit_key, NULL);
 }
 
+static int make_fd(uint32_t index)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), none = 0;
+
+	if (fd < 0)
+		return -errno;
+	fd = rt.thin->fd_private(fd);
+	if (fd < 0)
+		return fd;
+	if (atomic_compare_exchange_strong_explicit(&fds[index], &none, fd + 1, memory_order_acq_rel, memory_order_acquire))
+		return fd;
+	rt.thin->fd_private_close(fd);
+	return none - 1;
+}
+
 int thread_fd(struct thread *t)
 {
 	int fd = atomic_load_explicit(&fds[t->obj.index], memory_order_acquire) - 1;
 
-	if (fd >= 0)
-		return fd;
-	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	fd = rt.thin->fd_private(fd);
-	if (fd >= 0)
-		atomic_store_explicit(&fds[t->obj.index], fd + 1, memory_order_release);
-	return fd;
+	return fd >= 0 ? fd : make_fd(t->obj.index);
+}
+
+void threads_make_wakeable(void)
+{
+	unsigned most = WAKEABLE_MAX, i;
+	struct rlimit lim;
+
+	if (atomic_load(&rt.shared->wakeable))
+		return;
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur / WAKEABLE_SHARE < most)
+		most = (unsigned)(lim.rlim_cur / WAKEABLE_SHARE);
+	for (i = 0; i < most; i++)
+		if (!atomic_load(&fds[i]) && make_fd(i) < 0)
+			break;
+	atomic_store(&rt.shared->wakeable, i);
+}
+
+bool thread_is_wakeable(const struct thread *t)
+{
+	return !family_is_many() || t->obj.index < atomic_load(&rt.shared->wakeable);
 }
 
 int thread_signal_fd(struct thread *t, const sigset_t *blocked)

@@ -23,6 +23,8 @@
 /* Spinning that a signal may still interrupt without ending the wait. */
 #define OPEN_SPIN_US 5u
 #define NAP_SLACK_NS 1000
+/* How long a thread sleeps that another process could not wake. */
+#define UNWAKEABLE_US 1000u
 
 void pollable_add(struct pollable *p, struct watch *w)
 {
@@ -214,11 +216,11 @@ static usec_t watch_time(struct sleep *s)
 {
 	usec_t most = rest_time(&s->rest, stacks_frames() != s->frames), until;
 
-	atomic_store(&rt.watch_until, USEC_NEVER);
+	atomic_store(&rt.shared->watch_until, USEC_NEVER);
 	until = wait_nap(most);
 	if (s->w->deadline < until)
 		until = s->w->deadline;
-	atomic_store(&rt.watch_until, until);
+	atomic_store(&rt.shared->watch_until, until);
 	return until;
 }
 
@@ -226,10 +228,14 @@ static usec_t watch_time(struct sleep *s)
 static int stay(struct sleep *s, nfds_t n)
 {
 	usec_t until = s->watching ? watch_time(s) : s->w->deadline;
-	int rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
+	int rc;
+
+	if (!thread_is_wakeable(s->t) && until > io_now() + UNWAKEABLE_US)
+		until = io_now() + UNWAKEABLE_US;
+	rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
 
 	if (s->watching)
-		atomic_store(&rt.watch_until, 0);
+		atomic_store(&rt.shared->watch_until, 0);
 	if (rc <= 0)
 		return rc;
 	if (caller_fds_ready(s->w))

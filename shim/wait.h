@@ -62,7 +62,7 @@ bool pollable_notify(struct pollable *p, uint32_t events);
 struct thread {
 	struct object obj;
 	_Atomic uint32_t sleeping; /* exchange to 0 before writing the eventfd */
-	pid_t pid;		   /* of the thread's process: its eventfd is in that process's private table */
+	unsigned proc;		   /* the thread's process: its eventfd may be in that process's private table alone */
 	uint32_t tid;
 	unsigned home;	      /* the stack on which it opens connections */
 	unsigned stacks_held; /* stack locks this thread holds */
@@ -84,6 +84,10 @@ struct thread {
 struct thread *thread_self(void);
 /* The record of the calling thread is the parent's: forget it (in the child of a fork). */
 void thread_forget(void);
+/* Another process is about to come: give the records that are used first eventfds that both will have. */
+void threads_make_wakeable(void);
+/* Can every process that knows of this thread wake it? */
+bool thread_is_wakeable(const struct thread *t);
 /* The eventfd that wakes it, made at the first use; -errno when there is no descriptor left. */
 int thread_fd(struct thread *t);
 /* A signalfd for all signals but these, made at the first use and changed as needed; -errno. */

@@ -347,6 +347,11 @@ static void fake_exiting(void)
 	COUNT(exiting);
 }
 
+static bool fake_fork_child(void)
+{
+	return false;
+}
+
 static void fake_fork(void)
 {
 }
@@ -383,7 +388,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .exiting = fake_exiting,
 	    .fork_prepare = fake_fork,
 	    .fork_parent = fake_fork,
-	    .fork_child = fake_fork,
+	    .fork_child = fake_fork_child,
 	};
 
 	thin = ops;

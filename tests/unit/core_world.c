@@ -129,6 +129,13 @@ static void world_private_close(int fd)
 	close(fd);
 }
 
+static int world_next(int fd)
+{
+	while (fd < FDS && world_ref(fd).kind == FD_KERNEL)
+		fd++;
+	return fd < FDS ? fd : -1;
+}
+
 static const struct thin_ops thin = {
     .cfg = &cfg,
     .real = &real_libc,
@@ -139,6 +146,7 @@ static const struct thin_ops thin = {
     .placeholder_put = world_placeholder_put,
     .fd_private = world_private,
     .fd_private_close = world_private_close,
+    .fd_next = world_next,
 };
 
 /* ---- the wire: two queues of frames, copied as a real one does
@@ -223,6 +231,26 @@ void *io_alloc(const char *name, size_t size)
 struct port *port_open(const struct port_config *c, struct io_error *err)
 {
 	return &wire;
+}
+
+void port_take_over(struct port *p)
+{
+}
+
+void io_fork_prepare(void)
+{
+}
+
+void io_fork_parent(void)
+{
+}
+
+void io_fork_child(void)
+{
+}
+
+void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool shared)
+{
 }
 
 void port_close(struct port *p)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/arena.h"
+#include "shim/hold.h"
 #include "shim/runtime.h"
 #include "shim/sock.h"
 
@@ -37,7 +38,7 @@ static int setup(void **state)
 	static const struct real_calls real = {.syscall = syscall6};
 
 	rt.real = &real;
-	return arena_init();
+	return arena_init() || family_init();
 }
 
 static void freed_object_is_stale(void **state)
@@ -61,18 +62,69 @@ static void freed_object_is_stale(void **state)
 	arena_put(again);
 }
 
-static void killed_object_ignores_late_releases(void **state)
+static unsigned buried;
+
+static void count_buried(void *obj)
+{
+	buried++;
+	arena_put(obj);
+}
+
+static void process_holds_once_however_often(void **state)
 {
 	struct sock *s = arena_get(SLAB_SOCK);
 	uint32_t gen = object_gen(s);
 
-	assert_true(object_hold(s, gen));
-	assert_true(object_kill(s));
-	assert_false(object_kill(s));
+	hold_first(s);
+	assert_true(hold_more(s, gen));
+	assert_false(hold_more(s, gen + 1));
+	assert_int_equal(hold_less(s, gen), HOLD_MINE);
+	assert_int_equal(hold_less(s, gen), HOLD_NOBODY);
+	assert_int_equal(hold_less(s, gen), HOLD_STALE);
+	assert_false(hold_more(s, gen));
 	assert_false(object_is(s, gen));
-	assert_false(object_release(s));
-	assert_false(object_release(s));
+	arena_put(s);
+}
+
+/* What a child was given lives on without the parent, and ends with the child, of which nothing else is left. */
+static void killed_process_lets_go(void **state)
+{
+	struct sock *s = arena_get(SLAB_SOCK);
+	uint32_t gen = object_gen(s);
+
+	buried = 0;
+	hold_first(s);
+	hold_share(SLAB_SOCK, 5);
+	hold_share(SLAB_SOCK, 69);
+	assert_int_equal(hold_none(s), HOLD_OTHERS);
+	assert_int_equal(hold_none(s), HOLD_STALE);
+	hold_bury(SLAB_SOCK, 5, count_buried);
+	assert_true(object_is(s, gen));
+	hold_bury(SLAB_SOCK, 5, count_buried);
+	assert_int_equal(buried, 0);
+	hold_bury(SLAB_SOCK, 69, count_buried);
+	assert_int_equal(buried, 1);
 	assert_false(object_is(s, gen));
+}
+
+/* The child counts its descriptors, whatever the parent's calls held besides, and lets go of what it has none for. */
+static void child_holds_what_its_descriptors_say(void **state)
+{
+	struct sock *two = arena_get(SLAB_SOCK), *none = arena_get(SLAB_SOCK);
+	uint32_t gen = object_gen(two);
+
+	buried = 0;
+	hold_first(two);
+	hold_first(none);
+	hold_more(none, object_gen(none));
+	hold_forget();
+	hold_found(two, gen);
+	hold_found(two, gen);
+	hold_settle(SLAB_SOCK, count_buried);
+	assert_int_equal(buried, 1);
+	assert_int_equal(hold_less(two, gen), HOLD_MINE);
+	assert_int_equal(hold_less(two, gen), HOLD_NOBODY);
+	arena_put(two);
 }
 
 static void objects_are_zeroed_and_distinct(void **state)
@@ -209,7 +261,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(freed_object_is_stale),
-	    cmocka_unit_test(killed_object_ignores_late_releases),
+	    cmocka_unit_test(process_holds_once_however_often),
+	    cmocka_unit_test(killed_process_lets_go),
+	    cmocka_unit_test(child_holds_what_its_descriptors_say),
 	    cmocka_unit_test(objects_are_zeroed_and_distinct),
 	    cmocka_unit_test(hold_and_release_race),
 	    cmocka_unit_test(lock_excludes),

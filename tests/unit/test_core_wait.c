@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/hold.h"
 #include "tests/unit/core_world.h"
 
 #define ECHO_PORT 7
@@ -217,7 +218,7 @@ static void close_under_a_blocked_reader(void **state)
 
 	pthread_create(&t, NULL, recv_one, &r);
 	/* The reader holds the socket once it blocks: one reference of the descriptor's and one of its own. */
-	while ((uint32_t)atomic_load((_Atomic uint64_t *)r.obj) < 2)
+	while (hold_count(r.obj) < 2)
 		nanosleep(&tick, NULL);
 	assert_int_equal(world_send(fd, "x", 1), 1);
 	world_forget(fd);

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * family.c - processes come and go: numbers, locks on the bytes of the family's file, and what is done for one that died.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create() */
+#endif
+#include "shim/family.h"
+#include "shim/epoll.h"
+#include "shim/hold.h"
+#include "shim/runtime.h"
+#include "shim/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The byte that is the turn; those before it are the processes'. */
+#define TURN PROCS_MAX
+/* A child that has not come to life by then never will: fork() failed. */
+#define BIRTH_US 5000000
+
+/* The family's file; -1 until the first fork(). */
+static int file = -1;
+
+int family_init(void)
+{
+	struct shared *sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (sh == MAP_FAILED)
+		return -ENOMEM;
+	rt.shared = sh;
+	rt.proc = 0;
+	atomic_store(&sh->procs[0].state, PROC_LIVES);
+	atomic_store(&sh->nprocs, 1);
+	return hold_init();
+}
+
+bool family_is_many(void)
+{
+	return rt.shared && atomic_load_explicit(&rt.shared->nprocs, memory_order_relaxed) > 1;
+}
+
+bool family_goes_on(void)
+{
+	for (unsigned i = 0; family_is_many() && i < PROCS_MAX; i++) {
+		struct proc *p = &rt.shared->procs[i];
+
+		if (i != rt.proc && atomic_load(&p->state) == PROC_LIVES && atomic_load(&p->helps))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the file's bytes ----------------------------------------------------------------------------------------------------- */
+
+static int byte_lock(int cmd, unsigned byte)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	return rt.real->fcntl(file, cmd, &l) ? -errno : 0;
+}
+
+/* Does another process have it? */
+static bool byte_taken(unsigned byte)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	return rt.real->fcntl(file, F_GETLK, &l) || l.l_type != F_UNLCK;
+}
+
+static int file_make(void)
+{
+	int fd = memfd_create("mtcpshim-family", MFD_CLOEXEC);
+
+	fd = fd < 0 ? -errno : rt.thin->fd_private(fd);
+	if (fd < 0)
+		return fd;
+	file = fd;
+	byte_lock(F_SETLK, rt.proc);
+	/* It may sleep for as long as nobody can die. */
+	helper_wake();
+	return byte_lock(F_SETLK, TURN);
+}
+
+/* ---- birth ---------------------------------------------------------------------------------------------------------------- */
+
+static int number_take(void)
+{
+	int got = -1;
+
+	lock_take(&rt.shared->proc_lock);
+	for (unsigned i = 0; got < 0 && i < PROCS_MAX; i++) {
+		struct proc *p = &rt.shared->procs[i];
+
+		if (atomic_load(&p->state) != PROC_FREE)
+			continue;
+		p->born = io_now();
+		atomic_store(&p->helps, false);
+		atomic_store(&p->state, PROC_BORN);
+		atomic_fetch_add(&rt.shared->nprocs, 1);
+		got = (int)i;
+	}
+	lock_drop(&rt.shared->proc_lock);
+	return got;
+}
+
+int family_prepare(void)
+{
+	int child;
+
+	if (file < 0 && file_make() < 0)
+		return -1;
+	threads_make_wakeable();
+	child = number_take();
+	if (child >= 0) {
+		hold_share(SLAB_SOCK, (unsigned)child);
+		hold_share(SLAB_EPSET, (unsigned)child);
+	}
+	return child;
+}
+
+bool family_born(unsigned proc)
+{
+	int born = PROC_BORN;
+
+	rt.proc = proc;
+	return byte_lock(F_SETLK, proc) == 0 && atomic_compare_exchange_strong(&rt.shared->procs[proc].state, &born, PROC_LIVES);
+}
+
+void family_await_turn(void)
+{
+	while (byte_lock(F_SETLKW, TURN))
+		sched_yield();
+}
+
+/* ---- death ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_dead(unsigned i)
+{
+	struct proc *p = &rt.shared->procs[i];
+
+	switch (atomic_load(&p->state)) {
+	case PROC_BORN:
+		return io_now() - p->born > BIRTH_US && !byte_taken(i);
+	case PROC_LIVES:
+		return !byte_taken(i);
+	default:
+		return false;
+	}
+}
+
+bool family_is_gone(uint32_t tid)
+{
+	uint32_t n = arena_count(SLAB_THREAD);
+
+	if (file < 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct thread *t = arena_at(SLAB_THREAD, i);
+
+		if (t->tid == tid && t->proc != rt.proc && object_is(t, object_gen(t)))
+			return !byte_taken(t->proc);
+	}
+	return false;
+}
+
+static void bury_sock(void *obj)
+{
+	sock_bury(obj);
+}
+
+static void bury_set(void *obj)
+{
+	epset_end(obj);
+}
+
+/* What waited in the dead process waits no more; who takes its place as watcher finds out. */
+static void bury_threads(unsigned proc)
+{
+	uint32_t n = arena_count(SLAB_WATCH), threads = arena_count(SLAB_THREAD);
+	struct thread *w = atomic_load(&rt.shared->watcher);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct watch *watch = arena_at(SLAB_WATCH, i);
+
+		if (object_is(watch, object_gen(watch)) && watch->thread && watch->thread->proc == proc) {
+			pollable_remove(watch);
+			arena_put(watch);
+		}
+	}
+	if (w && w->proc == proc && atomic_compare_exchange_strong(&rt.shared->watcher, &w, NULL))
+		atomic_store(&rt.shared->watch_until, 0);
+	for (uint32_t i = 0; i < threads; i++) {
+		struct thread *t = arena_at(SLAB_THREAD, i);
+
+		if (!object_is(t, object_gen(t)))
+			continue;
+		if (t->proc != proc) {
+			/* Its wake-up may have gone to the dead. */
+			thread_wake(t);
+			continue;
+		}
+		pollable_remove(&t->watch);
+		arena_put(t);
+	}
+}
+
+static void bury(unsigned proc)
+{
+	stacks_recover();
+	hold_bury(SLAB_SOCK, proc, bury_sock);
+	hold_bury(SLAB_EPSET, proc, bury_set);
+	bury_threads(proc);
+	atomic_fetch_sub(&rt.shared->nprocs, 1);
+	atomic_store(&rt.shared->procs[proc].state, PROC_FREE);
+}
+
+void family_bury_dead(void)
+{
+	for (unsigned i = 0; family_is_many() && i < PROCS_MAX; i++) {
+		struct proc *p = &rt.shared->procs[i];
+		int state = atomic_load(&p->state);
+
+		if (i != rt.proc && is_dead(i) && atomic_compare_exchange_strong(&p->state, &state, PROC_BURIED))
+			bury(i);
+	}
+}
