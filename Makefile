@@ -56,6 +56,8 @@ $(BUILD)/run-scripts: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/script/*.c)) 
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka
 script: $(BUILD)/run-scripts
 	$< tests/script/scripts tests/script/broken
+mutants: $(BUILD)/run-scripts
+	tests/script/mutants $<
 $(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lm
 sim: $(BUILD)/run-sim
@@ -133,5 +135,5 @@ ifeq ($(DPDK_LIBS)$(filter test demo bench fuzz deps clean lint format help read
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script sim fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help
+.PHONY: all unit thin script mutants sim fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help
 .SECONDARY:
