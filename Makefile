@@ -69,6 +69,10 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/fuzz/fuzz_
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(filter-out %/onestack.o,$(TESTLIB_OBJ)) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DPDK_LIBS) -ldl
 $(BUILD)/tests/fuzz/fuzz_config: $(patsubst %,$(BUILD)/shim/%.o,config rules netif real)
+# What the tests' own parts do with an input is no discovery.
+ifneq ($(findstring fuzzer,$(SAN)),)
+$(TESTLIB_OBJ): CFLAGS += -fno-sanitize=fuzzer-no-link
+endif
 fuzzers: $(FUZZERS)
 fuzz:
 	@tests/install-deps test

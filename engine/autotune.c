@@ -152,7 +152,8 @@ static uint64_t space_for(const struct engine *e, const struct conn *c, uint64_t
 {
 	uint32_t mss = c->rcv_mss > 536 ? c->rcv_mss : 536, per_packet = e->mbuf_truesize;
 
-	while (tcp_window_of_space(e, per_packet) < mss)
+	/* A share so small that no packet's room is a segment's worth (tcp_adv_win_scale below -12) must not hold us up. */
+	while (tcp_window_of_space(e, per_packet) < mss && per_packet < (uint32_t)e->cfg.tcp.rmem[2])
 		per_packet += 128;
 	return window / mss * per_packet;
 }
