@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct cc_ops *const table[] = {&cc_cubic, &cc_newreno};
+static const struct cc_ops *const table[] = {&cc_cubic, &cc_newreno, &cc_bbr, &cc_dctcp, &cc_dctcp_reno};
 
 #define ALGORITHMS (sizeof(table) / sizeof(table[0]))
+#define FOR_USERS (ALGORITHMS - 1)
 
 const struct cc_ops *cc_ops(unsigned i)
 {
@@ -18,18 +19,23 @@ const struct cc_ops *cc_ops(unsigned i)
 
 int cc_find(const char *name)
 {
-	for (unsigned i = 0; i < ALGORITHMS; i++) {
+	for (unsigned i = 0; i < FOR_USERS; i++) {
 		if (!strcmp(table[i]->name, name))
 			return (int)i;
 	}
 	return -ENOENT;
 }
 
-void cc_set(struct cc *cc, unsigned algo)
+void cc_set(struct cc *cc, unsigned algo, const struct cc_view *v)
 {
+	/* RFC 8257 3.5: without ECN there is nothing to go by. */
+	if (table[algo] == &cc_dctcp && !v->ecn_ok)
+		algo = FOR_USERS;
 	cc->algo = algo;
 	cc->acked = 0;
-	table[algo]->init(cc);
+	cc->pacing_rate = 0;
+	cc->slow_on_purpose = false;
+	table[algo]->init(cc, v);
 }
 
 /*

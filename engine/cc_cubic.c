@@ -55,7 +55,7 @@ static uint32_t cubic_growth(uint32_t mss, uint64_t t_us)
 /* Equation 2: K = cbrt((W_max - cwnd_epoch) / C), in us; 1/C = 2.5e18 us^3 per segment. */
 static uint32_t time_to_w_max(const struct cc *cc)
 {
-	wide segments_over_c = (wide)(cc->cubic.w_max - cc->cwnd) * (5 * US_PER_S / 2) * US_PER_S * US_PER_S / cc->mss;
+	wide segments_over_c = (wide)(cc->cubic.stage.w_max - cc->cwnd) * (5 * US_PER_S / 2) * US_PER_S * US_PER_S / cc->mss;
 
 	return cube_root(segments_over_c);
 }
@@ -63,7 +63,7 @@ static uint32_t time_to_w_max(const struct cc *cc)
 /* Equation 1: W_cubic(t) = C (t - K)^3 + W_max. */
 static uint32_t w_cubic(const struct cc *cc, uint64_t t_us)
 {
-	uint32_t k = cc->cubic.k_us, w_max = cc->cubic.w_max, d;
+	uint32_t k = cc->cubic.stage.k_us, w_max = cc->cubic.stage.w_max, d;
 
 	if (t_us < k) {
 		d = cubic_growth(cc->mss, k - t_us);
@@ -73,7 +73,7 @@ static uint32_t w_cubic(const struct cc *cc, uint64_t t_us)
 	return d < CC_CWND_MAX - w_max ? w_max + d : CC_CWND_MAX;
 }
 
-static void cubic_init(struct cc *cc)
+static void cubic_init(struct cc *cc, const struct cc_view *v)
 {
 	cc->cubic = (typeof(cc->cubic)){0};
 }
@@ -82,15 +82,15 @@ static void cubic_init(struct cc *cc)
  * is cwnd. */
 static void epoch_begin(struct cc *cc, usec_t now)
 {
-	cc->cubic.epoch_at = now;
-	cc->cubic.w_est = cc->cwnd;
+	cc->cubic.stage.epoch_at = now;
+	cc->cubic.stage.w_est = cc->cwnd;
 	cc->cubic.est_acked = 0;
 	cc->acked = 0;
-	if (cc->cubic.w_max > cc->cwnd) {
-		cc->cubic.k_us = time_to_w_max(cc);
+	if (cc->cubic.stage.w_max > cc->cwnd) {
+		cc->cubic.stage.k_us = time_to_w_max(cc);
 	} else {
-		cc->cubic.w_max = cc->cwnd;
-		cc->cubic.k_us = 0;
+		cc->cubic.stage.w_max = cc->cwnd;
+		cc->cubic.stage.k_us = 0;
 	}
 }
 
@@ -100,13 +100,13 @@ static void epoch_begin(struct cc *cc, usec_t now)
  */
 static void estimate_reno(struct cc *cc, uint32_t acked)
 {
-	bool made_good = cc->cubic.w_est >= cc->cubic.cwnd_prior;
+	bool made_good = cc->cubic.stage.w_est >= cc->cubic.stage.cwnd_prior;
 	uint64_t per_segment = made_good ? cc->cwnd : (uint64_t)cc->cwnd * ALPHA_DEN / ALPHA_NUM;
 	uint64_t counted = (uint64_t)cc->cubic.est_acked + acked;
-	uint64_t w_est = cc->cubic.w_est + counted / per_segment * cc->mss;
+	uint64_t w_est = cc->cubic.stage.w_est + counted / per_segment * cc->mss;
 
 	cc->cubic.est_acked = counted % per_segment;
-	cc->cubic.w_est = w_est < CC_CWND_MAX ? w_est : CC_CWND_MAX;
+	cc->cubic.stage.w_est = w_est < CC_CWND_MAX ? w_est : CC_CWND_MAX;
 }
 
 /* Sections 4.4 and 4.5: (target - cwnd) / cwnd for each byte acknowledged, target being W_cubic(t + RTT) within [cwnd, 1.5 cwnd].
@@ -130,14 +130,14 @@ static void avoid_congestion(struct cc *cc, usec_t now, uint32_t acked)
 {
 	uint64_t t_us;
 
-	if (!cc->cubic.epoch_at)
+	if (!cc->cubic.stage.epoch_at)
 		epoch_begin(cc, now);
-	t_us = now > cc->cubic.epoch_at ? now - cc->cubic.epoch_at : 0;
+	t_us = now > cc->cubic.stage.epoch_at ? now - cc->cubic.stage.epoch_at : 0;
 	estimate_reno(cc, acked);
 	/* Section 4.3: where Reno would be faster, be Reno. */
-	if (w_cubic(cc, t_us) < cc->cubic.w_est) {
-		if (cc->cwnd < cc->cubic.w_est)
-			cc->cwnd = cc->cubic.w_est;
+	if (w_cubic(cc, t_us) < cc->cubic.stage.w_est) {
+		if (cc->cwnd < cc->cubic.stage.w_est)
+			cc->cwnd = cc->cubic.stage.w_est;
 		return;
 	}
 	grow_cubic(cc, t_us, acked);
@@ -153,12 +153,26 @@ static void smooth_rtt(struct cc *cc, usec_t rtt)
 		cc->cubic.srtt_us += (sample - (int64_t)cc->cubic.srtt_us) / 8;
 }
 
+/*
+ * Sections 4.2 and 5.8: t leaves out the time in which cwnd did not limit the flight and so did not follow the curve.
+ */
+static void leave_out(struct cc *cc, uint32_t now)
+{
+	int32_t passed = (int32_t)(now - cc->cubic.acked_at);
+
+	if (cc->cubic.stage.epoch_at && passed > 0)
+		cc->cubic.stage.epoch_at += passed;
+}
+
 static void cubic_on_ack(struct cc *cc, const struct ack *a)
 {
-	uint32_t acked = a->acked;
+	uint32_t acked = cc_countable(a);
 
 	if (a->rtt)
 		smooth_rtt(cc, a->rtt);
+	if (!a->cwnd_limited)
+		leave_out(cc, (uint32_t)a->now);
+	cc->cubic.acked_at = (uint32_t)a->now;
 	/* Section 5.8: a window that was not used up says nothing about the path. */
 	if (!a->cwnd_limited || !acked)
 		return;
@@ -171,28 +185,39 @@ static void cubic_on_ack(struct cc *cc, const struct ack *a)
 		avoid_congestion(cc, a->now, acked);
 }
 
-/* Sections 4.6 and 4.7: multiplicative decrease, and fast convergence when the last maximum was not reached again. */
+/*
+ * Sections 4.6 and 4.7: multiplicative decrease, and fast convergence when the last maximum was not reached again.  Of cwnd
+ * rather than of the flight, which section 4.6 allows where, as here, cwnd does not grow beyond what was used.
+ */
 static uint32_t cubic_on_loss(struct cc *cc, usec_t now)
 {
 	uint64_t cwnd = cc->cwnd;
 
-	cc->cubic.w_max = cwnd < cc->cubic.w_max ? cwnd * (BETA_DEN + BETA_NUM) / (2 * BETA_DEN) : cwnd;
-	cc->cubic.cwnd_prior = cwnd;
-	cc->cubic.epoch_at = 0;
+	cc->cubic.undo = cc->cubic.stage;
+	cc->cubic.stage.w_max = cwnd < cc->cubic.stage.w_max ? cwnd * (BETA_DEN + BETA_NUM) / (2 * BETA_DEN) : cwnd;
+	cc->cubic.stage.cwnd_prior = cwnd;
+	cc->cubic.stage.epoch_at = 0;
 	return cc_floor(cc, cwnd * BETA_NUM / BETA_DEN);
 }
 
 static void cubic_on_timeout(struct cc *cc, usec_t now)
 {
-	cc->cubic.epoch_at = 0;
-	cc->cubic.w_max = 0;
+	cc->cubic.stage.epoch_at = 0;
+	cc->cubic.stage.w_max = 0;
+}
+
+/* Section 4.9: what the curve was before the reduction, less the time since then. */
+static void cubic_undo(struct cc *cc, usec_t now)
+{
+	cc->cubic.stage = cc->cubic.undo;
 }
 
 /* Section 5.8: t is the time in which the window was in use. */
 static void cubic_on_idle(struct cc *cc, usec_t idle_us)
 {
-	if (cc->cubic.epoch_at)
-		cc->cubic.epoch_at += idle_us;
+	cc->cubic.acked_at += (uint32_t)idle_us;
+	if (cc->cubic.stage.epoch_at)
+		cc->cubic.stage.epoch_at += idle_us;
 }
 
 const struct cc_ops cc_cubic = {
@@ -200,6 +225,8 @@ const struct cc_ops cc_cubic = {
     .init = cubic_init,
     .on_ack = cubic_on_ack,
     .on_loss = cubic_on_loss,
+    .on_ece = cubic_on_loss,
+    .undo = cubic_undo,
     .on_timeout = cubic_on_timeout,
     .on_idle = cubic_on_idle,
 };

@@ -5,7 +5,7 @@
  */
 #include "engine/cc.h"
 
-static void newreno_init(struct cc *cc)
+static void newreno_init(struct cc *cc, const struct cc_view *v)
 {
 	cc->acked = 0;
 }
@@ -13,7 +13,7 @@ static void newreno_init(struct cc *cc)
 /* Congestion avoidance: one SMSS for each window's worth of bytes acknowledged. */
 static void newreno_on_ack(struct cc *cc, const struct ack *a)
 {
-	uint32_t acked = a->acked;
+	uint32_t acked = cc_countable(a);
 	uint64_t counted;
 
 	/* RFC 2861, RFC 7661: a window that did not limit the flight was not tested by it. */
@@ -52,6 +52,18 @@ const struct cc_ops cc_newreno = {
     .init = newreno_init,
     .on_ack = newreno_on_ack,
     .on_loss = newreno_on_loss,
+    .on_ece = newreno_on_loss,
+    .on_timeout = newreno_on_timeout,
+    .on_idle = newreno_on_idle,
+};
+
+/* What DCTCP becomes where the peer does not speak ECN (RFC 8257 3.5, named as on Linux). */
+const struct cc_ops cc_dctcp_reno = {
+    .name = "dctcp-reno",
+    .init = newreno_init,
+    .on_ack = newreno_on_ack,
+    .on_loss = newreno_on_loss,
+    .on_ece = newreno_on_loss,
     .on_timeout = newreno_on_timeout,
     .on_idle = newreno_on_idle,
 };

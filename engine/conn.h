@@ -67,10 +67,10 @@ struct timewait {
 	uint16_t neigh;
 };
 
-enum conn_timer { TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMERS };
+enum conn_timer { TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMER_PACE, TIMERS };
 /*
  * TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE: end of
- * SYN-RECEIVED, FIN-WAIT-2 of an orphan, deferred accept, whichever the state has.
+ * SYN-RECEIVED, FIN-WAIT-2 of an orphan, deferred accept, whichever the state has. TIMER_PACE: the next quantum may leave.
  */
 
 struct conn {
@@ -102,6 +102,10 @@ struct conn {
 	uint8_t retransmits; /* timeouts in a row */
 	uint8_t probes;	     /* unanswered keep-alive or window probes */
 	uint8_t quickacks;   /* ACKs still to be sent at once */
+	uint8_t nofo_recent; /* of ofo_recent[] */
+	uint8_t urg_byte;
+	uint8_t tos, ttl;
+	uint8_t chrono; /* enum chrono: which clock runs */
 
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
 	bool rcv_shutdown : 1, snd_shutdown : 1; /* as Linux's sk_shutdown: by the user, by FIN, by the end of the connection */
@@ -133,6 +137,12 @@ struct conn {
 	bool rwnd_blocked : 1;	/* data waits for the peer's window */
 	bool nospace : 1;	/* the user found the send buffer full and waits for room */
 	bool orphan_counted : 1;
+	bool linger_on : 1;
+	bool rate_app_limited : 1;	  /* the last rate sample */
+	bool paced : 1, pace_waiting : 1; /* pace.c; waiting: for the timer, whose delay may be made up for */
+	/* Explicit congestion notification (ecn.c): negotiated; an ECN-capable packet has come. */
+	bool ecn_ok : 1, ecn_seen : 1;
+	bool ecn_echo : 1, ecn_queue_cwr : 1, ecn_asked : 1; /* ECE until CWR comes; CWR is due; our SYN had asked */
 
 	/* Fast Open (fastopen.c, fastopen_client.c). */
 	bool fo_child : 1;			 /* passive: the SYN's data was taken, our SYN,ACK is not acknowledged yet */
@@ -167,7 +177,6 @@ struct conn {
 	uint32_t snd_queued, rcv_queued; /* charged: truesize */
 	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
 	struct sack_block dsack;
-	uint8_t nofo_recent;
 
 	/* Loss detection and repair (RFC 5681, 6675). Bytes. */
 	uint32_t sacked_out, lost_out, retrans_out;
@@ -214,6 +223,13 @@ struct conn {
 		struct {
 			struct conn *parent;
 			struct rte_mbuf *saved_syn; /* TCP_SAVED_SYN: headers that nobody has read yet */
+
+			/* Delivery rate (rate.c). */
+			uint32_t delivered, lost;	      /* bytes, modulo 2^32 */
+			uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
+			uint32_t app_limited;		      /* samples are, until delivered is beyond this; 0: they are not */
+			uint32_t rate_bytes, rate_us;	      /* the last sample */
+			uint64_t pace_ns;		      /* departure time of the next frame (pace.c) */
 		};
 	};
 
@@ -226,25 +242,18 @@ struct conn {
 	uint32_t edges; /* EPOLL* that fired since the last engine_next_event() */
 	int error;	/* pending, positive errno */
 	int soft_error; /* ICMP: the reason if it times out */
-	uint8_t urg_byte;
 
 	/* Options of the user. */
 	uint32_t keepidle_s, keepintvl_s, keepcnt, user_timeout_ms, linger_s, rcvlowat, notsent_lowat;
 	int defer_accept_s, linger2_s, syn_retries, window_clamp;
-	uint8_t tos, ttl;
-	bool linger_on;
 	int priority;
 
-	/* Delivery rate (rate.c). */
-	uint32_t delivered;		      /* bytes, modulo 2^32 */
-	uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent; low half of the clock */
-	uint64_t delivery_rate;		      /* the last sample, bytes per second */
+	uint64_t max_pacing_rate; /* SO_MAX_PACING_RATE, bytes per second; UINT64_MAX: none */
 
 	/* For TCP_INFO. */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, total_retrans, dsack_dups, rcv_ooopack;
 	uint32_t delivered_pkts, delivered_ce; /* packets that the peer got, SYN included; of them with a congestion mark */
-	uint8_t chrono;			       /* enum chrono: which clock runs */
 	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
 };
 

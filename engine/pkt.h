@@ -18,20 +18,22 @@ enum pkt_flag {
 	PKT_EVER_RETRANS = 1 << 3, /* no RTT sample from it (Karn, RFC 6298 3) */
 	PKT_PUSH = 1 << 4,	   /* the end of a write: PSH goes with it */
 	PKT_SENT = 1 << 5,	   /* transmitted at least once: nothing is appended any more */
+	PKT_APP_LIMITED = 1 << 6,  /* rate.c: there was not enough to send when it left */
 };
 
 struct pkt {
-	struct rte_mbuf *next;	/* in the socket's queue */
-	uint32_t sent_at;	/* last transmission; times here are the low half of the clock, us */
-	uint32_t delivered_at;	/* rate.c: when the last delivery before it happened, */
-	uint32_t first_sent_at; /* ... when what was delivered then had been sent, */
-	uint32_t delivered;	/* ... and the bytes delivered so far */
-	seq_t seq;		/* of the first payload byte */
-	uint32_t len;		/* payload bytes */
-	uint32_t off;		/* of the payload from buf_addr */
-	uint16_t csum;		/* partial sum of the payload, folded */
-	uint8_t flags;		/* PKT_* */
-	bool csum_valid;	/* csum is that of the payload as it is */
+	struct rte_mbuf *next;	  /* in the socket's queue */
+	uint32_t sent_at;	  /* last transmission; times here are the low half of the clock, us */
+	uint32_t delivered_at;	  /* rate.c: when the last delivery before it happened */
+	uint32_t first_sent_at;	  /* ... when what was delivered then had been sent, */
+	uint32_t delivered, lost; /* ... the bytes delivered and lost so far, */
+	uint32_t tx_in_flight;	  /* ... and in flight, itself included */
+	seq_t seq;		  /* of the first payload byte */
+	uint32_t len;		  /* payload bytes */
+	uint32_t off;		  /* of the payload from buf_addr */
+	uint16_t csum;		  /* partial sum of the payload, folded */
+	uint8_t flags;		  /* PKT_* */
+	bool csum_valid;	  /* csum is that of the payload as it is */
 };
 _Static_assert(sizeof(struct pkt) <= ENGINE_MBUF_PRIV, "struct pkt must fit the private area");
 

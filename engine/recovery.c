@@ -37,6 +37,7 @@ static void mark_lost(struct conn *c, struct rte_mbuf *m)
 		c->retrans_out -= p->len;
 	p->flags = (p->flags & ~PKT_RETRANS) | PKT_LOST;
 	c->lost_out += p->len;
+	rate_lost(c, m);
 	if (!c->rtx_hint || seq_lt(p->seq, pkt(c->rtx_hint)->seq))
 		c->rtx_hint = m;
 }
@@ -49,12 +50,12 @@ static void mark_sacked(struct input *in, struct rte_mbuf *m, struct ack *a)
 	recovery_forget(c, m, p->len);
 	if (!(p->flags & PKT_EVER_RETRANS) && !a->rtt && !a->acked)
 		a->rtt = (uint32_t)in->e->now - p->sent_at;
+	in->rate.packets++;
 	rate_delivered(&in->rate, m);
 	p->flags = (p->flags & ~(PKT_LOST | PKT_RETRANS)) | PKT_SACKED;
 	c->sacked_out += p->len;
 	c->high_sacked = seq_max(c->high_sacked, pkt_end(m));
 	a->sacked += p->len;
-	c->delivered_pkts++;
 	a->delivered += p->len;
 }
 
@@ -274,7 +275,7 @@ void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a)
 			return;
 		break;
 	}
-	if (a->acked)
+	if (a->acked && cc_ops(c->cc.algo)->on_ack)
 		cc_ops(c->cc.algo)->on_ack(&c->cc, a);
 }
 

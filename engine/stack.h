@@ -242,6 +242,7 @@ usec_t fin_wait_2_time(const struct engine *e,
 void timer_life(struct engine *e, struct conn *c, usec_t at); /* 0: off */
 void timer_expired(struct engine *e, struct conn *c);
 void timer_stop_all(struct engine *e, struct conn *c);
+void timer_pace(struct engine *e, struct conn *c, usec_t at);
 void timer_window_closed(struct engine *e, struct conn *c); /* nothing in flight, data waits, the window is closed */
 
 /* ---- tcp_conn.c: life of a control block ---- */
@@ -257,7 +258,8 @@ void timewait_free(struct engine *e, struct timewait *tw);
 void timewait_restart(struct engine *e, struct timewait *tw);
 seq_t conn_choose_iss(const struct engine *e, const struct tuple *t); /* RFC 6528 */
 uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t);
-void conn_init_transfer(struct engine *e, struct conn *c); /* on entering ESTABLISHED */
+void conn_set_cc(struct engine *e, struct conn *c, unsigned algo); /* cwnd and ssthresh stay what they are */
+void conn_init_transfer(struct engine *e, struct conn *c);	   /* on entering ESTABLISHED */
 
 /* ---- recovery.c ---- */
 void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);
@@ -272,15 +274,29 @@ void recovery_retransmitted(struct conn *c, struct rte_mbuf *m);
 uint32_t recovery_pipe(const struct conn *c);
 
 /* ---- rate.c ---- */
-/* The sample that an ACK completes: the packet sent last among those it delivers. */
+/* The sample that an ACK completes: of the packet sent last among those it delivers, as it was when that was sent. */
 struct rate_sample {
-	bool valid;
-	uint32_t delivered; /* when that packet was sent */
-	uint32_t delivered_at, first_sent_at, sent_at;
+	bool newest; /* there is one */
+	bool app_limited, resent;
+	uint32_t packets; /* delivered by this ACK */
+	uint32_t delivered, lost, tx_in_flight;
+	uint32_t delivered_at, first_sent_at, sent_at; /* low half of us */
 };
-void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m); /* before it counts as in flight */
+void rate_start(struct conn *c); /* a connection begins; the control block may have been a listener's */
+void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t in_flight); /* in_flight: with m */
+void rate_out_of_data(struct conn *c);							  /* nothing is left to send */
 void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m);
-void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, uint32_t bytes);
+void rate_lost(struct conn *c, struct rte_mbuf *m); /* m was in the network and is marked lost now */
+void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, const struct ack *a);
+/* The last word on an ACK: to an algorithm that models the path. */
+void rate_control(struct engine *e, struct conn *c, const struct rate_sample *rs, struct ack *a);
+struct cc_view rate_view(struct engine *e, const struct conn *c);
+
+/* ---- pace.c ---- */
+uint64_t pace_rate(const struct engine *e, const struct conn *c); /* bytes per second; UINT64_MAX: not known */
+void pace_update(struct conn *c);				  /* the algorithm or SO_MAX_PACING_RATE changed */
+bool pace_blocks(struct engine *e, struct conn *c); /* it is too early for the next frame; a timer says when it is time */
+void pace_sent(struct engine *e, struct conn *c, uint32_t bytes);
 
 /* ---- autotune.c ---- */
 void tune_engine_init(struct engine *e);

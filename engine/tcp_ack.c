@@ -49,7 +49,7 @@ static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct
 	a->acked += bytes;
 	if (!(p->flags & PKT_SACKED)) {
 		a->delivered += bytes;
-		in->c->delivered_pkts += bytes == p->len;
+		in->rate.packets += bytes == p->len;
 		rate_delivered(&in->rate, m);
 	}
 	if (p->flags & PKT_EVER_RETRANS)
@@ -160,8 +160,10 @@ void input_process_ack(struct input *in)
 
 	/* An old ACK says nothing new; its SACK blocks may. */
 	if (seq_lt(in->seg.ack, una)) {
-		if (in->seg.opts & OPT_SACK)
+		if (in->seg.opts & OPT_SACK) {
 			recovery_sack(in, &a);
+			rate_acked(in->e, c, &in->rate, &a);
+		}
 		return;
 	}
 	window_changed = update_window(in);
@@ -174,8 +176,9 @@ void input_process_ack(struct input *in)
 		recovery_sack(in, &a);
 	a.is_dup = is_duplicate(in, una, window_changed);
 	sample_rtt(in, &a);
-	rate_acked(in->e, c, &in->rate, a.delivered);
+	rate_acked(in->e, c, &in->rate, &a);
 	recovery_on_ack(in->e, c, &a);
+	rate_control(in->e, c, &in->rate, &a);
 	if (in->seg.ack != una || window_changed) {
 		timer_acked(in->e, c, in->seg.ack != una);
 		tune_sndbuf(in->e, c);

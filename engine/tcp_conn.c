@@ -36,6 +36,8 @@ void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s)
 	e->stats.curr_estab += counts_as_established(s) - counts_as_established(c->state);
 	e->nhalf_open += (s == SYN_RECEIVED) - (c->state == SYN_RECEIVED);
 	c->state = s;
+	if (s == SYN_SENT)
+		rate_start(c);
 	ready_update(e, c, 0);
 }
 
@@ -64,6 +66,7 @@ struct conn *conn_new(struct engine *e)
 	c->cc.algo = cc < 0 ? 0 : cc;
 	c->cc.ssthresh = UINT32_MAX;
 	c->chrono = CHRONO_NONE;
+	c->max_pacing_rate = UINT64_MAX;
 	rtt_init(c);
 	ready_update(e, c, 0);
 	c->edges = 0;
@@ -194,6 +197,14 @@ void conn_fail(struct engine *e, struct conn *c, int err)
 	conn_closed(e, c);
 }
 
+void conn_set_cc(struct engine *e, struct conn *c, unsigned algo)
+{
+	struct cc_view v = rate_view(e, c);
+
+	cc_set(&c->cc, algo, &v);
+	pace_update(c);
+}
+
 void conn_init_transfer(struct engine *e, struct conn *c)
 {
 	tcp_sync_mss(e, c);
@@ -203,7 +214,7 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 		c->cc.cwnd = c->mss;
 	c->retrans_seen = false;
 	c->delivered_pkts = 1; /* the SYN */
-	cc_set(&c->cc, c->cc.algo);
+	conn_set_cc(e, c, c->cc.algo);
 	c->quickacks = 16;
 	c->rcv_mss = c->mss < 536 ? c->mss : 536;
 	c->copied_seq = c->rcv_nxt;

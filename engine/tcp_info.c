@@ -81,9 +81,15 @@ static void fill_counts(const struct conn *c, struct engine_info *i)
 	i->tcpi_dsack_dups = c->dsack_dups;
 	i->tcpi_rcv_ooopack = c->rcv_ooopack;
 	i->tcpi_snd_wnd = c->snd_wnd;
-	i->tcpi_delivery_rate = c->delivery_rate;
 	i->tcpi_delivered = c->delivered_pkts;
 	i->tcpi_delivered_ce = c->delivered_ce;
+}
+
+static void fill_rates(const struct engine *e, const struct conn *c, struct engine_info *i)
+{
+	i->tcpi_delivery_rate = c->rate_us ? (uint64_t)c->rate_bytes * 1000000 / c->rate_us : 0;
+	i->tcpi_delivery_rate_app_limited = c->rate_app_limited;
+	i->tcpi_pacing_rate = pace_rate(e, c);
 }
 
 void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i)
@@ -92,7 +98,7 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i
 	i->tcpi_state = c->state;
 	i->tcpi_reordering = e->cfg.tcp.reordering;
 	i->tcpi_snd_cwnd = c->mss ? c->cc.cwnd / c->mss : CC_INIT_CWND_SEGS;
-	i->tcpi_max_pacing_rate = UINT64_MAX;
+	i->tcpi_max_pacing_rate = c->max_pacing_rate;
 	if (c->state == LISTEN) {
 		i->tcpi_unacked = c->naccept;
 		i->tcpi_sacked = c->backlog;
@@ -108,4 +114,5 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i
 	fill_sizes(e, c, i);
 	fill_times(e, c, i);
 	fill_counts(c, i);
+	fill_rates(e, c, i);
 }

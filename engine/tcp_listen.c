@@ -37,6 +37,7 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->ttl = l->ttl;
 	child->fo_no_cookie = l->fo_no_cookie;
 	child->cc.algo = l->cc.algo;
+	child->max_pacing_rate = l->max_pacing_rate;
 }
 
 static bool accept_queue_full(const struct conn *l)

@@ -259,11 +259,11 @@ static struct rte_mbuf *borrow(struct engine *e, struct rte_mbuf *m)
 	return f;
 }
 
-static void note_sent(struct engine *e, struct conn *c, struct rte_mbuf *m)
+static void note_sent(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t in_flight)
 {
 	struct pkt *p = pkt(m);
 
-	rate_sent(e, c, m);
+	rate_sent(e, c, m, in_flight);
 	p->sent_at = e->now;
 	c->data_segs_out++;
 	c->segs_out++;
@@ -322,6 +322,7 @@ static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, u
 {
 	struct rte_mbuf *f = borrow(e, m), *last = m;
 	struct path p = path_of(c);
+	uint32_t in_flight = recovery_pipe(c);
 	struct tcp_fields h;
 	uint8_t flags;
 
@@ -337,7 +338,8 @@ static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, u
 	}
 	for (unsigned i = 0; i < n; i++) {
 		last = i ? pkt(last)->next : m;
-		note_sent(e, c, last);
+		in_flight += pkt(last)->len;
+		note_sent(e, c, last, in_flight);
 	}
 	flags = data_flags(c, last);
 	fill_fields(e, c, &h, pkt(m)->seq, flags, n > 1 || pkt(m)->len >= c->mss ? 0 : c->mss - pkt(m)->len);
@@ -347,6 +349,8 @@ static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, u
 	emit(e, f, &h, &p, n > 1 || (e->cfg.caps & ENGINE_TX_TCP_CSUM) ? 0 : payload_sum(m));
 	ack_sent(e, c, c->nofo_recent || c->dsack_pending);
 	c->last_snd_at = e->now;
+	if (c->paced)
+		pace_sent(e, c, pkt_end(last) - pkt(m)->seq);
 	return true;
 }
 
@@ -364,6 +368,8 @@ static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
 
 	while (*turn && (m = recovery_next_lost(c))) {
 		if (!c->fast_retransmit && !cwnd_allows(c, pkt(m)->len) && recovery_pipe(c))
+			return;
+		if (c->paced && !c->fast_retransmit && pace_blocks(e, c))
 			return;
 		if (pkt(m)->len > c->mss && !split(e, c, m, c->mss))
 			return;
@@ -423,7 +429,7 @@ static void restart_after_idle(struct engine *e, struct conn *c)
 	if (conn_flight(c) || idle <= rto)
 		return;
 	cc_ops(c->cc.algo)->on_idle(&c->cc, idle);
-	if (!e->cfg.tcp.slow_start_after_idle || c->cc.cwnd <= floor)
+	if (cc_ops(c->cc.algo)->control || !e->cfg.tcp.slow_start_after_idle || c->cc.cwnd <= floor)
 		return;
 	if (c->cc.ssthresh < c->cc.cwnd / 4 * 3)
 		c->cc.ssthresh = c->cc.cwnd / 4 * 3;
@@ -433,11 +439,26 @@ static void restart_after_idle(struct engine *e, struct conn *c)
 		c->cc.cwnd = floor;
 }
 
+/* An algorithm that models the path wants to know that nothing was in flight because there was nothing to send. */
+static void tell_restart(struct engine *e, struct conn *c)
+{
+	const struct cc_ops *cc = cc_ops(c->cc.algo);
+	struct cc_view v;
+
+	if (!cc->on_restart || !c->app_limited || conn_flight(c))
+		return;
+	v = rate_view(e, c);
+	cc->on_restart(&c->cc, &v);
+}
+
 /* How many packets from m on, all of them sendable, make one TSO frame. */
 static unsigned tso_count(const struct engine *e, const struct conn *c, struct rte_mbuf *m)
 {
 	uint32_t len = pkt(m)->len, most = e->cfg.tso_max - 120;
 	unsigned n = 1;
+
+	if (c->paced && cc_quantum(pace_rate(e, c), c->mss) < most)
+		most = cc_quantum(pace_rate(e, c), c->mss);
 
 	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) ||
 	    pkt(m)->len < c->mss)
@@ -467,8 +488,10 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 	struct rte_mbuf *m;
 
 	c->rwnd_blocked = false;
-	if (c->snd_new)
+	if (c->snd_new) {
 		restart_after_idle(e, c);
+		tell_restart(e, c);
+	}
 	while (*turn && (m = c->snd_new)) {
 		unsigned n;
 
@@ -477,7 +500,7 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 		c->rwnd_blocked = !fit_to_window(e, c, m);
 		if (c->rwnd_blocked || small_must_wait(c, m))
 			break;
-		if (!cwnd_allows(c, pkt(m)->len))
+		if (!cwnd_allows(c, pkt(m)->len) || (c->paced && pace_blocks(e, c)))
 			break;
 		n = tso_count(e, c, m);
 		if (!send_packets(e, c, m, n))
@@ -538,7 +561,7 @@ static void send_syn(struct engine *e, struct conn *c)
 	c->syn_due = false;
 	c->last_snd_at = e->now;
 	if (data) {
-		note_sent(e, c, data);
+		note_sent(e, c, data, pkt(data)->len);
 		sent_new(c, data, 1);
 	} else {
 		c->segs_out++;
@@ -567,10 +590,10 @@ static void output_fin(struct engine *e, struct conn *c)
 	c->last_snd_at = e->now;
 }
 
-/* Data or a FIN waits, nothing is in flight: no ACK will come to set it going again. */
+/* Data or a FIN waits, nothing is in flight: no ACK will come to set it going again, nor the time to send the next quantum. */
 static bool stalled(const struct conn *c)
 {
-	return (c->snd_new || (c->fin_queued && !c->fin_sent)) && !conn_flight(c);
+	return (c->snd_new || (c->fin_queued && !c->fin_sent)) && !conn_flight(c) && !c->deadline[TIMER_PACE];
 }
 
 void tcp_output(struct engine *e, struct conn *c, unsigned turn)
@@ -595,6 +618,10 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		chrono_update(e, c);
 		if (stalled(c))
 			timer_window_closed(e, c);
+		if (!c->snd_new && !c->lost_out) {
+			rate_out_of_data(c);
+			c->pace_waiting = false;
+		}
 	}
 	if (c->ack_now && (STATE_BIT(c->state) & SYNCHRONIZED))
 		tcp_send_ack(e, c);

@@ -4,6 +4,7 @@
  * clamping, doubling and errnos are Linux's (net/core/sock.c, net/ipv4/tcp.c as seen from outside; socket(7), tcp(7), ip(7)).
  */
 #include <errno.h>
+#include <linux/inet_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -443,7 +444,7 @@ static int set_linger(struct conn *c, const void *val, socklen_t len)
 	return 0;
 }
 
-static int set_congestion(struct conn *c, const void *val, socklen_t len)
+static int set_congestion(struct engine *e, struct conn *c, const void *val, socklen_t len)
 {
 	char name[CC_NAME_MAX] = {0};
 	int algo;
@@ -454,7 +455,24 @@ static int set_congestion(struct conn *c, const void *val, socklen_t len)
 	algo = cc_find(name);
 	if (algo < 0)
 		return -ENOENT;
-	cc_set(&c->cc, algo);
+	/* Before data can flow the name is kept; conn_init_transfer() does the rest. */
+	if (STATE_BIT(c->state) & SYNCHRONIZED)
+		conn_set_cc(e, c, algo);
+	else
+		c->cc.algo = algo;
+	return 0;
+}
+
+/* An unsigned int, or an unsigned long for more than 4 GB/s; all ones is no limit. */
+static int set_max_pacing_rate(struct conn *c, const void *val, socklen_t len)
+{
+	uint64_t rate = 0;
+
+	if (len < sizeof(int))
+		return -EINVAL;
+	memcpy(&rate, val, len >= sizeof(rate) ? sizeof(rate) : sizeof(int));
+	c->max_pacing_rate = len < sizeof(rate) && rate == UINT32_MAX ? UINT64_MAX : rate;
+	pace_update(c);
 	return 0;
 }
 
@@ -479,6 +497,24 @@ static int get_congestion(const struct conn *c, void *val, socklen_t *len)
 
 	strncpy(name, cc_ops(c->cc.algo)->name, sizeof(name) - 1);
 	return copy_out(val, len, name, sizeof(name));
+}
+
+static int get_max_pacing_rate(const struct conn *c, void *val, socklen_t *len)
+{
+	uint32_t rate = c->max_pacing_rate < UINT32_MAX ? c->max_pacing_rate : UINT32_MAX;
+
+	if (*len >= sizeof(c->max_pacing_rate))
+		return copy_out(val, len, &c->max_pacing_rate, sizeof(c->max_pacing_rate));
+	return copy_out(val, len, &rate, sizeof(rate));
+}
+
+/* Nothing, with success, from an algorithm that has nothing to tell. */
+static int get_cc_info(const struct conn *c, void *val, socklen_t *len)
+{
+	const struct cc_ops *cc = cc_ops(c->cc.algo);
+	union tcp_cc_info info;
+
+	return copy_out(val, len, &info, cc->info ? cc->info(&c->cc, &info) : 0);
 }
 
 static int get_info(struct engine *e, const struct conn *c, void *val, socklen_t *len)
@@ -526,9 +562,11 @@ int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, con
 	if (now > e->now)
 		e->now = now;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
-		return set_congestion(c, val, len);
+		return set_congestion(e, c, val, len);
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_KEY)
 		return fastopen_set_keys(e, c, val, len);
+	if (level == SOL_SOCKET && name == SO_MAX_PACING_RATE)
+		return set_max_pacing_rate(c, val, len);
 	rc = read_int(level, val, len, &v);
 	if (rc < 0)
 		return o || level != IPPROTO_IP ? rc : -ENOPROTOOPT;
@@ -550,6 +588,10 @@ int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, voi
 		return get_linger(c, val, len);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return get_congestion(c, val, len);
+	if (level == IPPROTO_TCP && name == TCP_CC_INFO)
+		return get_cc_info(c, val, len);
+	if (level == SOL_SOCKET && name == SO_MAX_PACING_RATE)
+		return get_max_pacing_rate(c, val, len);
 	if (level == IPPROTO_TCP && name == TCP_INFO)
 		return get_info(e, c, val, len);
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_KEY)

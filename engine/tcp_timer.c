@@ -5,6 +5,7 @@
  * TIMER_RTX        something unacknowledged waits (RFC 6298 5), or data waits for a closed window (persist, RFC 9293 3.8.6.1).
  * TIMER_DELACK     an ACK is owed (RFC 9293 3.8.6.3).
  * TIMER_KEEPALIVE  nothing has been heard for long (RFC 9293 3.8.4).
+ * TIMER_PACE       the next quantum of a paced connection may leave.
  * TIMER_LIFE       an orphan in FIN-WAIT-2, or a child whose accept() is deferred, has waited long enough.
  *
  * A control block has one entry in the wheel, at or before the earliest of its deadlines: moving a deadline later, as every ACK
@@ -98,6 +99,11 @@ void timer_established(struct engine *e, struct conn *c)
 void timer_life(struct engine *e, struct conn *c, usec_t at)
 {
 	set(e, c, TIMER_LIFE, at);
+}
+
+void timer_pace(struct engine *e, struct conn *c, usec_t at)
+{
+	set(e, c, TIMER_PACE, at);
 }
 
 void timer_window_closed(struct engine *e, struct conn *c)
@@ -277,13 +283,17 @@ static bool life_expired(struct engine *e, struct conn *c)
 	return true;
 }
 
+static bool pace_expired(struct engine *e, struct conn *c)
+{
+	tcp_want_output(e, c);
+	return true;
+}
+
 void timer_expired(struct engine *e, struct conn *c)
 {
 	static bool (*const handlers[TIMERS])(struct engine *, struct conn *) = {
-	    [TIMER_RTX] = rtx_expired,
-	    [TIMER_DELACK] = delack_expired,
-	    [TIMER_KEEPALIVE] = keepalive_expired,
-	    [TIMER_LIFE] = life_expired,
+	    [TIMER_RTX] = rtx_expired,	 [TIMER_DELACK] = delack_expired, [TIMER_KEEPALIVE] = keepalive_expired,
+	    [TIMER_LIFE] = life_expired, [TIMER_PACE] = pace_expired,
 	};
 
 	for (int i = 0; i < TIMERS; i++) {

@@ -25,7 +25,7 @@ static void set(const char *name, uint32_t cwnd, uint32_t ssthresh)
 	cc.cwnd = cwnd;
 	cc.ssthresh = ssthresh;
 	cc.mss = MSS;
-	cc_set(&cc, cc_find(name));
+	cc_set(&cc, cc_find(name), &(struct cc_view){.now = START, .ecn_ok = true});
 }
 
 static void ack(uint32_t bytes, usec_t now, usec_t rtt)
@@ -61,11 +61,14 @@ static void table_finds_by_name(void **state)
 {
 	assert_int_equal(cc_find("cubic"), 0);
 	assert_int_equal(cc_find("reno"), 1);
-	assert_int_equal(cc_find("bbr"), -ENOENT);
+	assert_int_equal(cc_find("bbr"), 2);
+	assert_int_equal(cc_find("dctcp"), 3);
+	assert_int_equal(cc_find("dctcp-reno"), -ENOENT);
 	assert_int_equal(cc_find(""), -ENOENT);
-	assert_string_equal(cc_ops(0)->name, "cubic");
-	assert_string_equal(cc_ops(1)->name, "reno");
-	assert_null(cc_ops(2));
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(cc_find(cc_ops(i)->name), i);
+	assert_string_equal(cc_ops(4)->name, "dctcp-reno");
+	assert_null(cc_ops(5));
 	assert_null(cc_ops(UINT32_MAX));
 }
 
@@ -278,7 +281,7 @@ static void cubic_reduces_to_seven_tenths(void **state)
 {
 	set("cubic", 100 * MSS, UINT32_MAX);
 	assert_int_equal(cc_ops(0)->on_loss(&cc, START), 70 * MSS);
-	assert_int_equal(cc.cubic.w_max, 100 * MSS);
+	assert_int_equal(cc.cubic.stage.w_max, 100 * MSS);
 	set("cubic", CC_CWND_MAX, UINT32_MAX);
 	assert_int_equal(cc_ops(0)->on_loss(&cc, START), (uint32_t)(CC_CWND_MAX * 7ull / 10));
 }
@@ -289,7 +292,7 @@ static void cubic_fast_convergence_gives_way(void **state)
 	set("cubic", 100 * MSS, UINT32_MAX);
 	lose(START);
 	lose(START + 1); /* at 70 segments, below W_max of 100 */
-	assert_int_equal(cc.cubic.w_max, 70 * MSS * 17 / 20);
+	assert_int_equal(cc.cubic.stage.w_max, 70 * MSS * 17 / 20);
 	assert_int_equal(cc.cwnd, 49 * MSS);
 }
 
@@ -305,7 +308,7 @@ static void cubic_time_to_w_max_is_exact(void **state)
 		lose(START);
 		k = k_us(windows[i], cc.cwnd);
 		ack(1, START, 1000);
-		assert_true(fabs(cc.cubic.k_us - k) <= 1.0 + k * 1e-9);
+		assert_true(fabs(cc.cubic.stage.k_us - k) <= 1.0 + k * 1e-9);
 	}
 }
 
@@ -392,7 +395,7 @@ static void cubic_is_as_fast_as_reno_beyond_the_old_window(void **state)
 
 	set("cubic", 40 * MSS, UINT32_MAX);
 	lose(now);
-	while (cc.cubic.w_est < cc.cubic.cwnd_prior)
+	while (cc.cubic.stage.w_est < cc.cubic.stage.cwnd_prior)
 		now = ack_window(now, 1000);
 	before = cc.cwnd;
 	for (unsigned round = 0; round < 10; round++)
@@ -409,8 +412,8 @@ static void cubic_after_timeout_forgets_the_old_window(void **state)
 	cc.cwnd = MSS;
 	assert_int_equal(cc.ssthresh, 70 * MSS);
 	ack(200 * MSS, START + 1000000, 1000); /* slow start to ssthresh, and beyond it a new stage */
-	assert_int_equal(cc.cubic.w_max, 70 * MSS);
-	assert_int_equal(cc.cubic.k_us, 0);
+	assert_int_equal(cc.cubic.stage.w_max, 70 * MSS);
+	assert_int_equal(cc.cubic.stage.k_us, 0);
 }
 
 /* RFC 9438 5.8: an idle hour is not time on the curve. */
@@ -441,9 +444,9 @@ static void cubic_idle_without_epoch_is_harmless(void **state)
 {
 	set("cubic", 10 * MSS, 5 * MSS);
 	cc_ops(0)->on_idle(&cc, 1000000);
-	assert_true(cc.cubic.epoch_at == 0);
+	assert_true(cc.cubic.stage.epoch_at == 0);
 	ack(MSS, START, 1000);
-	assert_true(cc.cubic.epoch_at == START);
+	assert_true(cc.cubic.stage.epoch_at == START);
 }
 
 /* Losses, timeouts, idle times and ACKs of any size, times and windows at their ends: invariants, and no overflow (UBSan
