@@ -446,9 +446,15 @@ void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr)
 
 void wire_opt_fastopen(struct tcp_fields *f, const struct fo_cookie *fo)
 {
-	unsigned base = fo->exp ? 4 : 2, len = base + (unsigned)fo->len, padded = (len + 3) / 4 * 4;
-	uint8_t *p = fo->len < 0 ? NULL : opt_room(f, padded);
+	unsigned base, len, padded;
+	uint8_t *p;
 
+	if (fo->len < 0)
+		return; /* no option: the rest says nothing */
+	base = fo->exp ? 4 : 2;
+	len = base + (unsigned)fo->len;
+	padded = (len + 3) / 4 * 4;
+	p = opt_room(f, padded);
 	if (!p)
 		return;
 	memset(p, KIND_NOP, padded);

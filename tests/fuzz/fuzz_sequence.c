@@ -11,6 +11,11 @@
 
 #define STEPS_MAX 300
 
+/* Of switches.b: when SYN cookies are sent. */
+#define COOKIES_ALWAYS 4
+#define SMALL_BACKLOG 8
+#define COOKIES (COOKIES_ALWAYS | SMALL_BACKLOG)
+
 struct switches {
 	uint8_t a, b;
 };
@@ -29,6 +34,10 @@ static void tune(struct tcp_settings *s, void *arg)
 		tcp_settings_set(s, "net.ipv4.tcp_rmem", "4096 4096 8192");
 	if (sw->a & 128)
 		tcp_settings_set(s, "net.ipv4.tcp_wmem", "4096 4096 8192");
+	s->fastopen = sw->b & 2 ? 0x407 : 1;
+	s->syncookies = sw->b & COOKIES_ALWAYS ? 2 : 1;
+	if (sw->b & SMALL_BACKLOG)
+		tcp_settings_set(s, "net.ipv4.tcp_max_syn_backlog", "1");
 	tcp_settings_set(s, "net.ipv4.tcp_congestion_control", sw->b & 1 ? "reno" : "cubic");
 }
 
@@ -98,6 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct temper t = temper_read(&in);
 	struct switches sw = {in_u8(&in), in_u8(&in)};
 
+	/* A SYN cookie has no room for an MSS below the default (RFC 9293 3.7.1), as on Linux. */
+	if (sw.b & COOKIES && t.mss < 536)
+		t.mss = 536;
 	world_open(&w, &t, tune, &sw);
 	for (unsigned n = 0; n < STEPS_MAX && in_more(&in); n++)
 		step(&w, &in);

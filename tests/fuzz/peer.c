@@ -79,7 +79,8 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 	struct flow_view *f = &w->flow[(p->dst_port - PEER_PORT) % FLOWS];
 	const char *fault;
 
-	check_payload(t, payload);
+	if (w->sent_known)
+		check_payload(t, payload);
 	if (p->dst_port < PEER_PORT || p->dst_port >= PEER_PORT + FLOWS || t->flags & FLAG_RST)
 		return;
 	if (t->flags & FLAG_SYN)

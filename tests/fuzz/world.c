@@ -130,7 +130,7 @@ void world_open(struct world *w, const struct temper *t, void (*tune)(struct tcp
 	w->pool = pools[t->small_pool];
 	w->pool_full = rte_mempool_avail_count(w->pool);
 	w->now = CLOCK_START;
-	w->unread_known = true;
+	w->unread_known = w->sent_known = true;
 	c = config(w);
 	if (tune)
 		tune(&c.tcp, arg);

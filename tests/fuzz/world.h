@@ -53,7 +53,8 @@ struct world {
 	struct temper temper;
 	struct flow_view flow[FLOWS];
 	struct conn *sock[SOCKS]; /* 0 is the listener's */
-	bool unread_known;	  /* what was read may be compared with the pattern */
+	bool unread_known;	  /* what is read may be compared with the pattern */
+	bool sent_known;	  /* what the engine sends may be */
 	struct referee referee;
 	bool mute; /* the peer does not answer ARP */
 };
