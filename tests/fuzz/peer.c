@@ -81,8 +81,14 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 
 	if (w->sent_known)
 		check_payload(t, payload);
-	if (p->dst_port < PEER_PORT || p->dst_port >= PEER_PORT + FLOWS || t->flags & FLAG_RST)
+	if (p->dst_port < PEER_PORT || p->dst_port >= PEER_PORT + FLOWS)
 		return;
+	if (t->flags & FLAG_RST) {
+		/* What is sent on a connection that was reset may revive it by its SYN cookie, with options read from a wrong
+		 * echo. */
+		f->lawless = true;
+		return;
+	}
 	if (t->flags & FLAG_SYN)
 		learn_syn(w, f, p);
 	fault = referee_watch(&w->referee, ENGINE, p, !f->lawless);

@@ -123,7 +123,7 @@ static void fast_open(struct world *w, struct conn *c, const struct endpoint *to
 	static uint8_t zeros[3000];
 	struct iovec iov = {zeros, sizeof(zeros)};
 
-	w->sent_known = false;
+	w->sent_known = w->unread_known = false;
 	engine_fastopen(w->e, c, to, &iov, 1, w->now);
 }
 
