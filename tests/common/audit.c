@@ -92,7 +92,7 @@ static void audit_conn(struct conn *c, void *arg)
 	struct audit *a = arg;
 	struct sums snd = sum_queue(&c->sndq, false), rcv = sum_queue(&c->rcvq, false), ofo = sum_queue(&c->ofoq, true);
 
-	a->packets += snd.packets + rcv.packets + ofo.packets;
+	a->packets += snd.packets + rcv.packets + ofo.packets + !!c->fo_keys + (c->state != LISTEN && c->saved_syn);
 	if (!a->fault)
 		a->fault = audit_send(c, &snd);
 	if (!a->fault)
