@@ -22,6 +22,7 @@ struct switches {
 
 static void tune(struct tcp_settings *s, void *arg)
 {
+	static const char *const algorithms[4] = {"cubic", "reno", "bbr", "dctcp"};
 	const struct switches *sw = arg;
 
 	s->sack = !(sw->a & 1);
@@ -38,7 +39,8 @@ static void tune(struct tcp_settings *s, void *arg)
 	s->syncookies = sw->b & COOKIES_ALWAYS ? 2 : 1;
 	if (sw->b & SMALL_BACKLOG)
 		tcp_settings_set(s, "net.ipv4.tcp_max_syn_backlog", "1");
-	tcp_settings_set(s, "net.ipv4.tcp_congestion_control", sw->b & 1 ? "reno" : "cubic");
+	/* One that there is not leaves the default. */
+	tcp_settings_set(s, "net.ipv4.tcp_congestion_control", algorithms[sw->b >> 4 & 3]);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
