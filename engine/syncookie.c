@@ -3,10 +3,11 @@
  * syncookie.c - SYN cookies (RFC 4987 3.6): when a listener's SYN queue is full, what has to be remembered of a SYN goes into the
  * sequence number of the SYN,ACK, and comes back with its acknowledgment.
  *
- * The number is H(tuple, 0) + SEG.SEQ + minute * 2^24 + (H(tuple, minute) + i) mod 2^24, with H under the engine's secret, i the
- * segment size as an index and the minute counted modulo 256: a guess is right once in 2^24 divided by sizes and minutes that
- * count. Other options have room only in the low bits of our timestamp, as on Linux: window scale (4 bits, 15 for none) and SACK
- * (1 bit); a client without timestamps does without them.
+ * The number is H(tuple) + SEG.SEQ + minute * 2^24 + (H(tuple, minute, SEG.SEQ) + i) mod 2^24, with H under the engine's secret,
+ * i the segment size as an index and the minute counted modulo 256: a guess is right once in 2^24 divided by sizes and minutes
+ * that count.  SEG.SEQ is in the second H so that no later ACK, to which both sides have added as much, is taken for the
+ * handshake's. Other options have room only in the low bits of our timestamp, as on Linux: window scale (4 bits, 15 for none) and
+ * SACK (1 bit); a client without timestamps does without them.
  */
 #include "engine/tcp_input.h"
 
@@ -24,12 +25,13 @@
 static const uint16_t sizes[] = {536, 1300, 1440, 1460, 8960};
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
-static uint32_t hash(const struct engine *e, const struct tuple *t, uint32_t minute, uint32_t which)
+/* Of a minute and a number, or of neither (0, 0): minutes are counted from 1. */
+static uint32_t hash(const struct engine *e, const struct tuple *t, uint32_t minute, seq_t seq)
 {
 	struct {
 		struct ip_addr laddr, raddr;
-		uint32_t ports, minute, which, zero;
-	} key = {t->laddr, t->raddr, (uint32_t)t->lport << 16 | t->rport, minute, which, 0};
+		uint32_t ports, minute, seq, zero;
+	} key = {t->laddr, t->raddr, (uint32_t)t->lport << 16 | t->rport, minute, seq, 0};
 
 	return (uint32_t)engine_hash(e, &key, sizeof(key));
 }
@@ -50,7 +52,7 @@ static seq_t make(const struct engine *e, const struct seg *s, uint16_t mss)
 
 	while (i && sizes[i] > mss)
 		i--;
-	return hash(e, &s->t, 0, 0) + s->seq + (minute << VALUE_BITS) + ((hash(e, &s->t, minute, 1) + i) & VALUE_MASK);
+	return hash(e, &s->t, 0, 0) + s->seq + (minute << VALUE_BITS) + ((hash(e, &s->t, minute + 1, s->seq) + i) & VALUE_MASK);
 }
 
 /* The segment size of the SYN that s ends the handshake of; 0: it ends none. */
@@ -61,7 +63,7 @@ static uint16_t check(const struct engine *e, const struct seg *s)
 
 	if (age >= MINUTES_VALID)
 		return 0;
-	i = (cookie - hash(e, &s->t, minute - age, 1)) & VALUE_MASK;
+	i = (cookie - hash(e, &s->t, minute - age + 1, s->seq - 1)) & VALUE_MASK;
 	return i < SIZES ? sizes[i] : 0;
 }
 
