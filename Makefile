@@ -60,8 +60,14 @@ mutants: $(BUILD)/run-scripts
 	tests/script/mutants $<
 $(BUILD)/run-sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(TESTLIB_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lm
+# make sim N=1000000 FIRST=1 for a long run on all cores, SEED=7 to replay one world.
 sim: $(BUILD)/run-sim
-	$<
+	$< $(if $(N),--worlds $(N)) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED))
+# The figures are compared with those in git to the digit: make table after a change that is meant.
+figures: $(BUILD)/run-sim
+	$< --figures
+table: $(BUILD)/run-sim
+	$< --table >$(BUILD)/goodput.txt && mv $(BUILD)/goodput.txt tests/sim/goodput.txt
 
 # Fuzzers: libFuzzer under AddressSanitizer and UBSan, by tests/fuzz/run.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -139,5 +145,5 @@ ifeq ($(DPDK_LIBS)$(filter test demo bench fuzz deps clean lint format help read
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script mutants sim fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help
+.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help
 .SECONDARY:

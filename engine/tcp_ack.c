@@ -26,7 +26,7 @@ static bool window_is_news(const struct input *in, uint32_t wnd)
 static bool update_window(struct input *in)
 {
 	struct conn *c = in->c;
-	uint32_t wnd = (uint32_t)in->seg.wnd << c->snd_wscale;
+	uint32_t wnd = input_window(in);
 	bool changed = wnd != c->snd_wnd;
 
 	if (!window_is_news(in, wnd))

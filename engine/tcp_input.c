@@ -247,8 +247,7 @@ static bool complete_handshake(struct input *in)
 		return false;
 	c->snd_una = c->iss + 1;
 	c->syn_due = false;
-	c->snd_wnd = (uint32_t)in->seg.wnd << c->snd_wscale;
-	c->snd_wnd_max = c->snd_wnd;
+	c->snd_wnd = c->snd_wnd_max = input_window(in);
 	c->snd_wl1 = in->seg.seq;
 	c->snd_wl2 = in->seg.ack;
 	input_handshake_rtt(in);

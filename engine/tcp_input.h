@@ -17,6 +17,12 @@ struct input {
 	struct rate_sample rate;
 };
 
+/* The window that the segment offers: that of a SYN is never scaled (RFC 7323 2.2). */
+static inline uint32_t input_window(const struct input *in)
+{
+	return in->seg.flags & TH_SYN ? in->seg.wnd : (uint32_t)in->seg.wnd << in->c->snd_wscale;
+}
+
 /* ---- tcp_input.c ---- */
 void input_ack_now(struct input *in);
 void input_segment(struct input *in);	/* for c, which is no listener */

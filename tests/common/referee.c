@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "tests/common/packet.h"
 #include "tests/common/referee.h"
 
 #define MSS_DEFAULT 536
@@ -15,14 +16,21 @@ static bool before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-static struct referee_conn *find(struct referee *r, unsigned from, const struct packet *p)
+/* The connection of this packet, and which of its ends sends it; NULL: not known. */
+static struct referee_conn *find(struct referee *r, const struct packet *p, unsigned *from)
 {
-	for (unsigned i = 0; i < REFEREE_CONNS_MAX; i++) {
+	for (unsigned i = 0; i < r->next && i < REFEREE_CONNS_MAX; i++) {
 		struct referee_conn *c = &r->conn[i];
 
-		if (c->used && c->port[from] == p->src_port && c->port[!from] == p->dst_port)
+		for (unsigned k = 0; k < 2; k++) {
+			if (c->port[k] != p->src_port || c->port[!k] != p->dst_port || c->addr[k] != p->ip.src ||
+			    c->addr[!k] != p->ip.dst)
+				continue;
+			*from = k;
 			return c;
+		}
 	}
+	*from = 0;
 	return NULL;
 }
 
@@ -69,18 +77,23 @@ static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c,
 	const struct tcp_opt *mss = option(&p->tcp, OPT_MSS), *ws = option(&p->tcp, OPT_WSCALE), *ts = option(&p->tcp, OPT_TS);
 	struct referee_end *e;
 
-	if (!c || (c->end[from].syn_seen && c->end[from].isn != p->tcp.seq && !(p->tcp.flags & FLAG_ACK))) {
+	/* In answer to another SYN than the last: a connection that its peer has forgotten. */
+	if (c && p->tcp.flags & FLAG_ACK && c->end[!from].syn_seen &&
+	    p->tcp.ack - c->end[!from].isn - 1 > c->end[!from].snd_max - c->end[!from].isn - 1)
+		return NULL;
+	if (!c || c->over || (c->end[from].syn_seen && c->end[from].isn != p->tcp.seq && !(p->tcp.flags & FLAG_ACK))) {
 		if (!c)
 			c = &r->conn[r->next++ % REFEREE_CONNS_MAX];
 		memset(c, 0, sizeof(*c));
-		c->used = true;
 		c->port[from] = p->src_port;
 		c->port[!from] = p->dst_port;
+		c->addr[from] = p->ip.src;
+		c->addr[!from] = p->ip.dst;
 	}
 	e = &c->end[from];
-	/* Somebody's attempt to confuse an established connection: its numbers are known. */
-	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen)
-		return c;
+	/* Somebody's attempt to confuse an established connection, or another boot of its peer: its numbers are known. */
+	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen && c->end[!from].acked)
+		return NULL;
 	if (!e->syn_seen || e->isn != p->tcp.seq) {
 		memset(e, 0, sizeof(*e));
 		e->syn_seen = true;
@@ -128,8 +141,6 @@ static const char *judge_data(const struct referee_end *me, const struct referee
 {
 	uint32_t end = t->seq + t->len;
 
-	if (before(me->snd_max, t->seq) && !(t->flags & FLAG_SYN))
-		return "a hole is left in the stream";
 	if (!t->len)
 		return NULL;
 	/* RFC 7413: what a SYN carries comes before the peer has said anything. */
@@ -219,18 +230,27 @@ static void learn(struct referee_end *me, const struct referee_end *peer, const 
 	me->acked = me->offered = true;
 }
 
-const char *referee_watch(struct referee *r, unsigned from, const struct packet *p, bool judge)
+const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 {
-	struct referee_conn *c = find(r, from, p);
+	unsigned from;
+	struct referee_conn *c = find(r, p, &from);
 	const char *fault = NULL;
 
-	if (p->tcp.flags & FLAG_RST)
+	/* The connection is over, or never was: what follows without a SYN is not known. */
+	if (p->tcp.flags & FLAG_RST) {
+		if (c)
+			c->over = true;
+		return NULL;
+	}
+	if (c && c->over && (p->tcp.flags & (FLAG_SYN | FLAG_ACK)) != FLAG_SYN)
 		return NULL;
 	if (p->tcp.flags & FLAG_SYN)
 		c = learn_syn(r, c, from, p);
 	if (!c || !c->end[from].syn_seen)
 		return NULL;
-	if (judge)
+	if (judge && !r->local_drops && before(c->end[from].snd_max, p->tcp.seq) && !(p->tcp.flags & FLAG_SYN))
+		fault = "a hole is left in the stream";
+	if (judge && !fault)
 		fault = judge_all(&c->end[from], &c->end[!from], &p->tcp);
 	learn(&c->end[from], &c->end[!from], &p->tcp);
 	return fault;

@@ -7,7 +7,10 @@
 #ifndef REFEREE_H
 #define REFEREE_H
 
-#include "tests/common/packet.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct packet;
 
 #define REFEREE_CONNS_MAX 128
 
@@ -25,20 +28,22 @@ struct referee_end {
 };
 
 struct referee_conn {
-	bool used;
+	uint32_t addr[2]; /* network order */
 	uint16_t port[2];
+	bool over; /* reset */
 	struct referee_end end[2];
 };
 
 struct referee {
 	struct referee_conn conn[REFEREE_CONNS_MAX]; /* oldest first; a new one takes the oldest's place when all are used */
-	unsigned next;
+	unsigned next;				     /* how many there were */
+	bool local_drops;			     /* packets may be lost before they are seen here: holes are no fault */
 };
 
 /*
- * A TCP packet (wire numbers) leaves side `from` (0 or 1).  judge: say what is wrong with it; else only learn from it.  Returns
- * NULL, or the rule that is broken.
+ * A TCP packet (wire numbers) leaves the host that it names as its source.  judge: say what is wrong with it; else only learn
+ * from it.  Returns NULL, or the rule that is broken.
  */
-const char *referee_watch(struct referee *r, unsigned from, const struct packet *p, bool judge);
+const char *referee_watch(struct referee *r, const struct packet *p, bool judge);
 
 #endif

@@ -92,7 +92,7 @@ static void run_inbound(struct run *r, const struct event *ev)
 		script_fail(&r->err, ev->line, "the packet cannot be built: too long");
 	note(r, true, r->host.now, ev->packet);
 	if (wire.kind == PACKET_TCP)
-		referee_watch(&r->referee, 0, &wire, false);
+		referee_watch(&r->referee, &wire, false);
 	host_inject(&r->host, r->frame, len);
 	settle(r);
 }
@@ -137,7 +137,7 @@ static bool take_actual(struct run *r, const struct packet *want, usec_t *at)
 	r->has_actual = true;
 	note(r, false, *at, &r->actual);
 	check_constants(r, &wire);
-	fault = wire.kind == PACKET_TCP ? referee_watch(&r->referee, 1, &wire, true) : NULL;
+	fault = wire.kind == PACKET_TCP ? referee_watch(&r->referee, &wire, true) : NULL;
 	if (fault)
 		script_fail(&r->err, r->line, "%s", fault);
 	check_payload(r, &r->actual, payload, offset);

@@ -4,230 +4,170 @@
  * for its socket or its pause is over, so that an event that the engine forgets ends in a standstill that the world notices.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <stdarg.h>
 #include <string.h>
-#include <sys/epoll.h>
 
+#include "tests/sim/record.h"
 #include "tests/sim/world.h"
 
-#define CHUNK_MAX 65536
+#define CHUNK_MAX 65000
+#define PATTERN 65521 /* a prime: no buffer or segment size fits into it */
+/* All SYN,ACKs were sent in vain by then, and accept() was called. */
+#define CHILD_US 200000000
 #define STATE_SYN_SENT 2
 #define STATE_SYN_RECV 3
 
-static uint8_t buffer[CHUNK_MAX];
-
-static uint8_t stream_byte(const struct session *s, unsigned from, uint64_t offset)
+/* What every stream is made of, from its own offset on; one chunk beyond the end, so that each is in one piece. */
+static const uint8_t *pattern(uint64_t at)
 {
-	return (uint8_t)(offset * 167 + (offset >> 8) * 13 + s->salt + from * 101);
+	static uint8_t bytes[PATTERN + CHUNK_MAX];
+	struct rng r = {.state = 1};
+
+	for (unsigned i = 0; !bytes[PATTERN] && i < PATTERN; i++)
+		bytes[i] = (uint8_t)rng_next(&r) | 1;
+	if (!bytes[PATTERN])
+		memcpy(bytes + PATTERN, bytes, CHUNK_MAX);
+	return bytes + at % PATTERN;
 }
 
-/* Keep-alives end the side whose peer's reset was lost. */
-static void set_options(struct world *w, struct engine *e, struct conn *c)
+struct engine *session_engine(const struct world *w, const struct side *me)
 {
-	static const struct {
-		int level, name, value;
-	} opts[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
-		    {IPPROTO_TCP, TCP_KEEPIDLE, 30},
-		    {IPPROTO_TCP, TCP_KEEPINTVL, 10},
-		    {IPPROTO_TCP, TCP_KEEPCNT, 9}};
-
-	for (unsigned i = 0; i < sizeof(opts) / sizeof(opts[0]); i++)
-		if (engine_setsockopt(e, c, opts[i].level, opts[i].name, &opts[i].value, sizeof(int), w->now))
-			world_fail(w, "setsockopt(%d, %d) failed", opts[i].level, opts[i].name);
+	return w->host[me->host].stack[me->stack].e;
 }
 
-/* The engine that serves a side. */
-static struct engine *engine_of(const struct world *w, const struct session *s, unsigned node)
+void session_fail(struct world *w, const struct session *s, const char *fmt, ...)
 {
-	return w->node[node].stack[s->side[node].stack].e;
+	char text[160];
+	va_list ap;
+
+	w->suspect = s;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	world_fail(w, "session %u, host %u port %u to host %u: %s", (unsigned)(s - w->session), s->side[0].host, s->port,
+		   s->side[1].host, text);
 }
 
-static void attach(struct world *w, struct session *s, unsigned node, struct conn *c)
+static const char *name(unsigned who)
 {
-	s->side[node].c = c;
-	s->side[node].runnable = true;
-	engine_set_user(c, (uint64_t)(s - w->session) + 1);
-	set_options(w, engine_of(w, s, node), c);
+	return who ? "acceptor" : "opener";
 }
 
-static void begin(struct world *w, struct session *s)
+void session_finish(struct world *w, struct session *s, unsigned who, bool abort)
 {
-	unsigned me = s->initiator;
-	struct endpoint to = {node_addr(!me), LISTEN_PORT}, local;
-	struct conn *c = engine_socket(engine_of(w, s, me));
-	int rc;
+	struct side *me = &s->side[who];
 
-	if (!c)
-		world_fail(w, "no socket left");
-	attach(w, s, me, c);
-	s->begun = true;
-	s->side[me].connecting = true;
-	rc = engine_connect(engine_of(w, s, me), c, &to, w->now);
-	if (rc != -EINPROGRESS)
-		world_fail(w, "connect() returned %d", rc);
-	engine_sockname(c, &local);
-	s->port = local.port;
-}
-
-bool sessions_begin(struct world *w)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < w->nsessions; i++) {
-		if (w->session[i].begun || w->session[i].begin > w->now)
-			continue;
-		begin(w, &w->session[i]);
-		any = true;
-	}
-	return any;
-}
-
-/* The session that a connection from this port of the other node belongs to. */
-static struct session *find_session(struct world *w, unsigned node, uint16_t port)
-{
-	for (unsigned i = 0; i < w->nsessions; i++) {
-		struct session *s = &w->session[i];
-
-		if (s->begun && s->initiator != node && s->port == port && !s->side[node].c && !s->side[node].done)
-			return s;
-	}
-	world_fail(w, "a connection from port %u was accepted that nobody made", port);
-}
-
-static void accept_all(struct world *w, unsigned node, unsigned stack)
-{
-	struct stack *st = &w->node[node].stack[stack];
-	struct endpoint peer;
-	struct session *s;
-	struct conn *c;
-	int err;
-
-	while ((c = engine_accept(st->e, st->listener, &err))) {
-		if (engine_peername(c, &peer)) {
-			engine_abort(st->e, c, w->now); /* reset while it waited */
-			continue;
-		}
-		s = find_session(w, node, peer.port);
-		s->side[node].stack = stack;
-		attach(w, s, node, c);
-	}
-	if (err != -EAGAIN)
-		world_fail(w, "accept() returned %d", err);
-}
-
-void sessions_event(struct world *w, unsigned node, unsigned stack, struct conn *c)
-{
-	uint64_t user = engine_user(c);
-
-	if (c == w->node[node].stack[stack].listener)
-		accept_all(w, node, stack);
-	else if (user)
-		w->session[user - 1].side[node].runnable = true;
-}
-
-static void finish(struct world *w, struct session *s, unsigned node, bool abort)
-{
-	struct side *me = &s->side[node];
-
+	record_call(w, s, who, "close(%u) = 0%s", 3 + who, abort ? " // abort" : "");
 	if (abort)
-		engine_abort(engine_of(w, s, node), me->c, w->now);
+		engine_abort(session_engine(w, me), me->c, host_clock(w, me->host));
 	else
-		engine_close(engine_of(w, s, node), me->c, w->now);
+		engine_close(session_engine(w, me), me->c, host_clock(w, me->host));
 	me->c = NULL;
 	me->done = true;
+	me->connecting = false;
 }
 
-/* An error ends the side; only some modes may have one. */
-static void fail_side(struct world *w, struct session *s, unsigned node, int error)
+void session_error(struct world *w, struct session *s, unsigned who, int error)
 {
-	bool expected = s->mode == SESSION_ABORT || s->mode == SESSION_UNREAD;
+	struct side *me = &s->side[who];
 
-	s->side[node].error = error;
 	/* Three lost ARP packets in a row make the peer unreachable: an honest answer on a bad link; try again. */
-	if (error == EHOSTUNREACH && s->side[node].connecting && w->link[0].cfg.loss_ppm) {
-		engine_close(engine_of(w, s, node), s->side[node].c, w->now);
-		s->side[node].c = NULL;
-		s->side[node].connecting = s->begun = false;
+	if (error == EHOSTUNREACH && me->connecting && !s->simultaneous && history_explains(w, s, who, error)) {
+		session_finish(w, s, who, false);
+		me->done = s->begun = false;
 		s->begin = w->now + 1000;
 		return;
 	}
-	if (!expected)
-		world_fail(w, "session %u, node %u: %s after %llu bytes sent and %llu received", (unsigned)(s - w->session), node,
-			   strerror(error), (unsigned long long)s->side[node].sent, (unsigned long long)s->side[node].received);
-	finish(w, s, node, false);
+	if (!history_explains(w, s, who, error))
+		session_fail(w, s, "%s: %s after %llu bytes sent and %llu received", name(who), strerror(error),
+			     (unsigned long long)me->sent, (unsigned long long)me->received);
+	me->error = error;
+	session_finish(w, s, who, false);
 }
 
-static void maybe_pause(struct world *w, struct side *me)
+/* After a call: a pause, or another option. */
+static void by_chance(struct world *w, struct side *me)
 {
+	if (rng_chance(&w->rng, me->option_ppm))
+		session_change_option(w, me);
 	if (rng_chance(&w->rng, me->pause_ppm))
 		me->paused_until = w->now + 1 + rng_below(&w->rng, me->pause_us);
 }
 
 /* Write until the socket is full, the plan is fulfilled or a pause comes; false if the side is over. */
-static bool write_some(struct world *w, struct session *s, unsigned node)
+static bool write_some(struct world *w, struct session *s, unsigned who)
 {
-	struct side *me = &s->side[node];
-	struct iovec iov = {.iov_base = buffer};
+	struct side *me = &s->side[who];
+	struct iovec iov;
 	ssize_t n = 0;
 
 	while (me->sent < me->to_send && !me->paused_until) {
+		int flags = rng_chance(&w->rng, me->urgent_ppm) ? MSG_OOB : 0;
+
+		iov.iov_base = (void *)(uintptr_t)pattern(me->offset + me->sent);
 		iov.iov_len = 1 + rng_below(&w->rng, me->write_max);
 		if (iov.iov_len > me->to_send - me->sent)
 			iov.iov_len = me->to_send - me->sent;
-		for (size_t i = 0; i < iov.iov_len; i++)
-			buffer[i] = stream_byte(s, node, me->sent + i);
-		n = engine_send(engine_of(w, s, node), me->c, &iov, 1, 0, w->now);
+		n = engine_send(session_engine(w, me), me->c, &iov, 1, flags, host_clock(w, me->host));
 		if (n < 0)
 			break;
+		record_call(w, s, who, "write(%u, ..., %zu) = %zd", 3 + who, iov.iov_len, n);
 		me->sent += (uint64_t)n;
-		maybe_pause(w, me);
+		me->progress_at = w->now;
+		by_chance(w, me);
 	}
 	if (n >= 0 || n == -EAGAIN)
 		return true;
-	fail_side(w, s, node, (int)-n);
+	session_error(w, s, who, (int)-n);
 	return false;
 }
 
-static void check_read(struct world *w, const struct session *s, unsigned node, size_t n)
+static void check_read(struct world *w, const struct session *s, unsigned who, const uint8_t *got, size_t n)
 {
-	uint64_t at = s->side[node].received;
+	const struct side *peer = &s->side[!who];
+	uint64_t at = s->side[who].received;
+	const uint8_t *want = pattern(peer->offset + at);
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (buffer[i] != stream_byte(s, !node, at + i))
-			world_fail(w, "session %u, node %u: byte %llu is wrong", (unsigned)(s - w->session), node,
-				   (unsigned long long)(at + i));
-	if (at + n > s->side[!node].sent)
-		world_fail(w, "session %u, node %u: more was received than was sent", (unsigned)(s - w->session), node);
+	if (at + n > peer->sent)
+		session_fail(w, s, "%s: more was received than was sent", name(who));
+	if (!memcmp(got, want, n))
+		return;
+	while (got[i] == want[i])
+		i++;
+	session_fail(w, s, "%s: byte %llu is wrong", name(who), (unsigned long long)(at + i));
 }
 
-static bool read_some(struct world *w, struct session *s, unsigned node)
+static bool read_some(struct world *w, struct session *s, unsigned who)
 {
-	struct side *me = &s->side[node];
+	static uint8_t buffer[CHUNK_MAX];
+	struct side *me = &s->side[who];
 	struct iovec iov = {.iov_base = buffer};
 	ssize_t n = 0;
 
 	while (!me->eof && !me->paused_until) {
 		iov.iov_len = 1 + rng_below(&w->rng, me->read_max);
-		n = engine_recv(engine_of(w, s, node), me->c, &iov, 1, 0, w->now);
+		n = engine_recv(session_engine(w, me), me->c, &iov, 1, 0, host_clock(w, me->host));
 		if (n < 0)
 			break;
-		check_read(w, s, node, (size_t)n);
+		record_call(w, s, who, "read(%u, ..., %zu) = %zd", 3 + who, iov.iov_len, n);
+		check_read(w, s, who, buffer, (size_t)n);
 		me->received += (uint64_t)n;
+		me->progress_at = w->now;
 		w->bytes += (uint64_t)n;
 		me->eof = n == 0;
-		maybe_pause(w, me);
+		by_chance(w, me);
 	}
 	if (n >= 0 || n == -EAGAIN)
 		return true;
-	fail_side(w, s, node, (int)-n);
+	session_error(w, s, who, (int)-n);
 	return false;
 }
 
 /* Is the connection still being made?  Its end may be an error. */
-static bool still_connecting(struct world *w, struct session *s, unsigned node)
+static bool still_connecting(struct world *w, struct session *s, unsigned who)
 {
-	struct side *me = &s->side[node];
+	struct side *me = &s->side[who];
 	int state = engine_state(me->c), error;
 
 	if (!me->connecting)
@@ -236,46 +176,68 @@ static bool still_connecting(struct world *w, struct session *s, unsigned node)
 		return true;
 	error = engine_error(me->c);
 	if (error) {
-		fail_side(w, s, node, error);
+		session_error(w, s, who, error);
 		return true;
 	}
+	record_call(w, s, who, "getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0");
 	me->connecting = false;
+	me->accepted = true;
 	return false;
 }
 
-static void end_of_sending(struct world *w, struct session *s, unsigned node)
+static void shut(struct world *w, struct session *s, unsigned who, int how)
 {
-	struct side *me = &s->side[node];
-	int rc;
+	struct side *me = &s->side[who];
+	int rc = engine_shutdown(session_engine(w, me), me->c, how, host_clock(w, me->host));
 
-	if (s->mode == SESSION_CLOSE && me->to_send) {
-		finish(w, s, node, false);
-		return;
-	}
-	rc = engine_shutdown(engine_of(w, s, node), me->c, SHUT_WR, w->now);
+	record_call(w, s, who, "shutdown(%u, %s) = 0", 3 + who, how == SHUT_WR ? "SHUT_WR" : "SHUT_RDWR");
 	if (rc && rc != -ENOTCONN)
-		world_fail(w, "shutdown() returned %d", rc);
+		session_fail(w, s, "shutdown() returned %d", rc);
 	me->shut = true;
 }
 
-static void run_side(struct world *w, struct session *s, unsigned node)
+static void end_of_sending(struct world *w, struct session *s, unsigned who)
 {
-	struct side *me = &s->side[node];
+	if (s->mode == SESSION_CLOSE && s->side[who].to_send)
+		session_finish(w, s, who, false);
+	else
+		shut(w, s, who, SHUT_WR);
+}
+
+/* The end on the way, as the mode has it. */
+static void quit(struct world *w, struct session *s, unsigned who)
+{
+	static const struct linger at_once = {.l_onoff = 1};
+	struct side *me = &s->side[who];
+
+	me->quit = true;
+	if (s->mode == SESSION_SHUT)
+		shut(w, s, who, SHUT_RDWR);
+	if (s->mode == SESSION_LINGER && engine_setsockopt(session_engine(w, me), me->c, SOL_SOCKET, SO_LINGER, &at_once,
+							   sizeof(at_once), host_clock(w, me->host)))
+		session_fail(w, s, "SO_LINGER is refused");
+	session_finish(w, s, who, s->mode == SESSION_ABORT);
+}
+
+static void run_side(struct world *w, struct session *s, unsigned who)
+{
+	struct side *me = &s->side[who];
 
 	me->runnable = false;
 	me->paused_until = 0;
-	if (still_connecting(w, s, node))
+	w->host[me->host].touched = true;
+	if (still_connecting(w, s, who))
 		return;
-	if (!write_some(w, s, node) || !read_some(w, s, node))
+	if (!write_some(w, s, who) || !read_some(w, s, who))
 		return;
 	if (me->sent + me->received >= me->quit_at) {
-		finish(w, s, node, s->mode == SESSION_ABORT);
+		quit(w, s, who);
 		return;
 	}
 	if (me->sent == me->to_send && !me->shut)
-		end_of_sending(w, s, node);
+		end_of_sending(w, s, who);
 	if (me->c && me->shut && me->eof)
-		finish(w, s, node, false);
+		session_finish(w, s, who, false);
 }
 
 bool sessions_run(struct world *w)
@@ -301,30 +263,44 @@ usec_t sessions_next(const struct world *w)
 	for (unsigned i = 0; i < w->nsessions; i++) {
 		const struct session *s = &w->session[i];
 
-		if (!s->begun && s->begin < next)
+		if (!s->begun && !s->after && s->begin < next)
 			next = s->begin;
+		if (s->side[0].done && !s->side[1].c && s->side[0].progress_at + CHILD_US > w->now)
+			next = s->side[0].progress_at + CHILD_US < next ? s->side[0].progress_at + CHILD_US : next;
 		for (unsigned n = 0; n < 2; n++)
 			if (s->side[n].c && s->side[n].paused_until && s->side[n].paused_until < next)
 				next = s->side[n].paused_until;
 	}
+	for (unsigned i = 0; i < w->nhosts * STACKS_MAX; i++) {
+		usec_t at = w->host[i / STACKS_MAX].stack[i % STACKS_MAX].accept_at;
+
+		if (at && at < next)
+			next = at;
+	}
 	return next;
 }
 
-/* A side whose peer gave up before the connection was accepted never comes to be. */
-static bool never_accepted(const struct session *s, unsigned node)
+static bool troubled(const struct side *s)
 {
-	return node != s->initiator && !s->side[node].c && s->side[s->initiator].done &&
-	       (s->mode == SESSION_ABORT || s->mode == SESSION_UNREAD);
+	return s->error || s->lost || s->quit;
+}
+
+/* A side whose peer gave up before the connection was accepted never comes to be, nor does one that was lost with its listener.
+ */
+static bool side_over(const struct world *w, const struct session *s, unsigned who)
+{
+	if (s->side[who].done)
+		return true;
+	if (who == 0 || s->side[1].c || !s->begun || !s->side[0].done)
+		return false;
+	return troubled(&s->side[0]) || (history_lost_child(w, s) && w->now - s->side[0].progress_at >= CHILD_US);
 }
 
 bool sessions_done(const struct world *w)
 {
-	for (unsigned i = 0; i < 2 * w->nsessions; i++) {
-		const struct session *s = &w->session[i / 2];
-
-		if (!s->side[i % 2].done && !never_accepted(s, i % 2))
+	for (unsigned i = 0; i < 2 * w->nsessions; i++)
+		if (!side_over(w, &w->session[i / 2], i % 2))
 			return false;
-	}
 	return true;
 }
 
@@ -334,9 +310,36 @@ void sessions_check(struct world *w)
 		const struct session *s = &w->session[i / 2];
 		const struct side *me = &s->side[i % 2], *peer = &s->side[!(i % 2)];
 
-		if ((s->mode == SESSION_CLEAN || s->mode == SESSION_CLOSE) &&
-		    (me->received != peer->to_send || me->sent != me->to_send))
-			world_fail(w, "session %u, node %u: %llu bytes of %llu received", i / 2, i % 2,
-				   (unsigned long long)me->received, (unsigned long long)peer->to_send);
+		if (troubled(me) || troubled(peer) || !s->side[1].accepted)
+			continue;
+		if (me->received != peer->to_send || me->sent != me->to_send)
+			session_fail(w, s, "%s: %llu bytes of %llu received", name(i % 2), (unsigned long long)me->received,
+				     (unsigned long long)peer->to_send);
+	}
+}
+
+/* Its memory is lost, and so is a child that waited for accept(). */
+void sessions_lose(struct world *w, unsigned host)
+{
+	for (unsigned i = 0; i < 2 * w->nsessions; i++) {
+		struct session *s = &w->session[i / 2];
+		struct side *me = &s->side[i % 2];
+
+		if (me->host != host || me->done || !s->begun)
+			continue;
+		me->lost = true;
+		me->done = me->c != NULL;
+		me->c = NULL;
+		me->connecting = false;
+	}
+}
+
+void sessions_close(struct world *w, unsigned host)
+{
+	for (unsigned i = 0; i < 2 * w->nsessions; i++) {
+		struct side *me = &w->session[i / 2].side[i % 2];
+
+		if (me->host == host && me->c)
+			session_finish(w, &w->session[i / 2], i % 2, true);
 	}
 }

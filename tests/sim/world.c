@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * world.c - two engines, two links, one clock; see world.h.  The loop moves to the next thing that is to happen anywhere, and
+ * world.c - one clock for all hosts and links; see world.h.  The loop moves to the next thing that is to happen anywhere, and
  * bounds how much may happen without time passing: a livelock is a failure like any other.
  */
-#include <errno.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
 
 #include "tests/sim/world.h"
 
@@ -16,6 +13,8 @@
 #define SECOND_MAX 1000000
 /* Orphans under loss, TIME-WAIT and neighbours are gone after this, virtual microseconds. */
 #define CLEANUP_US 3000000000
+/* Virtual time between two looks at the sessions. */
+#define PROGRESS_US 5000000
 
 void world_fail(struct world *w, const char *fmt, ...)
 {
@@ -27,21 +26,6 @@ void world_fail(struct world *w, const char *fmt, ...)
 	longjmp(w->failed, 1);
 }
 
-struct ip_addr node_addr(unsigned node)
-{
-	return ip_from_v4(htonl(0x0a000001 + node));
-}
-
-void world_init(struct world *w, const struct node_config nodes[2], const struct link_config links[2],
-		struct rte_mempool *const pools[2][STACKS_MAX])
-{
-	w->now = CLOCK_START;
-	for (unsigned i = 0; i < 2; i++)
-		link_init(&w->link[i], &links[i], &w->rng);
-	for (unsigned i = 0; i < 2; i++)
-		node_init(w, i, &nodes[i], pools[i]);
-}
-
 /* Let everybody act at the present instant until nobody has anything to do. */
 static void settle(struct world *w)
 {
@@ -50,9 +34,11 @@ static void settle(struct world *w)
 	for (unsigned rounds = 0; busy; rounds++) {
 		if (rounds == INSTANT_MAX)
 			world_fail(w, "no end of work at one instant");
-		busy = sessions_begin(w) || sessions_run(w);
-		for (unsigned i = 0; i < 2; i++)
-			busy |= node_work(w, i);
+		busy = sessions_begin(w);
+		busy |= sessions_accept(w);
+		busy |= sessions_run(w);
+		for (unsigned i = 0; i < w->nhosts; i++)
+			busy |= host_work(w, i);
 	}
 }
 
@@ -64,23 +50,24 @@ static usec_t earliest(usec_t a, usec_t b)
 /* When something happens next, anywhere. */
 static usec_t next_time(const struct world *w)
 {
-	usec_t next = sessions_next(w);
+	usec_t next = earliest(sessions_next(w), faults_next(w));
 
-	for (unsigned i = 0; i < 2; i++) {
-		next = earliest(next, node_deadline(w, i));
-		next = earliest(next, link_next(&w->link[i]));
-	}
-	return next;
+	for (unsigned i = 0; i < w->nhosts; i++)
+		next = earliest(next, host_next(w, i));
+	return earliest(next, net_next(w));
 }
 
 static void count_step(struct world *w)
 {
 	w->steps++;
-	if (w->now - w->second >= 1000000) {
+	if (w->steps % w->look_steps == 0)
+		invariants_check(w);
+	if (w->now - w->second >= PROGRESS_US) {
 		w->second = w->now;
 		w->steps_second = 0;
+		invariants_progress(w);
 	}
-	if (++w->steps_second > SECOND_MAX)
+	if (++w->steps_second > SECOND_MAX * (PROGRESS_US / 1000000))
 		world_fail(w, "more than %d steps in a second of virtual time", SECOND_MAX);
 }
 
@@ -94,55 +81,72 @@ static void step(struct world *w, usec_t limit)
 		world_fail(w, "not over after %.1f seconds of virtual time", (double)(limit - CLOCK_START) / 1e6);
 	if (next > w->now)
 		w->now = next;
-	node_receive(w, 0);
-	node_receive(w, 1);
+	faults_run(w);
+	net_run(w);
 	settle(w);
 	count_step(w);
 }
 
-static bool holds_nothing(const struct world *w, unsigned i)
+void world_begin(struct world *w)
 {
-	struct engine_usage u;
-
-	node_usage(w, i, &u);
-	return !u.conns && !u.timewaits && !u.half_open && !u.mbufs;
+	w->now = w->second = CLOCK_START;
+	for (unsigned i = 0; i < w->nhosts; i++)
+		host_boot(w, i);
 }
 
-/* Close what is left of a node. */
-static void close_all(struct world *w, unsigned i)
+static void usage(const struct world *w, unsigned i, struct engine_usage *u)
 {
-	for (unsigned s = 0; s < w->nsessions; s++) {
-		struct side *me = &w->session[s].side[i];
+	struct engine_usage one;
 
-		if (me->c)
-			engine_abort(w->node[i].stack[me->stack].e, me->c, w->now);
-		me->c = NULL;
+	memset(u, 0, sizeof(*u));
+	for (unsigned k = 0; k < STACKS_MAX; k++) {
+		if (!w->host[i].stack[k].e)
+			continue;
+		engine_usage(w->host[i].stack[k].e, &one);
+		u->conns += one.conns;
+		u->timewaits += one.timewaits;
+		u->half_open += one.half_open;
+		u->mbufs += one.mbufs;
 	}
-	for (unsigned k = 0; k < w->node[i].cfg.nstacks; k++) {
-		struct stack *st = &w->node[i].stack[k];
+}
 
-		engine_close(st->e, st->listener, w->now);
-		st->listener = NULL;
+/* A host that holds something, or nhosts. */
+static unsigned holder(const struct world *w)
+{
+	struct engine_usage u;
+	unsigned i;
+
+	for (i = 0; i < w->nhosts; i++) {
+		usage(w, i, &u);
+		if (u.conns || u.timewaits || u.half_open || u.mbufs)
+			break;
 	}
+	return i;
 }
 
 /* Close everything and wait until all engines hold nothing. */
 static void clean_up(struct world *w)
 {
-	usec_t limit = w->now + CLEANUP_US;
+	usec_t limit;
 	struct engine_usage u;
 
-	close_all(w, 0);
-	close_all(w, 1);
+	/* Hosts that are away come back. */
+	while (w->next_fault < w->nfaults)
+		step(w, w->end);
+	limit = w->now + CLEANUP_US;
+	for (unsigned i = 0; i < w->nhosts; i++) {
+		sessions_close(w, i);
+		host_deafen(w, i);
+	}
 	settle(w);
-	while (!holds_nothing(w, 0) || !holds_nothing(w, 1)) {
+	while (holder(w) < w->nhosts) {
 		if (next_time(w) <= limit) {
 			step(w, limit);
 			continue;
 		}
-		node_usage(w, holds_nothing(w, 0), &u);
-		world_fail(w, "left after everything was closed: %u connections, %u TIME-WAIT, %u half open, %u mbufs", u.conns,
-			   u.timewaits, u.half_open, u.mbufs);
+		usage(w, holder(w), &u);
+		world_fail(w, "host %u, left after everything was closed: %u connections, %u TIME-WAIT, %u half open, %u mbufs",
+			   holder(w), u.conns, u.timewaits, u.half_open, u.mbufs);
 	}
 }
 
@@ -154,22 +158,32 @@ void world_transfer(struct world *w)
 	sessions_check(w);
 }
 
+void world_run_until(struct world *w, usec_t at)
+{
+	settle(w);
+	while (next_time(w) <= at)
+		step(w, at);
+	w->now = at;
+}
+
 void world_run(struct world *w)
 {
 	world_transfer(w);
 	clean_up(w);
-	for (unsigned i = 0; i < 2; i++) {
-		int lost = node_end(w, i);
+	for (unsigned i = 0; i < w->nhosts; i++) {
+		int lost;
 
+		invariants_empty(w, i);
+		lost = host_end(w, i);
 		if (lost)
-			world_fail(w, "node %u: %d mbufs did not come back", i, lost);
+			world_fail(w, "host %u: %d mbufs did not come back", i, lost);
 	}
 }
 
 void world_drop(struct world *w)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		node_end(w, i);
-		link_clear(&w->link[i]);
-	}
+	for (unsigned i = 0; i < w->nhosts; i++)
+		if (w->host[i].boots && !w->host[i].gone)
+			host_end(w, i);
+	net_clear(w);
 }
