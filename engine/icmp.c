@@ -114,9 +114,22 @@ static bool error_taken(struct engine *e, const struct rte_mbuf *m, const struct
 	return tcp_icmp(e, &q.t, q.seq, what.kind, what.err, mtu);
 }
 
+/* Several stacks share the address, and the error came to the wrong one's queue: it is for the stack that sent what it quotes. */
+static bool is_foreign(struct engine *e, const struct rte_mbuf *m, unsigned *owner)
+{
+	struct quote q;
+
+	if (e->cfg.nstacks == 1 ||
+	    wire_parse_quote(rte_pktmbuf_mtod_offset(m, const uint8_t *, ICMP_HDR), m->data_len - ICMP_HDR, &q) != WIRE_OK)
+		return false;
+	*owner = flow_owner(e, &q.t, flow_hash(e, &q.t));
+	return *owner != e->cfg.stack;
+}
+
 void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
 	struct icmp_fields f;
+	unsigned owner;
 
 	e->stats.icmp_in_msgs++;
 	if (csum_mbuf(m, 0) != 0xffff) {
@@ -128,6 +141,10 @@ void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *
 		echo(e, m, ip);
 		return;
 	} else if (f.type == TYPE_DEST_UNREACH || f.type == TYPE_TIME_EXCEEDED || f.type == TYPE_PARAMETER_PROBLEM) {
+		if (is_foreign(e, m, &owner)) {
+			ip_hand_over(e, m, ip, owner);
+			return;
+		}
 		if (!error_taken(e, m, &f))
 			e->stats.icmp_in_errors++;
 	}

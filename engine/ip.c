@@ -183,6 +183,15 @@ static bool addresses_fit(const struct engine *e, const struct rte_mbuf *m, cons
 	return !from_device || !(is_loopback(&ip->saddr) || is_loopback(&ip->daddr) || engine_is_local(e, &ip->saddr));
 }
 
+void ip_hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, unsigned owner)
+{
+	e->stats.foreign++;
+	rte_pktmbuf_prepend(m, ip->hdr_len + ETH_HDR);
+	e->foreign_stack[e->foreign.tail & (FRAME_RING - 1)] = owner;
+	if (!ring_push(&e->foreign, m))
+		rte_pktmbuf_free(m);
+}
+
 void ip_input(struct engine *e, struct rte_mbuf *m)
 {
 	struct ipv4_fields ip;

@@ -136,6 +136,8 @@ bool engine_is_local(const struct engine *e, const struct ip_addr *a);
 /* ---- ip.c: IPv4 in and out ---- */
 /* An IP packet (after the Ethernet header); owns m. */
 void ip_input(struct engine *e, struct rte_mbuf *m);
+/* Give the whole frame back, as it came, for the stack that owns the flow; m is behind the IP header; owns m. */
+void ip_hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, unsigned owner);
 /* What TCP and ICMP give to ip_output(): m starts at the transport header. */
 struct ip_send {
 	const struct ip_addr *src, *dst;

@@ -602,16 +602,6 @@ static bool csum_ok(const struct engine *e, struct rte_mbuf *m, const struct ipv
 	return csum_fold(csum_add(sum, csum_mbuf(m, 0), 0)) == 0xffff;
 }
 
-/* Give the whole frame back, as it came, for the stack that owns the flow. */
-static void hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, unsigned owner)
-{
-	e->stats.foreign++;
-	rte_pktmbuf_prepend(m, ip->hdr_len + ETH_HDR);
-	e->foreign_stack[e->foreign.tail & (FRAME_RING - 1)] = owner;
-	if (!ring_push(&e->foreign, m))
-		rte_pktmbuf_free(m);
-}
-
 /* Parse and verify; false: dropped and counted. */
 static bool parse(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, struct seg *s)
 {
@@ -674,7 +664,7 @@ void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *i
 	}
 	owner = flow_owner(e, &in.seg.t, in.seg.hash);
 	if (owner != e->cfg.stack && e->cfg.nstacks > 1) {
-		hand_over(e, m, ip, owner);
+		ip_hand_over(e, m, ip, owner);
 		return;
 	}
 	demultiplex(&in);

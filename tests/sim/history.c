@@ -43,7 +43,7 @@ static bool reset(const struct world *w, const struct session *s, unsigned who)
 	const struct side *peer = &s->side[!who];
 
 	/* With SYN cookies data that overtakes the ACK of the handshake is taken for a guess (RFC 4987 3.6). */
-	if (who == 0 && host_counter(w, peer->host, "TcpExtSyncookiesFailed"))
+	if (host_counter(w, s->side[1].host, "TcpExtSyncookiesFailed"))
 		return true;
 	return peer->quit || peer->lost || peer->error || silence(w, s, who) || (who == 0 && history_lost_child(w, s));
 }

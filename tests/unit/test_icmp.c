@@ -440,6 +440,39 @@ static void established_survives_hard_errors(void **state)
 	engine_abort(s.e, c, s.now);
 }
 
+/* With two stacks on one address the error goes, as it came, to the one whose connection it quotes. */
+static void error_for_the_other_stack_is_handed_over(void **state)
+{
+	struct engine_config cfg = onestack_config();
+	struct endpoint us = {v4(OUR_IP), 0}, peer = {v4(PEER_IP), 80};
+	uint8_t *port = reply + ETH_HDR + IPV4_HDR, owner = 9;
+	struct rte_mbuf *m = NULL;
+	struct conn *c;
+	size_t len, syn;
+
+	onestack_close(&s);
+	cfg.nstacks = 2;
+	open_with(&cfg);
+	while (engine_foreign(s.e, &m, &owner, 1))
+		rte_pktmbuf_free(m); /* copies of ARP for the other */
+	c = connect_peer(&syn);
+	do {
+		port[1]++;
+		us.port = (uint16_t)(port[0] << 8 | port[1]);
+	} while (engine_owner(s.e, &us, &peer) == 0);
+	len = build_error(3, 4, 1000, IPV4_HDR + 8);
+	while (engine_foreign(s.e, &m, &owner, 1))
+		rte_pktmbuf_free(m);
+	onestack_in(&s, frame, len);
+	assert_int_equal(engine_foreign(s.e, &m, &owner, 1), 1);
+	assert_int_equal(owner, 1);
+	assert_int_equal(m->pkt_len, len);
+	assert_memory_equal(rte_pktmbuf_mtod(m, void *), frame, len);
+	assert_int_equal(engine_stats(s.e)->icmp_in_errors, 0);
+	rte_pktmbuf_free(m);
+	engine_abort(s.e, c, s.now);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -456,6 +489,7 @@ int main(void)
 	    T(other_types_are_ignored),
 	    T(error_ends_a_connect_with_its_errno),
 	    T(error_about_something_else_is_refused),
+	    T(error_for_the_other_stack_is_handed_over),
 	    T(frag_needed_lowers_the_segment_size),
 	    T(frag_needed_unsaid_goes_below_what_failed),
 	    T(established_survives_hard_errors),
