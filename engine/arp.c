@@ -319,6 +319,15 @@ void neigh_doubt(struct engine *e, uint16_t hint)
 	wheel_arm(&e->wheel, &n->timer, e->now);
 }
 
+void neigh_recall(struct engine *e, const struct ip_addr *a, const uint8_t mac[6])
+{
+	struct neigh *n = create(e, a, true);
+
+	memcpy(n->mac, mac, 6);
+	n->state = NEIGH_STALE;
+	n->confirmed_at = e->now;
+}
+
 void neigh_flush(struct engine *e)
 {
 	for (unsigned i = 0; i < NEIGH_MAX; i++) {

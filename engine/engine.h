@@ -120,6 +120,19 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 /* Free every mbuf that the engine holds, send nothing.  The region may then be unmapped. */
 void engine_destroy(struct engine *e);
 
+/* A connection of which nothing remains but how to tell its peer. */
+struct engine_lost {
+	struct endpoint local, remote;
+	uint32_t seq, ack;
+};
+/*
+ * Start anew in the same region, after whoever worked in the engine was killed on the way: no list is followed, no mbuf freed
+ * (the pool is to be made whole before), all connections are gone.  Settings, counters and neighbours stay.  lost: room for
+ * n connections that had a peer; how many were written.  engine_reset_lost() then sends one's peer a reset.
+ */
+unsigned engine_renew(struct engine *e, usec_t now, struct engine_lost *lost, unsigned n);
+void engine_reset_lost(struct engine *e, const struct engine_lost *lost, usec_t now);
+
 /* ---- driving ----------------------------------------------------------------------------------------------------------------
  */
 

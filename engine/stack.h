@@ -166,6 +166,8 @@ void neigh_timer(struct engine *e, struct neigh *n);
 void neigh_confirm(struct engine *e, uint16_t hint);
 void neigh_doubt(struct engine *e, uint16_t hint);
 void arp_announce(struct engine *e); /* gratuitous ARP for each address */
+/* What was known of a neighbour before: to be asked when it is used. */
+void neigh_recall(struct engine *e, const struct ip_addr *a, const uint8_t mac[6]);
 void neigh_flush(struct engine *e);  /* free all that waits, for engine_destroy() */
 
 /* ---- icmp.c ---- */
@@ -210,6 +212,7 @@ void tcp_send_rst_for(struct engine *e, const struct seg *s); /* RFC 9293 3.10.7
 /* A segment without payload whose ports are t's; neigh may be NULL. */
 void tcp_send_control(struct engine *e, const struct tuple *t, struct tcp_fields *f, uint16_t *neigh);
 void tcp_send_rst(struct engine *e, struct conn *c);
+void tcp_send_rst_to(struct engine *e, const struct tuple *t, seq_t seq, seq_t ack); /* for a connection that is no more */
 void tcp_send_ack(struct engine *e, struct conn *c);
 void tcp_send_timewait_ack(struct engine *e, struct timewait *tw);
 void tcp_send_probe(struct engine *e, struct conn *c,

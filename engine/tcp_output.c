@@ -184,6 +184,13 @@ void tcp_send_rst(struct engine *e, struct conn *c)
 	tcp_send_control(e, &c->f.t, &f, &c->neigh);
 }
 
+void tcp_send_rst_to(struct engine *e, const struct tuple *t, seq_t seq, seq_t ack)
+{
+	struct tcp_fields f = {.flags = TH_RST | TH_ACK, .seq = seq, .ack = ack};
+
+	tcp_send_control(e, t, &f, NULL);
+}
+
 void tcp_send_timewait_ack(struct engine *e, struct timewait *tw)
 {
 	struct tcp_fields f = {.flags = TH_ACK, .seq = tw->snd_nxt, .ack = tw->rcv_nxt, .wnd = tw->rcv_wnd >> tw->rcv_wscale};

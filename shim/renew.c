@@ -2,15 +2,20 @@
 /*
  * renew.c - a stack whose owner was killed while it was at work in it.  Lists and tables may be half changed, so none of them is
  * looked at: the engine starts anew in its memory.  What can be guaranteed: nobody waits for ever, listeners go on listening
- * (with default options), and connections of this stack are reset, as if the path had been; the peers learn it from the
- * engine's answer to their next segment (RFC 9293 3.10.7.1).
+ * (with default options), and the connections of this stack are reset, at both ends.
  */
 #include "shim/runtime.h"
 #include "shim/sock.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include <rte_ring.h>
+
+/* Of more connections than these the peers are left to find out. */
+#define LOST_MAX 65536
+/* Resets between two bursts to the port. */
+#define RESETS_AT_ONCE 64
 
 /* A closed connection in the place of the lost one; it listens again if that did. */
 static void revive(struct stack *st, struct sock *s, struct conn *_Atomic *conn, usec_t now)
@@ -47,16 +52,38 @@ static void revive_sock(struct stack *st, struct sock *s, usec_t now)
 	pollable_notify(&s->poll, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
 }
 
+static void reset_all(struct stack *st, const struct engine_lost *lost, unsigned n, usec_t now)
+{
+	for (unsigned i = 0; i < n; i++) {
+		engine_reset_lost(st->engine, &lost[i], now);
+		if (i % RESETS_AT_ONCE == RESETS_AT_ONCE - 1)
+			stack_flush(st, now);
+	}
+}
+
+/* Connections are lost and their peers told. */
+static void start_anew(struct stack *st, usec_t now)
+{
+	size_t size = LOST_MAX * sizeof(struct engine_lost);
+	struct engine_lost *lost = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	unsigned n = engine_renew(st->engine, now, lost, lost == MAP_FAILED ? 0 : LOST_MAX);
+
+	reset_all(st, lost, n, now);
+	if (lost != MAP_FAILED)
+		munmap(lost, size);
+}
+
 void stack_renew(struct stack *st, usec_t now)
 {
 	uint32_t n = arena_count(SLAB_SOCK);
 
 	rt.thin->log(LOG_LEVEL_WARN, "a process was killed inside stack %u: its connections are reset", st->id);
+	st->age++;
 	st->ntx = 0;
 	if (st->handed_over)
 		rte_ring_reset(st->handed_over);
 	port_pool_reset(rt.port, st->id, st->pool, rt.nstacks > 1);
-	st->engine = stack_engine(st, now);
+	start_anew(st, now);
 	for (uint32_t i = 0; i < n; i++) {
 		struct sock *s = arena_at(SLAB_SOCK, i);
 

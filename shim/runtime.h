@@ -24,10 +24,10 @@ struct rte_ring;
 
 struct stack {
 	struct lock lock;
-	bool inside; /* its owner is at work: if it dies now, nothing of the state can be trusted */
+	unsigned age; /* how often it was renewed: connections of another age are gone */
+	bool inside;  /* its owner is at work: if it dies now, nothing of the state can be trusted */
 	unsigned id;
 	struct engine *engine;
-	void *region; /* that the engine lies in */
 	struct rte_mempool *pool;
 	usec_t now;		   /* the latest time the engine was told: never goes back */
 	_Atomic usec_t last_drive; /* when packets were last looked for */
@@ -136,8 +136,6 @@ void helper_poke(usec_t deadline);
 
 /* engine_up() of core.h (setup.c). */
 int runtime_up(void);
-/* An engine as it was at the start, in the stack's region. */
-struct engine *stack_engine(struct stack *st, usec_t now);
 /* In a forked child: no thread is in runtime_up(). */
 void runtime_forget(void);
 

@@ -142,16 +142,6 @@ static int common(struct engine_config *ec)
 /* ---- stacks
  * ---------------------------------------------------------------------------------------------------------------------- */
 
-/* What the engines were made of, for stack_renew(). */
-static struct engine_config made_of[IO_QUEUES_MAX];
-
-struct engine *stack_engine(struct stack *st, usec_t now)
-{
-	const struct engine_config *ec = &made_of[st->id];
-
-	return engine_create(st->region, engine_size(ec), ec, now);
-}
-
 static int stack_make(unsigned i, struct engine_config *ec, struct rte_mempool *pool)
 {
 	size_t size;
@@ -174,10 +164,8 @@ static int stack_make(unsigned i, struct engine_config *ec, struct rte_mempool *
 	st->id = i;
 	st->now = st->link_changed = now;
 	st->pool = pool;
-	st->region = region;
-	made_of[i] = *ec;
 	io_lcore_enter(i);
-	st->engine = stack_engine(st, now);
+	st->engine = engine_create(region, size, ec, now);
 	io_lcore_leave();
 	if (!st->engine)
 		return fail(-EINVAL, "the engine refuses its configuration: MTU %u, %u addresses", ec->mtu, ec->naddrs);

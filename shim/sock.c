@@ -96,19 +96,21 @@ struct sock *sock_make(struct conn *c, unsigned stack, int family)
 	return s;
 }
 
-/* Close a connection that is its user's no more. */
-static void conn_drop(unsigned stack, struct conn *c, bool reset)
+/* Close a connection that is its user's no more, and was one of the stack at that age. */
+static void conn_drop(unsigned stack, struct conn *c, unsigned age, bool reset)
 {
 	struct stack *st = rt.stacks[stack];
 	usec_t now;
 
 	if (!c || !stack_enter(st, &now))
 		return;
-	engine_set_user(c, 0);
-	if (reset)
-		engine_abort(st->engine, c, now);
-	else
-		engine_close(st->engine, c, now);
+	if (st->age == age) {
+		engine_set_user(c, 0);
+		if (reset)
+			engine_abort(st->engine, c, now);
+		else
+			engine_close(st->engine, c, now);
+	}
 	stack_leave(st, now);
 }
 
@@ -174,7 +176,7 @@ static void spread_end(struct sock *s, unsigned keep)
 		return;
 	for (unsigned i = 0; i < rt.nstacks; i++)
 		if (i != keep)
-			conn_drop(i, sp->conn[i], false);
+			conn_drop(i, sp->conn[i], rt.stacks[i]->age, false);
 	arena_put(sp);
 }
 
@@ -210,14 +212,14 @@ static int spread_bind(struct sock *s, const struct endpoint *local)
 /* Put a new, unbound connection with the same options in the place of the socket's own. */
 static int conn_renew(struct sock *s, bool reset)
 {
-	unsigned home = atomic_load(&s->stack);
+	unsigned home = atomic_load(&s->stack), age = rt.stacks[home]->age;
 	struct conn *old = atomic_load(&s->conn), *c = conn_new(s, home);
 
 	if (!c)
 		return -ENOBUFS;
 	sockopt_copy(rt.stacks[home], old, rt.stacks[home], c);
 	atomic_store(&s->conn, c);
-	conn_drop(home, old, reset);
+	conn_drop(home, old, age, reset);
 	return 0;
 }
 
@@ -543,10 +545,10 @@ static void linger(struct sock *s)
 
 void sock_end(struct sock *s)
 {
-	unsigned home = atomic_load(&s->stack);
+	unsigned home = atomic_load(&s->stack), age = rt.stacks[home]->age;
 
 	spread_end(s, home);
-	conn_drop(home, atomic_exchange(&s->conn, NULL), false);
+	conn_drop(home, atomic_exchange(&s->conn, NULL), age, false);
 }
 
 void sock_bury(struct sock *s)
