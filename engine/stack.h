@@ -168,7 +168,7 @@ void neigh_doubt(struct engine *e, uint16_t hint);
 void arp_announce(struct engine *e); /* gratuitous ARP for each address */
 /* What was known of a neighbour before: to be asked when it is used. */
 void neigh_recall(struct engine *e, const struct ip_addr *a, const uint8_t mac[6]);
-void neigh_flush(struct engine *e);  /* free all that waits, for engine_destroy() */
+void neigh_flush(struct engine *e); /* free all that waits, for engine_destroy() */
 
 /* ---- icmp.c ---- */
 void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip); /* m at the ICMP header; owns m */
