@@ -61,6 +61,9 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 
 	if (family_is_many()) {
 		family_bury_dead();
+		/* The watcher's process may have been stopped, or be about to be buried. */
+		if (stacks_stale(now, FAMILY_LOOK_US))
+			stacks_drive(true);
 		until = until - now > FAMILY_LOOK_US ? now + FAMILY_LOOK_US : until;
 	}
 	if (until <= now)
