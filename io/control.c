@@ -39,6 +39,7 @@ static pthread_mutex_t lock;
 static int epfd = -1, bell = -1;
 static bool serving;			      /* the thread runs in this process, or did not have to yet */
 static bool started;			      /* it runs */
+static bool moving;			      /* it takes over: what the driver has are another process's numbers */
 static bool opened;			      /* a port is past its probe: what is opened now is a link's */
 static bool first = true;		      /* the process that started EAL */
 static struct entry *active;		      /* whose callback runs */
@@ -49,6 +50,11 @@ static uint64_t tick_at;
 bool control_is_here(void)
 {
 	return serving;
+}
+
+bool control_is_moving(void)
+{
+	return moving;
 }
 
 bool control_is_first(void)
@@ -96,7 +102,8 @@ static void drop(struct entry *e)
 {
 	struct epoll_event unused = {0};
 
-	epoll_ctl(epfd, EPOLL_CTL_DEL, e->fd, &unused);
+	if (!moving)
+		epoll_ctl(epfd, EPOLL_CTL_DEL, e->fd, &unused);
 	e->handle = NULL;
 }
 
@@ -295,13 +302,15 @@ int control_take_over(void)
 		if (e->handle && !e->channel)
 			watch(e);
 	}
-	serving = true;
+	moving = true;
 	return 0;
 }
 
-void control_forget_channels(void)
+void control_moved_in(void)
 {
 	for (unsigned i = 0; i < ENTRIES_MAX; i++)
 		if (table->entries[i].channel)
 			table->entries[i].handle = NULL;
+	moving = false;
+	serving = true;
 }

@@ -44,6 +44,8 @@ int descriptor_keep(int fd)
 
 bool descriptor_is_here(int fd)
 {
+	if (control_is_moving())
+		return false;
 	return control_is_first() || (fd >= 0 && fd < KEPT_MAX && kept[fd]);
 }
 

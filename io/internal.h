@@ -187,8 +187,9 @@ void control_fork_prepare(void);
 void control_fork_parent(void);
 void control_fork_child(void);
 int control_take_over(void);
-/* The channels of the process that served before are gone. */
-void control_forget_channels(void);
+/* Between take_over() and moved_in() the driver lets go of what the process had that served before: numbers of nothing here. */
+bool control_is_moving(void);
+void control_moved_in(void);
 
 /* Memory for the driver while links come and go (driver_memory.c): prepared before the probe, used when opened.  0 or -1. */
 int driver_memory_prepare(void);
@@ -210,6 +211,8 @@ bool replica_is_read(uint16_t port, uint32_t edition);
 bool replica_read(uint16_t port, uint32_t edition);
 int replica_bell_here(int fd);
 void replica_fork_child(bool wrote);
+/* The process that wrote is gone: its descriptors are not to be sent again. */
+void replica_moved_in(void);
 
 /* Block all signals but the synchronous ones, for a thread of ours to inherit. */
 void io_block_signals(sigset_t *before);

@@ -555,7 +555,8 @@ static void move_in(struct port *p)
 		rte_eth_dev_stop(p->id);
 	p->memif.started = false;
 	memset(p->wait.armed, 0, sizeof(p->wait.armed));
-	control_forget_channels();
+	replica_moved_in();
+	control_moved_in();
 	first_start(p);
 }
 

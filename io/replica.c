@@ -326,3 +326,9 @@ void replica_fork_child(bool wrote)
 	for (int i = 0; i < BELLS_MAX; i++)
 		bells_are[i] = bells_here[i] = letter->bells[i];
 }
+
+void replica_moved_in(void)
+{
+	for (int i = 0; i < BELLS_MAX; i++)
+		letter->bells[i] = -1;
+}
