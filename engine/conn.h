@@ -27,6 +27,11 @@ enum tcp_state {
 	LISTEN,
 	CLOSING,
 };
+/* F-RTO after a timeout (RFC 5682): not in use; the first lost segment is out; new data is tried before all that is LOST. */
+enum frto { FRTO_OFF, FRTO_HEAD_SENT, FRTO_TRY_NEW };
+
+#define SACK_HINTS 4
+
 #define STATE_BIT(s) (1u << (s))
 /* States in which a peer is known and both sequence spaces are. */
 #define SYNCHRONIZED                                                                                                           \
@@ -67,10 +72,11 @@ struct timewait {
 	uint16_t neigh;
 };
 
-enum conn_timer { TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMER_PACE, TIMERS };
+enum conn_timer { TIMER_LOSS, TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMER_PACE, TIMERS };
 /*
- * TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE: end of
- * SYN-RECEIVED, FIN-WAIT-2 of an orphan, deferred accept, whichever the state has. TIMER_PACE: the next quantum may leave.
+ * TIMER_LOSS: the tail loss probe, or the end of the reordering window (RFC 8985); looked at before TIMER_RTX, which a probe puts
+ * off. TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE:
+ * end of SYN-RECEIVED, FIN-WAIT-2 of an orphan, deferred accept, whichever the state has. TIMER_PACE: the next quantum may leave.
  */
 
 struct conn {
@@ -154,6 +160,16 @@ struct conn {
 	bool fo_checked : 1;			 /* opened after a pause: its success ends the doubling of pauses */
 	uint8_t fo_fail : 2;			 /* tcpi_fastopen_client_fail */
 	uint8_t save_syn : 2;			 /* TCP_SAVE_SYN */
+	/* Loss detection and repair: see rack.c, tlp.c, undo.c. */
+	bool newly_lost : 1;		      /* the event at hand showed a loss */
+	bool newly_lost_again : 1;	      /* ... of a retransmission */
+	bool rack_valid : 1;		      /* rack_xmit_at and its like say something of this flight */
+	bool rack_dsack_seen : 1;	      /* until snd_una reaches rack_dsack_round */
+	bool loss_is_reordering : 1;	      /* TIMER_LOSS ends the reordering window; else it sends a probe */
+	bool probe_due : 1;		      /* a tail loss probe is to be sent */
+	bool tlp_out : 1, tlp_is_retrans : 1; /* a probe is unanswered; it was a retransmission */
+	bool undo_armed : 1, retrans_stamped : 1;
+	uint8_t frto : 2; /* enum frto */
 
 	/* Segment sizes. */
 	uint16_t mss;	   /* what we may send: payload bytes with the usual options taken off */
@@ -168,21 +184,36 @@ struct conn {
 	usec_t ts_recent_at;
 
 	/* Queues. */
-	struct pktq sndq;		 /* from snd_una on */
-	struct rte_mbuf *snd_new;	 /* first packet not yet transmitted, NULL: none */
-	struct rte_mbuf *rtx_hint;	 /* no packet before this one is LOST and waiting; NULL: start at the head */
-	struct pktq rcvq;		 /* in order, from copied_seq on */
-	struct pktq ofoq;		 /* out of order, sorted, not overlapping */
-	uint32_t sndbuf, rcvbuf;	 /* bytes as SO_SNDBUF, SO_RCVBUF say them */
-	uint32_t snd_queued, rcv_queued; /* charged: truesize */
+	struct pktq sndq;			       /* from snd_una on */
+	struct rte_mbuf *snd_new;		       /* first packet not yet transmitted, NULL: none */
+	struct pktq rcvq;			       /* in order, from copied_seq on */
+	struct pktq ofoq;			       /* out of order, sorted, not overlapping */
+	uint32_t sndbuf, rcvbuf;		       /* bytes as SO_SNDBUF, SO_RCVBUF say them */
+	uint32_t snd_queued, rcv_queued;	       /* charged: truesize */
 	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
 	struct sack_block dsack;
 
-	/* Loss detection and repair (RFC 5681, 6675). Bytes. */
-	uint32_t sacked_out, lost_out, retrans_out;
-	seq_t recovery_point; /* snd_nxt when recovery or loss began */
-	seq_t high_sacked;    /* one past the highest byte SACKed */
+	/* The scoreboard (recovery.c, sack.c): bytes, and packets. */
+	uint32_t sacked_out, lost_out, retrans_out, sacked_pkts;
+	struct pkt_list lost, rtx;		/* LOST, to be sent again; RETRANS, in order of transmission */
+	seq_t recovery_point;			/* snd_nxt when recovery or loss began */
+	seq_t high_sacked;			/* RACK.fack: one past the highest byte SACKed or acknowledged */
+	struct rte_mbuf *sack_hint[SACK_HINTS]; /* packets where recent SACK blocks began, latest first; NULL: none */
+	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
+	uint32_t rack_xmit_at, rack_rtt_us;
+	seq_t rack_end_seq, rack_dsack_round;
+	struct rte_mbuf *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: start at the head */
+	uint16_t reordering;	      /* segments; DupThresh as long as no reordering was seen */
+	uint8_t reo_wnd_mult, reo_wnd_persist;
+	uint32_t reord_seen;
+	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
+	/* Proportional rate reduction (prr.c), bytes. */
+	uint32_t prr_recover_fs, prr_delivered, prr_out;
+	/* What an undo needs (undo.c). */
 	uint32_t prior_cwnd, prior_ssthresh;
+	seq_t undo_marker;	/* snd_una when the episode began */
+	int undo_retrans;	/* segments sent again in it and not reported as duplicates; -1: none sent again yet */
+	uint32_t retrans_stamp; /* timestamp clock at its first retransmission, when retrans_stamped */
 	seq_t cwnd_limited_seq; /* snd_nxt when the window last was the limit */
 	struct cc cc;
 

@@ -22,7 +22,15 @@ enum pkt_flag {
 };
 
 struct pkt {
-	struct rte_mbuf *next;	  /* in the socket's queue */
+	struct rte_mbuf *next; /* in the socket's queue */
+	/* While LOST or RETRANS: its place in conn.lost or conn.rtx.  While SACKED: a later packet of its run, NULL: none known.
+	 */
+	union {
+		struct {
+			struct rte_mbuf *list_prev, *list_next;
+		};
+		struct rte_mbuf *run;
+	};
 	uint32_t sent_at;	  /* last transmission; times here are the low half of the clock, us */
 	uint32_t delivered_at;	  /* rate.c: when the last delivery before it happened */
 	uint32_t first_sent_at;	  /* ... when what was delivered then had been sent, */
@@ -82,6 +90,41 @@ static inline struct rte_mbuf *pktq_pop(struct pktq *q)
 	if (!q->head)
 		q->tail = NULL;
 	return m;
+}
+
+/* Packets of one condition, in the order in which they came into it; each is in a queue besides. */
+struct pkt_list {
+	struct rte_mbuf *head, *tail;
+};
+
+/* after NULL: first. */
+static inline void pkt_list_insert(struct pkt_list *l, struct rte_mbuf *m, struct rte_mbuf *after)
+{
+	struct rte_mbuf *next = after ? pkt(after)->list_next : l->head;
+
+	pkt(m)->list_prev = after;
+	pkt(m)->list_next = next;
+	if (after)
+		pkt(after)->list_next = m;
+	else
+		l->head = m;
+	if (next)
+		pkt(next)->list_prev = m;
+	else
+		l->tail = m;
+}
+static inline void pkt_list_del(struct pkt_list *l, struct rte_mbuf *m)
+{
+	struct rte_mbuf *prev = pkt(m)->list_prev, *next = pkt(m)->list_next;
+
+	if (prev)
+		pkt(prev)->list_next = next;
+	else
+		l->head = next;
+	if (next)
+		pkt(next)->list_prev = prev;
+	else
+		l->tail = prev;
 }
 
 #endif

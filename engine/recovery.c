@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * recovery.c - what is lost and when to send it again: the scoreboard (RFC 2018, RFC 6675), fast retransmit and fast recovery
- * (RFC 5681, RFC 6582 without SACK), and the state after a timeout.  Knows nothing of how a window grows: that is cc's.
+ * recovery.c - what is lost and when to send it again: the scoreboard, and the states of repair (RFC 5681, RFC 6675; RFC 6582
+ * without SACK).  It joins the parts: sack.c (what the peer holds), rack.c and tlp.c (what is lost), prr.c (how fast to send
+ * while the window is reduced), undo.c (repair that was not needed).  Knows nothing of how a window grows: that is cc's.
  *
- * Each packet in flight is in one of three conditions: in the network, SACKED, or LOST; one that is sent again is in the network
- * again. pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that left the network.
+ * Each packet in flight is in one of four conditions: sent once, SACKED, LOST and waiting to be sent again (on conn.lost), or
+ * sent again (RETRANS, on conn.rtx). pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that
+ * left the network.
+ *
+ * As on Linux, the loss of a retransmission in fast recovery does not reduce the window a second time (RFC 5681 4.3 has the
+ * timeout in mind that it used to mean); after a timeout it does.
  */
 #include "engine/tcp_input.h"
+
+#define RENEGED_MIN_US 10000 /* Linux's least pause before reneging is believed */
+#define LOST_STEPS_MAX 256   /* with tcp_recovery off: packets passed over per ACK */
+
+/* ---- scoreboard ---- */
 
 uint32_t recovery_pipe(const struct conn *c)
 {
@@ -17,166 +27,116 @@ uint32_t recovery_pipe(const struct conn *c)
 
 void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
 {
-	uint8_t flags = pkt(m)->flags;
+	struct pkt *p = pkt(m);
+	bool whole = bytes == p->len;
 
-	if (flags & PKT_SACKED)
+	if (p->flags & PKT_SACKED) {
 		c->sacked_out -= bytes;
-	if (flags & PKT_LOST)
+		c->sacked_pkts -= whole;
+	}
+	if (p->flags & PKT_LOST) {
 		c->lost_out -= bytes;
-	if (flags & PKT_RETRANS)
+		if (whole)
+			pkt_list_del(&c->lost, m);
+	}
+	if (p->flags & PKT_RETRANS) {
 		c->retrans_out -= bytes;
+		if (whole)
+			pkt_list_del(&c->rtx, m);
+	}
 }
 
-static void mark_lost(struct conn *c, struct rte_mbuf *m)
+/* The lowest first: it holds up what the peer may read. */
+void recovery_mark_lost(struct conn *c, struct rte_mbuf *m)
 {
 	struct pkt *p = pkt(m);
+	bool lowest = !c->lost.head || seq_lt(p->seq, pkt(c->lost.head)->seq);
 
 	if (p->flags & (PKT_LOST | PKT_SACKED))
 		return;
-	if (p->flags & PKT_RETRANS)
-		c->retrans_out -= p->len;
+	recovery_forget(c, m, p->len);
 	p->flags = (p->flags & ~PKT_RETRANS) | PKT_LOST;
 	c->lost_out += p->len;
+	c->newly_lost = true;
 	rate_lost(c, m);
-	if (!c->rtx_hint || seq_lt(p->seq, pkt(c->rtx_hint)->seq))
-		c->rtx_hint = m;
+	pkt_list_insert(&c->lost, m, lowest ? NULL : c->lost.tail);
 }
 
-static void mark_sacked(struct input *in, struct rte_mbuf *m, struct ack *a)
+static void put_to_rtx(struct conn *c, struct rte_mbuf *m)
 {
-	struct conn *c = in->c;
-	struct pkt *p = pkt(m);
+	recovery_forget(c, m, pkt(m)->len);
+	pkt(m)->flags = (pkt(m)->flags & ~PKT_LOST) | PKT_RETRANS;
+	c->retrans_out += pkt(m)->len;
+	pkt_list_insert(&c->rtx, m, c->rtx.tail);
+}
 
-	recovery_forget(c, m, p->len);
-	if (!(p->flags & PKT_EVER_RETRANS) && !a->rtt && !a->acked)
-		a->rtt = (uint32_t)in->e->now - p->sent_at;
-	in->rate.packets++;
-	rate_delivered(&in->rate, m);
-	p->flags = (p->flags & ~(PKT_LOST | PKT_RETRANS)) | PKT_SACKED;
-	c->sacked_out += p->len;
-	c->high_sacked = seq_max(c->high_sacked, pkt_end(m));
-	a->sacked += p->len;
-	a->delivered += p->len;
+void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m)
+{
+	if (pkt(m)->flags & PKT_EVER_RETRANS) {
+		put_to_rtx(c, m);
+		return;
+	}
+	recovery_forget(c, m, pkt(m)->len);
+	pkt(m)->flags &= ~PKT_LOST;
+	c->rack_passed = NULL;
 }
 
 struct rte_mbuf *recovery_next_lost(struct conn *c)
 {
-	struct rte_mbuf *m = c->rtx_hint ? c->rtx_hint : c->sndq.head;
-
-	if (!c->lost_out)
-		return NULL;
-	while (m && m != c->snd_new && !(pkt(m)->flags & PKT_LOST))
-		m = pkt(m)->next;
-	c->rtx_hint = m == c->snd_new ? NULL : m;
-	return c->rtx_hint;
+	return c->frto == FRTO_TRY_NEW ? NULL : c->lost.head;
 }
 
-void recovery_retransmitted(struct conn *c, struct rte_mbuf *m)
+void recovery_split_lost(struct conn *c, struct rte_mbuf *m, struct rte_mbuf *rest)
 {
-	struct pkt *p = pkt(m);
-
-	if (p->flags & PKT_LOST)
-		c->lost_out -= p->len;
-	if (!(p->flags & PKT_RETRANS))
-		c->retrans_out += p->len;
-	p->flags = (p->flags & ~PKT_LOST) | PKT_RETRANS | PKT_EVER_RETRANS;
+	pkt_list_insert(&c->lost, rest, m);
 }
 
-/* ---- SACK ---- */
-
-/* RFC 2883 section 4: the first block reports a duplicate if it lies below the ACK or within the second block. */
-static bool is_dsack(const struct seg *s)
+void recovery_retransmitted(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
-	const struct sack_block *b = &s->sack[0];
-
-	if (seq_lt(b->start, s->ack))
-		return seq_leq(b->end, s->ack);
-	return s->nsack > 1 && seq_geq(b->start, s->sack[1].start) && seq_leq(b->end, s->sack[1].end);
+	put_to_rtx(c, m);
+	pkt(m)->flags |= PKT_EVER_RETRANS;
+	c->prr_out += pkt(m)->len;
+	undo_retransmitted(e, c);
 }
 
-static bool block_valid(const struct conn *c, const struct sack_block *b)
+static void mark_head_lost(struct conn *c)
 {
-	return seq_lt(b->start, b->end) && seq_leq(b->end, c->snd_nxt) && seq_geq(b->start, c->snd_una);
+	struct rte_mbuf *m = c->sndq.head;
+
+	if (m && m != c->snd_new && !(pkt(m)->flags & PKT_RETRANS))
+		recovery_mark_lost(c, m);
 }
 
-static void sack_range(struct input *in, const struct sack_block *b, struct ack *a)
+/* RFC 6675 section 4, IsLost(), with tcp_recovery off: more than (DupThresh - 1) * SMSS bytes above it have been SACKed. */
+static void mark_lost_by_sack(struct conn *c)
 {
-	struct conn *c = in->c;
+	uint32_t above = c->sacked_out, enough = (c->reordering - 1) * c->mss;
+	unsigned steps = LOST_STEPS_MAX;
 
-	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new && seq_lt(pkt(m)->seq, b->end); m = pkt(m)->next)
-		if (seq_geq(pkt(m)->seq, b->start) && seq_leq(pkt_end(m), b->end) && !(pkt(m)->flags & PKT_SACKED))
-			mark_sacked(in, m, a);
-}
+	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new && above > enough && steps; m = pkt(m)->next) {
+		if (pkt(m)->flags & PKT_SACKED) {
+			seq_t begin = pkt(m)->seq;
 
-void recovery_sack(struct input *in, struct ack *a)
-{
-	struct engine *e = in->e;
-	struct conn *c = in->c;
-	const struct seg *s = &in->seg;
-	unsigned first = 0;
-
-	if (!c->sack_ok)
-		return;
-	if (is_dsack(s)) {
-		a->dsack = true;
-		c->dsack_dups++;
-		e->stats.dsack_recv++;
-		first = 1;
-	}
-	for (unsigned i = first; i < s->nsack; i++) {
-		if (block_valid(c, &s->sack[i]))
-			sack_range(in, &s->sack[i], a);
-		else if (seq_gt(s->sack[i].end, c->snd_una))
-			e->stats.sack_discard++;
+			m = sack_run_last(m, &steps);
+			above -= pkt_end(m) - begin;
+		} else if (!(pkt(m)->flags & (PKT_RETRANS | PKT_LOST))) {
+			recovery_mark_lost(c, m);
+		} else {
+			steps--;
+		}
 	}
 }
 
-/* RFC 6675 section 4, IsLost(): more than (DupThresh - 1) * SMSS bytes above it have been SACKed. */
-static void mark_lost_by_sack(const struct engine *e, struct conn *c)
+void recovery_forget_below(struct conn *c, seq_t ack)
 {
-	uint32_t above = c->sacked_out, enough = (e->cfg.tcp.reordering - 1) * c->mss;
-
-	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new && above > enough; m = pkt(m)->next) {
-		if (pkt(m)->flags & PKT_SACKED)
-			above -= pkt(m)->len;
-		else if (!(pkt(m)->flags & PKT_RETRANS))
-			mark_lost(c, m);
-	}
+	sack_forget_below(c, ack);
+	if (c->rack_passed && seq_lt(pkt(c->rack_passed)->seq, ack))
+		c->rack_passed = NULL;
+	if (seq_lt(c->high_sacked, ack))
+		c->high_sacked = ack;
 }
 
-/* ---- states ---- */
-
-static void remember_window(struct conn *c)
-{
-	c->prior_cwnd = c->cc.cwnd;
-	c->prior_ssthresh = c->cc.ssthresh;
-	c->recovery_point = c->snd_nxt;
-}
-
-/* RFC 5681 3.2 step 2, RFC 6675 section 5 (4). */
-static void enter_recovery(struct engine *e, struct conn *c)
-{
-	remember_window(c);
-	c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
-	c->cc.cwnd = c->cc.ssthresh;
-	c->ca_state = CA_RECOVERY;
-	c->fast_retransmit = true;
-	if (c->sack_ok)
-		e->stats.sack_recovery++;
-	else
-		e->stats.reno_recovery++;
-}
-
-static void leave_recovery(struct conn *c)
-{
-	if (c->ca_state == CA_RECOVERY)
-		c->cc.cwnd = c->cc.ssthresh;
-	c->ca_state = CA_OPEN;
-	c->dupacks = 0;
-	c->fast_retransmit = false;
-	if (!c->sack_ok)
-		c->sacked_out = 0;
-}
+/* ---- without SACK: duplicate ACKs (RFC 5681 3.2, RFC 6582) ---- */
 
 /* Each duplicate ACK is a segment that left the network; never more than what is outstanding behind the first hole. */
 static void count_reno_dupack(struct conn *c)
@@ -196,115 +156,326 @@ static void uncount_reno(struct conn *c, uint32_t acked)
 	c->sacked_out = c->sacked_out > beyond ? c->sacked_out - beyond : 0;
 }
 
+static void forget_reno(struct conn *c)
+{
+	c->dupacks = 0;
+	if (!c->sack_ok)
+		c->sacked_out = 0;
+}
+
+/* Bytes that this ACK says have left the network (RFC 9937 5: one segment for a duplicate, taken off the ACK that covers them).
+ */
+static uint32_t reno_delivered(struct conn *c, const struct ack *a)
+{
+	uint32_t before = c->sacked_out, counted;
+
+	if (a->acked) {
+		if (c->ca_state == CA_RECOVERY)
+			uncount_reno(c, a->acked);
+		else
+			forget_reno(c);
+		counted = before - c->sacked_out;
+		return a->acked > counted ? a->acked - counted : 0;
+	}
+	/* After a timeout only those that new data brings count. */
+	if (!a->is_dup || (c->ca_state == CA_LOSS && seq_leq(c->snd_nxt, c->recovery_point)))
+		return 0;
+	count_reno_dupack(c);
+	return c->sacked_out - before;
+}
+
 static void count_dupack(struct conn *c, const struct ack *a)
 {
-	bool counts = c->sack_ok ? a->sacked > 0 : a->is_dup;
-
-	if (!counts)
-		return;
-	if (c->dupacks < UINT8_MAX)
+	if (a->acked && c->ca_state < CA_RECOVERY)
+		c->dupacks = 0;
+	if ((c->sack_ok ? a->sacked > 0 : a->is_dup) && c->dupacks < UINT8_MAX)
 		c->dupacks++;
-	if (!c->sack_ok)
-		count_reno_dupack(c);
 }
 
-static void mark_head_lost(struct conn *c)
-{
-	struct rte_mbuf *m = c->sndq.head;
+/* ---- states ---- */
 
-	if (m && m != c->snd_new && !(pkt(m)->flags & PKT_RETRANS))
-		mark_lost(c, m);
+void recovery_init(const struct engine *e, struct conn *c)
+{
+	c->reordering = e->cfg.tcp.reordering;
+	c->reo_wnd_mult = 1;
+	c->high_sacked = c->recovery_point = c->iss;
 }
 
-/* Recovery goes on: find out what else is missing. A partial ACK names the next hole itself (RFC 6582 3.2 step 3). */
-static void continue_recovery(struct engine *e, struct conn *c, const struct ack *a)
+void recovery_reset(struct conn *c)
 {
-	if (!c->sack_ok && a->acked)
-		uncount_reno(c, a->acked);
-	if (c->sack_ok)
-		mark_lost_by_sack(e, c);
-	if (a->acked) {
-		mark_head_lost(c);
-		c->fast_retransmit = c->lost_out > 0;
+	c->sacked_out = c->lost_out = c->retrans_out = c->sacked_pkts = 0;
+	c->lost = c->rtx = (struct pkt_list){NULL, NULL};
+	c->rack_passed = NULL;
+	sack_forget_all(c);
+}
+
+/* RFC 5681 3.2 step 2, RFC 6675 section 5 (4). */
+static void enter_recovery(struct engine *e, struct conn *c, uint32_t acked, uint32_t sacked)
+{
+	undo_begin(c);
+	if (c->ca_state != CA_CWR) {
+		c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
+		prr_begin(c, acked, sacked);
 	}
-	if (c->lost_out)
-		tcp_want_output(e, c);
+	c->recovery_point = c->snd_nxt;
+	c->ca_state = CA_RECOVERY;
+	c->fast_retransmit = true;
+	c->tlp_out = false;
+	c->frto = FRTO_OFF;
+	if (c->sack_ok)
+		e->stats.sack_recovery++;
+	else
+		e->stats.reno_recovery++;
 }
 
+/* Out of whatever it was: what is SACKed beyond the episode keeps it in disorder. */
+static void open_up(struct conn *c)
+{
+	c->ca_state = CA_OPEN;
+	c->frto = FRTO_OFF;
+	c->fast_retransmit = false;
+	forget_reno(c);
+}
+
+/* All that was outstanding when the episode began is acknowledged. */
+static void leave_episode(struct input *in)
+{
+	struct conn *c = in->c;
+	bool reducing = recovery_reducing(c) && !cc_ops(c->cc.algo)->control;
+
+	if (undo_recovery(in))
+		reducing = false;
+	else
+		rack_recovered(c);
+	if (reducing)
+		c->cc.cwnd = c->cc.ssthresh;
+	open_up(c);
+}
+
+/*
+ * RFC 5682 3.1, and 2.1 without SACK.  Step 2: the retransmission is acknowledged, and not all that was outstanding: try new
+ * data. Step 3: what was sent once arrives: the timeout was spurious; or a duplicate ACK comes: it was not.  Stricter than Linux,
+ * which takes step 3's answer already in step 2, where an ACK may as well tell of a head that was lost in truth.
+ */
+static void find_spurious_timeout(struct input *in, const struct ack *a, bool done)
+{
+	struct conn *c = in->c;
+
+	if (c->frto == FRTO_TRY_NEW) {
+		if (in->original_acked && undo_loss(in, true))
+			open_up(c);
+		else if (a->sacked || a->is_dup)
+			c->frto = FRTO_OFF;
+	} else if (a->acked && !done && c->snd_new && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd)) {
+		c->recovery_point = c->snd_nxt;
+		c->frto = FRTO_TRY_NEW;
+	} else if (a->acked || (a->is_dup && !c->sack_ok)) {
+		c->frto = FRTO_OFF;
+	}
+}
+
+static void on_ack_in_loss(struct input *in, const struct ack *a, bool done)
+{
+	struct conn *c = in->c;
+
+	if (a->acked && undo_loss(in, false)) {
+		if (c->sack_ok)
+			open_up(c);
+	} else if (c->frto) {
+		find_spurious_timeout(in, a, done);
+	}
+	if (c->ca_state == CA_LOSS && done)
+		leave_episode(in);
+}
+
+static void on_ack_in_recovery(struct input *in, const struct ack *a, bool done)
+{
+	struct conn *c = in->c;
+
+	if (done)
+		leave_episode(in);
+	else if ((a->acked && undo_partial(in, c->snd_una - a->acked)) || undo_by_dsack(in))
+		open_up(c);
+}
+
+/* What the ACK shows to be lost, by the detector in use. */
 static void look_for_loss(struct engine *e, struct conn *c, const struct ack *a)
 {
-	if (a->acked) {
-		c->dupacks = 0;
-		if (!c->sack_ok)
-			c->sacked_out = 0;
+	bool partial = c->ca_state == CA_RECOVERY && a->acked;
+
+	if (rack_on(e, c)) {
+		rack_detect(e, c);
+		return;
 	}
-	count_dupack(c, a);
-	c->ca_state = c->sacked_out || c->dupacks ? CA_DISORDER : CA_OPEN;
-	if (c->ca_state == CA_OPEN)
+	if (c->ca_state == CA_LOSS)
 		return;
 	if (c->sack_ok)
-		mark_lost_by_sack(e, c);
-	if (c->dupacks >= e->cfg.tcp.reordering)
+		mark_lost_by_sack(c);
+	/* RFC 6582 3.2: a partial ACK names the next hole itself; and step 2: ACKs of what the last episode sent again are no
+	 * sign. */
+	if (partial || (c->dupacks >= c->reordering && (c->sack_ok || seq_gt(c->snd_una, c->recovery_point))))
 		mark_head_lost(c);
-	if (c->lost_out)
-		enter_recovery(e, c);
+	if (partial && c->lost_out)
+		c->fast_retransmit = true;
+}
+
+/* The peer let go of what it had SACKed (RFC 2018 8), or its next ACK is on the way: wait a little, then believe the ACK. */
+static void suspect_reneging(struct engine *e, struct conn *c)
+{
+	struct rte_mbuf *head = c->sndq.head;
+	usec_t pause = c->srtt_us / 2 > RENEGED_MIN_US ? c->srtt_us / 2 : RENEGED_MIN_US;
+
+	if (head && (pkt(head)->flags & PKT_SACKED))
+		timer_reneged(e, c, pause);
+}
+
+static void next_state(struct engine *e, struct conn *c, const struct ack *a)
+{
+	bool again = c->ca_state == CA_LOSS && c->newly_lost_again;
+
+	if (c->newly_lost && (c->ca_state < CA_RECOVERY || again))
+		enter_recovery(e, c, a->acked, c->sack_ok ? a->sacked : c->mss);
+	else if (c->ca_state <= CA_DISORDER)
+		c->ca_state = c->sacked_out ? CA_DISORDER : CA_OPEN;
+}
+
+/* reducing: it was, before this ACK; the one that ends a reduction leaves the window at ssthresh (RFC 5681 3.2 step 6). */
+static void adjust_window(struct conn *c, const struct ack *a, uint32_t delivered, bool reducing)
+{
+	if (cc_ops(c->cc.algo)->control)
+		return; /* it sets its window itself, in recovery too */
+	if (recovery_reducing(c)) {
+		if (delivered || c->newly_lost)
+			prr_update(c, delivered, a->acked && !c->newly_lost);
+	} else if (a->acked && !reducing) {
+		cc_ops(c->cc.algo)->on_ack(&c->cc, a);
+	}
+}
+
+/* Nothing is missing and nothing hints at it. */
+static bool all_is_well(const struct conn *c, const struct ack *a)
+{
+	return c->ca_state == CA_OPEN && !c->sacked_out && !c->lost_out && !c->retrans_out && !a->is_dup && !a->dsack &&
+	       !c->tlp_out;
+}
+
+/* What is compared with numbers and times must be near, lest it come to lie ahead when they wrap. */
+static void tidy(struct conn *c)
+{
+	if (seq_lt(c->recovery_point, c->snd_una))
+		c->recovery_point = c->snd_una - 1;
+	if (!conn_flight(c))
+		c->rack_valid = false;
+}
+
+void recovery_on_ack(struct input *in, struct ack *a)
+{
+	struct conn *c = in->c;
+	bool done = a->acked && seq_geq(c->snd_una, c->recovery_point);
+	bool reducing = recovery_reducing(c);
+	uint32_t delivered;
+
+	c->newly_lost = c->newly_lost_again = false;
+	tidy(c);
+	if (all_is_well(c, a)) {
+		adjust_window(c, a, 0, false);
+		return;
+	}
+	rack_on_ack(in, a);
+	tlp_on_ack(in, a);
+	count_dupack(c, a);
+	delivered = c->sack_ok ? a->delivered : reno_delivered(c, a);
+	if (c->ca_state == CA_LOSS)
+		on_ack_in_loss(in, a, done);
+	else if (c->ca_state == CA_RECOVERY)
+		on_ack_in_recovery(in, a, done);
+	else if (c->ca_state == CA_CWR && done)
+		leave_episode(in);
+	else if (a->dsack)
+		undo_by_dsack(in);
+	look_for_loss(in->e, c, a);
+	next_state(in->e, c, a);
+	adjust_window(c, a, delivered, reducing);
+	if (a->acked)
+		suspect_reneging(in->e, c);
 	/* The pipe shrank: limited transmit (RFC 3042), or the retransmission. */
+	tcp_want_output(in->e, c);
+}
+
+/* ---- timers ---- */
+
+/* RFC 8985 6.2: the reordering window of a packet has passed. */
+void recovery_on_reordering_timeout(struct engine *e, struct conn *c)
+{
+	c->newly_lost = c->newly_lost_again = false;
+	rack_detect(e, c);
+	if (!c->newly_lost)
+		return;
+	if (c->ca_state < CA_RECOVERY || (c->ca_state == CA_LOSS && c->newly_lost_again)) {
+		enter_recovery(e, c, 0, 0);
+		if (!cc_ops(c->cc.algo)->control)
+			prr_update(c, 0, false);
+	}
 	tcp_want_output(e, c);
 }
 
-void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a)
+/* RFC 2018 8: a receiver that discards what it SACKed leaves the head SACKed but not acknowledged: nothing it said counts. */
+static void forget_sacks(struct engine *e, struct conn *c)
 {
-	bool done = seq_geq(c->snd_una, c->recovery_point);
-
-	switch ((enum ca_state)c->ca_state) {
-	case CA_RECOVERY:
-		if (a->acked && done) {
-			leave_recovery(c);
-			return;
-		}
-		count_dupack(c, a);
-		continue_recovery(e, c, a);
-		return;
-	case CA_LOSS:
-		if (a->acked && done)
-			leave_recovery(c);
-		break;
-	default:
-		look_for_loss(e, c, a);
-		if (c->ca_state == CA_RECOVERY)
-			return;
-		break;
-	}
-	if (a->acked && cc_ops(c->cc.algo)->on_ack)
-		cc_ops(c->cc.algo)->on_ack(&c->cc, a);
+	e->stats.sack_reneging++;
+	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new; m = pkt(m)->next)
+		pkt(m)->flags &= ~PKT_SACKED;
+	c->sacked_out = c->sacked_pkts = 0;
+	sack_forget_all(c);
+	c->rack_passed = NULL;
 }
 
-/* RFC 5681 3.1 (4), RFC 6298 5.4-5.6: one segment, and everything that was not SACKed is taken for lost. */
-void recovery_on_timeout(struct engine *e, struct conn *c)
+/* RFC 8985 6.3: the first, and all whose time has passed by RACK's measure; what was sent just now is not lost yet. */
+static void mark_lost_by_timeout(struct engine *e, struct conn *c)
 {
 	struct rte_mbuf *head = c->sndq.head;
 	bool reneged = head && head != c->snd_new && (pkt(head)->flags & PKT_SACKED);
 
-	if (c->ca_state != CA_LOSS || seq_geq(c->snd_una, c->recovery_point)) {
-		remember_window(c);
+	if (reneged)
+		forget_sacks(e, c);
+	c->lost = (struct pkt_list){NULL, NULL}; /* made anew, in sequence */
+	for (struct rte_mbuf *m = head; m && m != c->snd_new; m = pkt(m)->next)
+		if (pkt(m)->flags & PKT_LOST)
+			pkt_list_insert(&c->lost, m, c->lost.tail);
+		else if (m == head || reneged || !rack_on(e, c) || !c->rack_valid || rack_timed_out(e, c, m))
+			recovery_mark_lost(c, m);
+}
+
+static void count_failure(struct engine *e, const struct conn *c)
+{
+	if (c->retransmits)
+		return;
+	if (c->ca_state == CA_LOSS)
+		e->stats.loss_failures++;
+	else if (c->ca_state == CA_RECOVERY && c->sack_ok)
+		e->stats.sack_recovery_fail++;
+	else if (c->ca_state == CA_RECOVERY)
+		e->stats.reno_recovery_fail++;
+}
+
+/* RFC 5681 3.1 (4), RFC 6298 5.4-5.6, RFC 5682 step 1.  A timeout amid fast recovery is the same loss event, as on Linux. */
+void recovery_on_timeout(struct engine *e, struct conn *c)
+{
+	bool fresh = c->ca_state < CA_RECOVERY, first = !c->retransmits;
+
+	count_failure(e, c);
+	if (c->ca_state <= CA_DISORDER || seq_geq(c->snd_una, c->recovery_point) || (c->ca_state == CA_LOSS && first)) {
+		undo_begin(c);
 		c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
 	}
 	cc_ops(c->cc.algo)->on_timeout(&c->cc, e->now);
-	c->cc.cwnd = c->mss;
 	c->recovery_point = c->snd_nxt;
+	forget_reno(c);
+	mark_lost_by_timeout(e, c);
 	c->ca_state = CA_LOSS;
-	c->dupacks = 0;
-	c->fast_retransmit = false;
-	if (!c->sack_ok)
-		c->sacked_out = 0;
-	for (struct rte_mbuf *m = head; m && m != c->snd_new; m = pkt(m)->next) {
-		/* A receiver that discards what it SACKed leaves the head SACKed but not acknowledged (RFC 2018 8). */
-		if (reneged && (pkt(m)->flags & PKT_SACKED)) {
-			c->sacked_out -= pkt(m)->len;
-			pkt(m)->flags &= ~PKT_SACKED;
-		}
-		mark_lost(c, m);
-	}
+	c->cc.cwnd = recovery_pipe(c) + c->mss;
+	c->fast_retransmit = c->tlp_out = c->probe_due = false;
+	c->frto = e->cfg.tcp.frto && (fresh || !first) ? FRTO_HEAD_SENT : FRTO_OFF;
 	if (c->fin_sent && !c->fin_acked)
 		c->fin_due = true;
 }
@@ -312,7 +483,7 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 /* RFC 7413 4.2.1: the SYN,ACK left the SYN's data out. */
 void recovery_syn_data_refused(struct engine *e, struct conn *c)
 {
-	mark_lost(c, c->sndq.head);
+	recovery_mark_lost(c, c->sndq.head);
 	c->fast_retransmit = true;
 	tcp_want_output(e, c);
 }
@@ -323,7 +494,7 @@ void recovery_mtu_lowered(struct engine *e, struct conn *c)
 {
 	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new; m = pkt(m)->next)
 		if (pkt(m)->len > c->mss)
-			mark_lost(c, m);
+			recovery_mark_lost(c, m);
 	if (!c->lost_out)
 		return;
 	c->fast_retransmit = true;

@@ -228,6 +228,7 @@ void tcp_choose_wscale(const struct engine *e, struct conn *c);
 void tcp_sync_mss(struct engine *e, struct conn *c);
 uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
 uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
+uint32_t tcp_ts_at(usec_t at, uint32_t offset); /* the timestamp clock at that time */
 /* Could we have sent this timestamp? */
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
 
@@ -238,7 +239,12 @@ ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov
 /* ---- tcp_timer.c: events in, deadlines out ---- */
 void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN goes out; before it counts as in flight */
 void timer_acked(struct engine *e, struct conn *c, bool advanced); /* the window changed; advanced: snd_una moved */
-void timer_ack_delayed(struct engine *e, struct conn *c);	   /* an ACK is owed */
+/* The tail loss probe: restart, because data went out or the ACK advanced; or only stop it if it is not wanted any more. */
+void timer_tail(struct engine *e, struct conn *c, bool restart);
+void timer_reordering(struct engine *e, struct conn *c, usec_t us); /* a packet may be lost in so long; 0: none may */
+void timer_reneged(struct engine *e, struct conn *c, usec_t us);    /* time out so soon, unless an ACK advances before */
+void timer_head_resent(struct engine *e, struct conn *c);	    /* the first unacknowledged packet went out again */
+void timer_ack_delayed(struct engine *e, struct conn *c);	    /* an ACK is owed */
 void timer_ack_sent(struct engine *e, struct conn *c);
 void timer_established(struct engine *e, struct conn *c);
 void timer_keepalive_changed(struct engine *e, struct conn *c);
@@ -266,17 +272,27 @@ uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t);
 void conn_set_cc(struct engine *e, struct conn *c, unsigned algo); /* cwnd and ssthresh stay what they are */
 void conn_init_transfer(struct engine *e, struct conn *c);	   /* on entering ESTABLISHED */
 
-/* ---- recovery.c ---- */
-void recovery_on_ack(struct engine *e, struct conn *c, struct ack *a);
+/* ---- recovery.c, tlp.c: loss and repair; more in tcp_input.h ---- */
+void recovery_init(const struct engine *e, struct conn *c); /* c->iss is known */
+void recovery_reset(struct conn *c);			    /* the send queue is empty */
 void recovery_on_timeout(struct engine *e, struct conn *c);
+void recovery_on_reordering_timeout(struct engine *e, struct conn *c);
 void recovery_mtu_lowered(struct engine *e, struct conn *c);
 void recovery_syn_data_refused(struct engine *e, struct conn *c);
-struct input;
-void recovery_sack(struct input *in, struct ack *a);			  /* the SACK blocks of a segment */
+void recovery_mark_lost(struct conn *c, struct rte_mbuf *m);
 void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes); /* bytes of m leave the scoreboard */
 struct rte_mbuf *recovery_next_lost(struct conn *c);
-void recovery_retransmitted(struct conn *c, struct rte_mbuf *m);
+void recovery_split_lost(struct conn *c, struct rte_mbuf *m, struct rte_mbuf *rest); /* rest was the second part of m */
+void recovery_retransmitted(struct engine *e, struct conn *c, struct rte_mbuf *m);
 uint32_t recovery_pipe(const struct conn *c);
+/* Does prr.c set cwnd now? */
+static inline bool recovery_reducing(const struct conn *c)
+{
+	return c->ca_state == CA_CWR || c->ca_state == CA_RECOVERY;
+}
+usec_t tlp_timeout(const struct engine *e, const struct conn *c); /* us from now; 0: no probe is to be sent */
+struct rte_mbuf *tlp_last_sent(const struct conn *c);		  /* NULL: no data is in flight */
+void tlp_sent(struct engine *e, struct conn *c, bool retransmission);
 
 /* ---- rate.c ---- */
 /* The sample that an ACK completes: of the packet sent last among those it delivers, as it was when that was sent. */

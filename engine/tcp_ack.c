@@ -48,6 +48,8 @@ static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct
 
 	a->acked += bytes;
 	if (!(p->flags & PKT_SACKED)) {
+		if (bytes == p->len)
+			rack_delivered(in, m);
 		a->delivered += bytes;
 		in->rate.packets += bytes == p->len;
 		rate_delivered(&in->rate, m);
@@ -77,8 +79,6 @@ static void clean_queue(struct input *in, struct ack *a)
 
 	while ((m = c->sndq.head) && m != c->snd_new && seq_leq(pkt_end(m), in->seg.ack)) {
 		account(in, m, pkt(m)->len, a);
-		if (c->rtx_hint == m)
-			c->rtx_hint = NULL;
 		pktq_pop(&c->sndq);
 		c->snd_queued -= pkt_truesize(m);
 		conn_free_pkt(in->e, m);
@@ -109,6 +109,11 @@ static usec_t timestamp_rtt(const struct input *in)
 	return ms ? ms * 1000 : 1000;
 }
 
+bool tcp_echoes_before(const struct input *in, uint32_t ts)
+{
+	return in->c->ts_ok && (in->seg.opts & OPT_TS) && in->seg.tsecr && (int32_t)(in->seg.tsecr - ts) < 0;
+}
+
 void input_handshake_rtt(struct input *in)
 {
 	struct conn *c = in->c;
@@ -131,6 +136,7 @@ static void advance(struct input *in, struct ack *a)
 {
 	struct conn *c = in->c;
 
+	recovery_forget_below(c, in->seg.ack);
 	clean_queue(in, a);
 	c->snd_una = in->seg.ack;
 	c->bytes_acked += a->acked;
@@ -151,6 +157,15 @@ static void sample_rtt(struct input *in, struct ack *a)
 		rtt_sample(in->e, in->c, a->rtt);
 }
 
+/* What the SACK blocks add, and what all that has arrived says of the path. */
+static void learn_delivery(struct input *in, struct ack *a)
+{
+	if (in->seg.opts & OPT_SACK)
+		sack_blocks(in, a);
+	sample_rtt(in, a);
+	rate_acked(in->e, in->c, &in->rate, a);
+}
+
 void input_process_ack(struct input *in)
 {
 	struct conn *c = in->c;
@@ -158,11 +173,12 @@ void input_process_ack(struct input *in)
 	struct ack a = {.now = in->e->now, .cwnd_limited = seq_geq(c->cwnd_limited_seq, una)};
 	bool window_changed;
 
+	in->fack = c->high_sacked;
 	/* An old ACK says nothing new; its SACK blocks may. */
 	if (seq_lt(in->seg.ack, una)) {
 		if (in->seg.opts & OPT_SACK) {
-			recovery_sack(in, &a);
-			rate_acked(in->e, c, &in->rate, &a);
+			learn_delivery(in, &a);
+			recovery_on_ack(in, &a);
 		}
 		return;
 	}
@@ -172,15 +188,14 @@ void input_process_ack(struct input *in)
 	c->probes = 0;
 	if (in->seg.ack != una)
 		advance(in, &a);
-	if (in->seg.opts & OPT_SACK)
-		recovery_sack(in, &a);
 	a.is_dup = is_duplicate(in, una, window_changed);
-	sample_rtt(in, &a);
-	rate_acked(in->e, c, &in->rate, &a);
-	recovery_on_ack(in->e, c, &a);
-	rate_control(in->e, c, &in->rate, &a);
-	if (in->seg.ack != una || window_changed) {
+	learn_delivery(in, &a);
+	if (in->seg.ack != una || window_changed)
 		timer_acked(in->e, c, in->seg.ack != una);
+	recovery_on_ack(in, &a);
+	rate_control(in->e, c, &in->rate, &a);
+	timer_tail(in->e, c, in->seg.ack != una);
+	if (in->seg.ack != una || window_changed) {
 		tune_sndbuf(in->e, c);
 		ready_update(in->e, c, 0);
 		chrono_update(in->e, c);

@@ -68,6 +68,7 @@ struct conn *conn_new(struct engine *e)
 	c->chrono = CHRONO_NONE;
 	c->max_pacing_rate = UINT64_MAX;
 	rtt_init(c);
+	recovery_init(e, c);
 	ready_update(e, c, 0);
 	c->edges = 0;
 	list_del(&c->event_link);
@@ -94,9 +95,9 @@ void conn_free_pkt(struct engine *e, struct rte_mbuf *m)
 static void purge_send_queue(struct engine *e, struct conn *c)
 {
 	purge_queue(e, &c->sndq);
-	c->snd_new = c->rtx_hint = NULL;
+	c->snd_new = NULL;
 	c->snd_queued = 0;
-	c->sacked_out = c->lost_out = c->retrans_out = 0;
+	recovery_reset(c);
 	chrono_update(e, c);
 }
 
@@ -215,6 +216,7 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	c->retrans_seen = false;
 	c->delivered_pkts = 1; /* the SYN */
 	conn_set_cc(e, c, c->cc.algo);
+	recovery_init(e, c);
 	c->quickacks = 16;
 	c->rcv_mss = c->mss < 536 ? c->mss : 536;
 	c->copied_seq = c->rcv_nxt;

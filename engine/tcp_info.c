@@ -38,13 +38,14 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_pmtu = c->pmtu;
 	i->tcpi_snd_ssthresh = c->cc.ssthresh == UINT32_MAX ? 0x7fffffff : c->cc.ssthresh / mss;
 	i->tcpi_unacked = packets(conn_flight(c), mss);
-	i->tcpi_sacked = packets(c->sacked_out, mss);
+	i->tcpi_sacked = c->sack_ok ? c->sacked_pkts : packets(c->sacked_out, mss);
 	i->tcpi_lost = packets(c->lost_out, mss);
 	i->tcpi_retrans = packets(c->retrans_out, mss);
 	i->tcpi_rcv_ssthresh = c->rcv_ssthresh;
 	i->tcpi_rcv_space = c->rcv_space;
 	i->tcpi_rcv_wnd = seq_gt(c->rcv_adv, c->rcv_wup) ? c->rcv_adv - c->rcv_wup : 0;
 	i->tcpi_notsent_bytes = engine_outq_unsent(c);
+	i->tcpi_reord_seen = c->reord_seen;
 }
 
 static void fill_times(struct engine *e, const struct conn *c, struct engine_info *i)
@@ -96,7 +97,7 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i
 {
 	memset(i, 0, sizeof(*i));
 	i->tcpi_state = c->state;
-	i->tcpi_reordering = e->cfg.tcp.reordering;
+	i->tcpi_reordering = c->reordering;
 	i->tcpi_snd_cwnd = c->mss ? c->cc.cwnd / c->mss : CC_INIT_CWND_SEGS;
 	i->tcpi_max_pacing_rate = c->max_pacing_rate;
 	if (c->state == LISTEN) {

@@ -15,6 +15,12 @@ struct input {
 	uint16_t ip_hdr_len;
 	struct seg seg;
 	struct rate_sample rate;
+	/* What an ACK says of repair. */
+	seq_t fack;	     /* high_sacked before it */
+	seq_t reordered_seq; /* the lowest it delivers out of order, if reordered */
+	bool reordered;	     /* delivers what was sent once, after something that had been sent later (RFC 8985 6.2 step 3) */
+	bool original_acked; /* delivers what was sent once, before recovery_point (RFC 5682) */
+	bool tlp_duplicate;  /* the tail loss probe arrived twice */
 };
 
 /* The window that the segment offers: that of a SYN is never scaled (RFC 7323 2.2). */
@@ -58,6 +64,48 @@ void input_process_ack(struct input *in);
 /* ---- autotune.c ---- */
 void tune_received(struct input *in, uint32_t len,
 		   uint32_t truesize); /* len bytes of text came in packets that occupy truesize */
+/* Does it echo a timestamp from before ts? */
+bool tcp_echoes_before(const struct input *in, uint32_t ts);
+
+/* ---- recovery.c: see there for how the parts belong together ---- */
+void recovery_on_ack(struct input *in, struct ack *a);
+void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m); /* it was not lost after all */
+void recovery_forget_below(struct conn *c, seq_t ack);	       /* before packets below ack are let go */
+
+/* ---- sack.c ---- */
+void sack_blocks(struct input *in, struct ack *a); /* the SACK blocks of a segment */
+void sack_forget_below(struct conn *c, seq_t ack);
+void sack_forget_all(struct conn *c);
+/* The last of the SACKed packets that follow m, itself SACKED, without a hole; each step taken counts down *steps, at 0 it ends.
+ */
+struct rte_mbuf *sack_run_last(struct rte_mbuf *m, unsigned *steps);
+
+/* ---- rack.c ---- */
+bool rack_on(const struct engine *e, const struct conn *c);
+void rack_delivered(struct input *in, struct rte_mbuf *m); /* m, whole, is acknowledged or SACKed for the first time */
+void rack_on_ack(struct input *in, const struct ack *a);
+void rack_detect(struct engine *e, struct conn *c); /* mark what is lost, arm the timer for what may be */
+bool rack_timed_out(const struct engine *e, struct conn *c, struct rte_mbuf *m);
+void rack_reordering(struct engine *e, struct conn *c, uint32_t distance); /* seen, by so many bytes */
+void rack_recovered(struct conn *c);					   /* an episode ended without undo */
+
+/* ---- tlp.c ---- */
+void tlp_on_ack(struct input *in, const struct ack *a);
+
+/* ---- prr.c ---- */
+/* The window is to be reduced to cc.ssthresh; what the ACK at hand acknowledged and SACKed, bytes. */
+void prr_begin(struct conn *c, uint32_t acked, uint32_t sacked);
+/* Set cwnd; safe: the ACK advances and shows no loss. */
+void prr_update(struct conn *c, uint32_t delivered, bool safe);
+
+/* ---- undo.c: true if it undid ---- */
+void undo_begin(struct conn *c); /* an episode of repair begins: before the windows change */
+void undo_retransmitted(const struct engine *e, struct conn *c);
+void undo_duplicate(struct conn *c, const struct sack_block *b, uint32_t segs); /* reported by a D-SACK */
+bool undo_recovery(struct input *in);						/* at the end of the episode */
+bool undo_partial(struct input *in, seq_t una);					/* fast recovery, amid it; una: before this ACK */
+bool undo_by_dsack(struct input *in);
+bool undo_loss(struct input *in, bool frto); /* after a timeout, amid the episode; frto: RFC 5682 says that it was spurious */
 
 /* ---- tcp_text.c ---- */
 void input_queue_text(struct input *in);

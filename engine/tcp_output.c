@@ -225,6 +225,8 @@ static bool split(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t
 	p->next = rest;
 	if (c->sndq.tail == m)
 		c->sndq.tail = rest;
+	if (p->flags & PKT_LOST)
+		recovery_split_lost(c, m, rest);
 	e->held++;
 	c->snd_queued += pkt_truesize(rest);
 	return true;
@@ -386,7 +388,9 @@ static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
 			e->stats.slow_start_retrans++;
 		else
 			e->stats.fast_retrans++;
-		recovery_retransmitted(c, m);
+		if (m == c->sndq.head)
+			timer_head_resent(e, c);
+		recovery_retransmitted(e, c, m);
 		c->fast_retransmit = false;
 		--*turn;
 	}
@@ -483,6 +487,7 @@ static void sent_new(struct conn *c, struct rte_mbuf *m, unsigned n)
 	while (n--) {
 		if (pkt(m)->len < c->mss)
 			c->snd_sml = pkt_end(m);
+		c->prr_out += pkt(m)->len;
 		if (seq_gt(pkt_end(m), c->snd_nxt))
 			c->snd_nxt = pkt_end(m);
 		m = pkt(m)->next;
@@ -577,6 +582,41 @@ static void send_syn(struct engine *e, struct conn *c)
 	emit(e, m, &f, &p, data && !(e->cfg.caps & ENGINE_TX_TCP_CSUM) ? payload_sum(data) : 0);
 }
 
+/* ---- tail loss probe ---- */
+
+/* False: nothing to send again, or no memory. */
+static bool probe_again(struct engine *e, struct conn *c)
+{
+	struct rte_mbuf *m = tlp_last_sent(c);
+
+	if (!m) {
+		c->fin_due = c->fin_sent && !c->fin_acked;
+		return c->fin_due;
+	}
+	if (pkt(m)->len > c->mss || !send_packets(e, c, m, 1))
+		return false;
+	recovery_retransmitted(e, c, m);
+	return true;
+}
+
+/* RFC 8985 7.3: a new segment if the peer's window takes it, whatever cwnd says, or the last one again. */
+static void output_probe(struct engine *e, struct conn *c)
+{
+	struct rte_mbuf *m = c->snd_new;
+
+	if (!c->probe_due)
+		return;
+	c->probe_due = false;
+	if (m && (pkt(m)->len <= c->mss || split(e, c, m, c->mss)) && window_allows(c, m)) {
+		if (!send_packets(e, c, m, 1))
+			return;
+		sent_new(c, m, 1);
+		tlp_sent(e, c, false);
+	} else if (probe_again(e, c)) {
+		tlp_sent(e, c, true);
+	}
+}
+
 /* ---- all of it ---- */
 
 static void output_fin(struct engine *e, struct conn *c)
@@ -606,6 +646,7 @@ static bool stalled(const struct conn *c)
 void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 {
 	uint32_t room = ring_room(&e->tx);
+	seq_t nxt = c->snd_nxt;
 
 	if (room < 4) {
 		tcp_want_output(e, c);
@@ -616,9 +657,12 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 	if (c->syn_due)
 		send_syn(e, c);
 	if ((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) {
+		output_probe(e, c);
 		output_lost(e, c, &turn);
 		output_new(e, c, &turn);
 		output_fin(e, c);
+		if (c->snd_nxt != nxt)
+			timer_tail(e, c, true);
 		/* The window is in full use: only then may it grow (RFC 7661, RFC 9438 5.8). */
 		if (!cwnd_allows(c, c->mss))
 			c->cwnd_limited_seq = c->snd_nxt;

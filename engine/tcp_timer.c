@@ -2,6 +2,7 @@
 /*
  * tcp_timer.c - events in, deadlines out: others say what happened, only this file arms a timer and says what its end means.
  *
+ * TIMER_LOSS       the end of the reordering window, or of the wait before a tail loss probe (RFC 8985).
  * TIMER_RTX        something unacknowledged waits (RFC 6298 5), or data waits for a closed window (persist, RFC 9293 3.8.6.1).
  * TIMER_DELACK     an ACK is owed (RFC 9293 3.8.6.3).
  * TIMER_KEEPALIVE  nothing has been heard for long (RFC 9293 3.8.4).
@@ -70,6 +71,39 @@ void timer_acked(struct engine *e, struct conn *c, bool advanced)
 		set(e, c, TIMER_RTX, 0);
 	else if (advanced)
 		set(e, c, TIMER_RTX, rtx_deadline(e, c));
+}
+
+void timer_head_resent(struct engine *e, struct conn *c)
+{
+	set(e, c, TIMER_RTX, rtx_deadline(e, c));
+}
+
+void timer_reneged(struct engine *e, struct conn *c, usec_t us)
+{
+	set(e, c, TIMER_RTX, e->now + us);
+}
+
+void timer_reordering(struct engine *e, struct conn *c, usec_t us)
+{
+	if (!us && !c->loss_is_reordering)
+		return;
+	c->loss_is_reordering = us;
+	set(e, c, TIMER_LOSS, us ? e->now + us : 0);
+}
+
+/* RFC 8985 7.2: never later than the timeout would be. */
+void timer_tail(struct engine *e, struct conn *c, bool restart)
+{
+	usec_t pto, at;
+
+	if (c->loss_is_reordering)
+		return;
+	pto = tlp_timeout(e, c);
+	at = pto ? e->now + pto : 0;
+	if (c->deadline[TIMER_RTX] && at > c->deadline[TIMER_RTX])
+		at = c->deadline[TIMER_RTX];
+	if (restart || !at)
+		set(e, c, TIMER_LOSS, at);
 }
 
 void timer_ack_delayed(struct engine *e, struct conn *c)
@@ -228,6 +262,24 @@ static bool rtx_expired(struct engine *e, struct conn *c)
 	return persist_timeout(e, c);
 }
 
+static bool loss_expired(struct engine *e, struct conn *c)
+{
+	if (c->loss_is_reordering) {
+		c->loss_is_reordering = false;
+		recovery_on_reordering_timeout(e, c);
+		return true;
+	}
+	if (!tlp_timeout(e, c))
+		return true;
+	/* RFC 8985 7.3: a probe puts the timeout off. */
+	if (!c->rtx_started_at)
+		c->rtx_started_at = c->last_snd_at;
+	c->probe_due = true;
+	set(e, c, TIMER_RTX, rtx_deadline(e, c));
+	tcp_want_output(e, c);
+	return true;
+}
+
 static bool delack_expired(struct engine *e, struct conn *c)
 {
 	if (!c->ack_pending)
@@ -292,8 +344,8 @@ static bool pace_expired(struct engine *e, struct conn *c)
 void timer_expired(struct engine *e, struct conn *c)
 {
 	static bool (*const handlers[TIMERS])(struct engine *, struct conn *) = {
-	    [TIMER_RTX] = rtx_expired,	 [TIMER_DELACK] = delack_expired, [TIMER_KEEPALIVE] = keepalive_expired,
-	    [TIMER_LIFE] = life_expired, [TIMER_PACE] = pace_expired,
+	    [TIMER_LOSS] = loss_expired,	   [TIMER_RTX] = rtx_expired,	[TIMER_DELACK] = delack_expired,
+	    [TIMER_KEEPALIVE] = keepalive_expired, [TIMER_LIFE] = life_expired, [TIMER_PACE] = pace_expired,
 	};
 
 	for (int i = 0; i < TIMERS; i++) {

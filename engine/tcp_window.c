@@ -10,9 +10,14 @@
 #define TS_ECHO_MAX_MS 200000 /* a SYN is not retried for longer */
 
 /* RFC 7323 5.4: a millisecond per tick. */
+uint32_t tcp_ts_at(usec_t at, uint32_t offset)
+{
+	return (uint32_t)(at / 1000) + offset;
+}
+
 uint32_t tcp_ts_now(const struct engine *e, uint32_t offset)
 {
-	return (uint32_t)(e->now / 1000) + offset;
+	return tcp_ts_at(e->now, offset);
 }
 
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr)
