@@ -195,15 +195,14 @@ struct conn {
 
 	/* The scoreboard (recovery.c, sack.c): bytes, and packets. */
 	uint32_t sacked_out, lost_out, retrans_out, sacked_pkts;
-	struct pkt_list lost, rtx;		/* LOST, to be sent again; RETRANS, in order of transmission */
+	struct pkt_list rtx_list;		/* RETRANS, in order of transmission */
+	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
 	seq_t recovery_point;			/* snd_nxt when recovery or loss began */
 	seq_t high_sacked;			/* RACK.fack: one past the highest byte SACKed or acknowledged */
-	struct rte_mbuf *sack_hint[SACK_HINTS]; /* packets where recent SACK blocks began, latest first; NULL: none */
 	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
 	uint32_t rack_xmit_at, rack_rtt_us;
 	seq_t rack_end_seq, rack_dsack_round;
-	struct rte_mbuf *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: start at the head */
-	uint16_t reordering;	      /* segments; DupThresh as long as no reordering was seen */
+	uint16_t reordering; /* segments; DupThresh as long as no reordering was seen */
 	uint8_t reo_wnd_mult, reo_wnd_persist;
 	uint32_t reord_seen;
 	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
@@ -246,9 +245,10 @@ struct conn {
 			struct list accept_queue, syn_queue;
 			struct list fo_accepted; /* accepted, SYN,ACK not acknowledged */
 			uint32_t backlog, naccept, nsyn;
-			uint32_t fo_max, fo_pending;   /* TCP_FASTOPEN; children whose SYN,ACK is not acknowledged */
+			uint32_t fo_pending;	       /* children whose SYN,ACK is not acknowledged */
 			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
 			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
+			uint32_t fo_max;	       /* TCP_FASTOPEN */
 			struct rte_mbuf *fo_keys;      /* TCP_FASTOPEN_KEY; NULL: the engine's */
 		};
 		struct {
@@ -261,6 +261,11 @@ struct conn {
 			uint32_t app_limited;		      /* samples are, until delivered is beyond this; 0: they are not */
 			uint32_t rate_bytes, rate_us;	      /* the last sample */
 			uint64_t pace_ns;		      /* departure time of the next frame (pace.c) */
+
+			/* The scoreboard's places, empty before the connection is established. */
+			struct pkt_list lost_list; /* LOST, to be sent again */
+			struct rte_mbuf
+			    *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
 		};
 	};
 

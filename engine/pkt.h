@@ -23,7 +23,8 @@ enum pkt_flag {
 
 struct pkt {
 	struct rte_mbuf *next; /* in the socket's queue */
-	/* While LOST or RETRANS: its place in conn.lost or conn.rtx.  While SACKED: a later packet of its run, NULL: none known.
+	/* While LOST or RETRANS: its place in conn.lost_list or conn.rtx_list.  While SACKED: a later packet of its run, NULL:
+	 * none known.
 	 */
 	union {
 		struct {

@@ -4,8 +4,8 @@
  * the reordering window has passed.  It finds a lost retransmission as it finds a lost original.
  *
  * The RFC walks through all that is in flight, in order of transmission.  Here packets sent once are in that order in the send
- * queue, and those sent again are in conn.rtx: each of the two is judged from its oldest packet on, up to the first whose time
- * has not come.  rack_passed keeps the place in the send queue, so that no packet is passed twice.
+ * queue, and those sent again are in conn.rtx_list: each of the two is judged from its oldest packet on, up to the first whose
+ * time has not come.  rack_passed keeps the place in the send queue, so that no packet is passed twice.
  */
 #include "engine/tcp_input.h"
 
@@ -162,7 +162,7 @@ static uint32_t judge_retransmissions(struct engine *e, struct conn *c, uint32_t
 {
 	struct rte_mbuf *m;
 
-	while ((m = c->rtx.head) && sent_before_rack(c, m)) {
+	while ((m = c->rtx_list.head) && sent_before_rack(c, m)) {
 		uint32_t left = time_left(e, c, m, wnd);
 
 		if (left)

@@ -4,9 +4,9 @@
  * without SACK).  It joins the parts: sack.c (what the peer holds), rack.c and tlp.c (what is lost), prr.c (how fast to send
  * while the window is reduced), undo.c (repair that was not needed).  Knows nothing of how a window grows: that is cc's.
  *
- * Each packet in flight is in one of four conditions: sent once, SACKED, LOST and waiting to be sent again (on conn.lost), or
- * sent again (RETRANS, on conn.rtx). pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one segment that
- * left the network.
+ * Each packet in flight is in one of four conditions: sent once, SACKED, LOST and waiting to be sent again (on conn.lost_list),
+ * or sent again (RETRANS, on conn.rtx_list). pipe = flight - sacked - lost.  Without SACK every duplicate ACK stands for one
+ * segment that left the network.
  *
  * As on Linux, the loss of a retransmission in fast recovery does not reduce the window a second time (RFC 5681 4.3 has the
  * timeout in mind that it used to mean); after a timeout it does.
@@ -37,12 +37,12 @@ void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
 	if (p->flags & PKT_LOST) {
 		c->lost_out -= bytes;
 		if (whole)
-			pkt_list_del(&c->lost, m);
+			pkt_list_del(&c->lost_list, m);
 	}
 	if (p->flags & PKT_RETRANS) {
 		c->retrans_out -= bytes;
 		if (whole)
-			pkt_list_del(&c->rtx, m);
+			pkt_list_del(&c->rtx_list, m);
 	}
 }
 
@@ -50,7 +50,7 @@ void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
 void recovery_mark_lost(struct conn *c, struct rte_mbuf *m)
 {
 	struct pkt *p = pkt(m);
-	bool lowest = !c->lost.head || seq_lt(p->seq, pkt(c->lost.head)->seq);
+	bool lowest = !c->lost_list.head || seq_lt(p->seq, pkt(c->lost_list.head)->seq);
 
 	if (p->flags & (PKT_LOST | PKT_SACKED))
 		return;
@@ -59,7 +59,7 @@ void recovery_mark_lost(struct conn *c, struct rte_mbuf *m)
 	c->lost_out += p->len;
 	c->newly_lost = true;
 	rate_lost(c, m);
-	pkt_list_insert(&c->lost, m, lowest ? NULL : c->lost.tail);
+	pkt_list_insert(&c->lost_list, m, lowest ? NULL : c->lost_list.tail);
 }
 
 static void put_to_rtx(struct conn *c, struct rte_mbuf *m)
@@ -67,7 +67,7 @@ static void put_to_rtx(struct conn *c, struct rte_mbuf *m)
 	recovery_forget(c, m, pkt(m)->len);
 	pkt(m)->flags = (pkt(m)->flags & ~PKT_LOST) | PKT_RETRANS;
 	c->retrans_out += pkt(m)->len;
-	pkt_list_insert(&c->rtx, m, c->rtx.tail);
+	pkt_list_insert(&c->rtx_list, m, c->rtx_list.tail);
 }
 
 void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m)
@@ -83,12 +83,12 @@ void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m)
 
 struct rte_mbuf *recovery_next_lost(struct conn *c)
 {
-	return c->frto == FRTO_TRY_NEW ? NULL : c->lost.head;
+	return c->frto == FRTO_TRY_NEW ? NULL : c->lost_list.head;
 }
 
 void recovery_split_lost(struct conn *c, struct rte_mbuf *m, struct rte_mbuf *rest)
 {
-	pkt_list_insert(&c->lost, rest, m);
+	pkt_list_insert(&c->lost_list, rest, m);
 }
 
 void recovery_retransmitted(struct engine *e, struct conn *c, struct rte_mbuf *m)
@@ -194,19 +194,22 @@ static void count_dupack(struct conn *c, const struct ack *a)
 
 /* ---- states ---- */
 
+void recovery_reset(struct conn *c)
+{
+	/* A listener has other things there. */
+	if (c->state == LISTEN)
+		return;
+	c->sacked_out = c->lost_out = c->retrans_out = c->sacked_pkts = 0;
+	c->lost_list = c->rtx_list = (struct pkt_list){NULL, NULL};
+	c->rack_passed = NULL;
+	sack_forget_all(c);
+}
+
 void recovery_init(const struct engine *e, struct conn *c)
 {
 	c->reordering = e->cfg.tcp.reordering;
 	c->reo_wnd_mult = 1;
 	c->high_sacked = c->recovery_point = c->iss;
-}
-
-void recovery_reset(struct conn *c)
-{
-	c->sacked_out = c->lost_out = c->retrans_out = c->sacked_pkts = 0;
-	c->lost = c->rtx = (struct pkt_list){NULL, NULL};
-	c->rack_passed = NULL;
-	sack_forget_all(c);
 }
 
 /* RFC 5681 3.2 step 2, RFC 6675 section 5 (4). */
@@ -438,10 +441,10 @@ static void mark_lost_by_timeout(struct engine *e, struct conn *c)
 
 	if (reneged)
 		forget_sacks(e, c);
-	c->lost = (struct pkt_list){NULL, NULL}; /* made anew, in sequence */
+	c->lost_list = (struct pkt_list){NULL, NULL}; /* made anew, in sequence */
 	for (struct rte_mbuf *m = head; m && m != c->snd_new; m = pkt(m)->next)
 		if (pkt(m)->flags & PKT_LOST)
-			pkt_list_insert(&c->lost, m, c->lost.tail);
+			pkt_list_insert(&c->lost_list, m, c->lost_list.tail);
 		else if (m == head || reneged || !rack_on(e, c) || !c->rack_valid || rack_timed_out(e, c, m))
 			recovery_mark_lost(c, m);
 }

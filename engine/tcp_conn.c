@@ -216,6 +216,7 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	c->retrans_seen = false;
 	c->delivered_pkts = 1; /* the SYN */
 	conn_set_cc(e, c, c->cc.algo);
+	recovery_reset(c);
 	recovery_init(e, c);
 	c->quickacks = 16;
 	c->rcv_mss = c->mss < 536 ? c->mss : 536;

@@ -13,7 +13,7 @@ void undo_begin(struct conn *c)
 	c->undo_armed = true;
 	c->undo_marker = c->snd_una;
 	c->undo_retrans = -1;
-	for (struct rte_mbuf *m = c->rtx.head; m; m = pkt(m)->list_next)
+	for (struct rte_mbuf *m = c->rtx_list.head; m; m = pkt(m)->list_next)
 		c->undo_retrans = c->undo_retrans < 0 ? 1 : c->undo_retrans + 1;
 	if (c->undo_retrans < 0)
 		c->retrans_stamped = false;
@@ -59,7 +59,7 @@ static void unmark(struct conn *c)
 {
 	struct rte_mbuf *m;
 
-	while ((m = c->lost.head))
+	while ((m = c->lost_list.head))
 		recovery_unmark_lost(c, m);
 }
 
