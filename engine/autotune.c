@@ -182,7 +182,7 @@ void tune_copied(struct engine *e, struct conn *c)
 {
 	uint32_t taken = c->copied_seq - c->rcv_space_seq;
 
-	if (!c->rcv_rtt_us || e->now - c->rcv_space_at < c->rcv_rtt_us)
+	if (!c->rcv_rtt_us || (uint32_t)e->now - c->rcv_space_at < c->rcv_rtt_us)
 		return;
 	if (taken > c->rcv_space) {
 		if (!tune_pressure(e))

@@ -111,7 +111,6 @@ struct conn {
 	uint8_t nofo_recent; /* of ofo_recent[] */
 	uint8_t urg_byte;
 	uint8_t tos, ttl;
-	uint8_t chrono; /* enum chrono: which clock runs */
 
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
 	bool rcv_shutdown : 1, snd_shutdown : 1; /* as Linux's sk_shutdown: by the user, by FIN, by the end of the connection */
@@ -140,6 +139,10 @@ struct conn {
 	bool more : 1;		/* MSG_MORE on the last write */
 	bool defer_expired : 1; /* TCP_DEFER_ACCEPT waited long enough */
 	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
+	uint8_t chrono : 2;	/* enum chrono: which clock of chrono_ms runs */
+	uint8_t pmtudisc : 3;	/* IP_MTU_DISCOVER */
+	bool pmtu_locked : 1;	/* the path takes less than we care to send: DF is off */
+	bool probing : 1;	/* mtu_probe.c searches for the path MTU */
 	bool rwnd_blocked : 1;	/* data waits for the peer's window */
 	bool nospace : 1;	/* the user found the send buffer full and waits for room */
 	bool orphan_counted : 1;
@@ -178,6 +181,17 @@ struct conn {
 	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
 	uint16_t pmtu;
 	uint16_t neigh; /* index of the neighbour in use */
+
+	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
+	uint16_t max_acked;    /* payload of the largest packet that got through whole */
+	uint16_t pmtu_claim;   /* 0: none */
+	uint16_t pmtu_changes; /* the engine's, when pmtu was last looked up */
+	/* Probing it (mtu_probe.c): sizes of IP packets. */
+	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
+	uint16_t probe_size;		/* in flight; 0: none */
+	seq_t pmtu_claim_seq;		/* of the packet that the claim quotes */
+	seq_t probe_seq;
+	uint32_t probe_at_s; /* when the search for more began, seconds */
 
 	/* Timestamps (RFC 7323). */
 	uint32_t ts_recent, ts_offset;
@@ -227,7 +241,7 @@ struct conn {
 	usec_t last_snd_at;	/* last data out */
 	usec_t rtx_started_at;	/* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
 	usec_t last_oow_ack_at; /* rate limit of answers to invalid segments */
-	usec_t rcv_space_at;	/* receive buffer tuning: start of this round trip */
+	uint32_t rcv_space_at;	/* receive buffer tuning: start of this round trip; low half of the clock */
 	seq_t rcv_space_seq;	/* copied_seq then */
 	uint32_t rcv_space;	/* bytes the user took in the best one so far */
 	uint32_t rcv_ssthresh;	/* the window is not to be larger now */

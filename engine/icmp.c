@@ -57,7 +57,7 @@ static unsigned next_plateau(unsigned total_len)
 
 static void echo(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
-	struct ip_send s = {.src = &ip->daddr, .dst = &ip->saddr, .proto = PROTO_ICMP, .tos = ip->tos};
+	struct ip_send s = {.src = &ip->daddr, .dst = &ip->saddr, .proto = PROTO_ICMP, .tos = ip->tos, .may_fragment = true};
 
 	e->stats.icmp_in_echos++;
 	if (e->cfg.tcp.icmp_echo_ignore_all ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * ip.c - IPv4 in and out (RFC 791, RFC 1122 section 3): which packets are for us, and where ours go next.  A host, not a router:
- * nothing is forwarded, fragments are neither made nor put together (TCP keeps to the path MTU, DF is always set).  Routes are
+ * nothing is forwarded, fragments are neither made nor put together (TCP keeps to the path MTU).  Routes are
  * the prefixes of our own addresses and one gateway.
  */
 #include <endian.h>
@@ -241,7 +241,8 @@ static bool push_header(struct engine *e, struct rte_mbuf *m, const struct ip_se
 					      .id = e->ip_id++,
 					      .proto = s->proto,
 					      .ttl = s->ttl,
-					      .tos = s->tos},
+					      .tos = s->tos,
+					      .dont_fragment = !s->may_fragment},
 			csum_offload);
 	return true;
 }

@@ -22,15 +22,18 @@ static bool stream_readable(const struct conn *c)
 	return c->rcv_nxt - c->fin_received - c->copied_seq >= want;
 }
 
-/* Linux's sk_stream_is_writeable(): a third of the buffer must be free, so that a writer is not woken for every packet. */
-static bool stream_writable(const struct conn *c)
+/*
+ * Linux's sk_stream_is_writeable(): a third of the buffer must be free, and less than half of what may wait unsent be waiting, so
+ * that a writer is not woken for every packet.
+ */
+static bool stream_writable(const struct engine *e, const struct conn *c)
 {
 	if (c->starved || c->snd_queued + (c->snd_queued >> 1) > c->sndbuf)
 		return false;
-	return !c->notsent_lowat || c->snd_end - seq_max(c->snd_nxt, c->snd_una) < c->notsent_lowat;
+	return 2 * (uint64_t)conn_unsent(c) < tcp_notsent_lowat(e, c);
 }
 
-static uint32_t level_of(const struct conn *c)
+static uint32_t level_of(const struct engine *e, const struct conn *c)
 {
 	uint32_t ev = 0;
 
@@ -46,7 +49,7 @@ static uint32_t level_of(const struct conn *c)
 	if (c->state != SYN_SENT && (c->state != SYN_RECEIVED || c->fo_child)) {
 		if (stream_readable(c))
 			ev |= READABLE;
-		if (c->snd_shutdown || stream_writable(c))
+		if (c->snd_shutdown || stream_writable(e, c))
 			ev |= WRITABLE;
 		if (c->urg_valid && c->urg_seen && !c->urg_taken)
 			ev |= EPOLLPRI;
@@ -56,7 +59,7 @@ static uint32_t level_of(const struct conn *c)
 
 void ready_update(struct engine *e, struct conn *c, uint32_t edges)
 {
-	uint32_t level = level_of(c);
+	uint32_t level = level_of(e, c);
 
 	if (level & EPOLLOUT)
 		c->nospace = false;

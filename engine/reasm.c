@@ -146,7 +146,7 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 	if (prev && seq_geq(pkt_end(prev), end)) {
 		e->stats.ofo_merge++;
 		c->dsack = (struct sack_block){start, end};
-		c->dsack_pending = c->sack_ok;
+		c->dsack_pending = c->sack_ok && e->cfg.tcp.dsack;
 		note_block(c, pkt(prev)->seq, pkt_end(prev));
 		rte_pktmbuf_free_seg(m);
 		return;

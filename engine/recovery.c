@@ -231,6 +231,16 @@ static void enter_recovery(struct engine *e, struct conn *c, uint32_t acked, uin
 		e->stats.reno_recovery++;
 }
 
+/* Something is lost, but not by congestion: it goes again, and the window stays (RFC 1191 6.5, RFC 4821 7.3). */
+static void repair_only(struct conn *c)
+{
+	c->undo_armed = c->tlp_out = false;
+	c->recovery_point = c->snd_nxt;
+	c->ca_state = CA_LOSS;
+	c->frto = FRTO_OFF;
+	c->fast_retransmit = true;
+}
+
 /* Out of whatever it was: what is SACKed beyond the episode keeps it in disorder. */
 static void open_up(struct conn *c)
 {
@@ -336,7 +346,9 @@ static void next_state(struct engine *e, struct conn *c, const struct ack *a)
 {
 	bool again = c->ca_state == CA_LOSS && c->newly_lost_again;
 
-	if (c->newly_lost && (c->ca_state < CA_RECOVERY || again))
+	if (c->newly_lost && mtu_probe_lost(e, c))
+		repair_only(c);
+	else if (c->newly_lost && (c->ca_state < CA_RECOVERY || again))
 		enter_recovery(e, c, a->acked, c->sack_ok ? a->sacked : c->mss);
 	else if (c->ca_state <= CA_DISORDER)
 		c->ca_state = c->sacked_out ? CA_DISORDER : CA_OPEN;
@@ -414,7 +426,9 @@ void recovery_on_reordering_timeout(struct engine *e, struct conn *c)
 	rack_detect(e, c);
 	if (!c->newly_lost)
 		return;
-	if (c->ca_state < CA_RECOVERY || (c->ca_state == CA_LOSS && c->newly_lost_again)) {
+	if (mtu_probe_lost(e, c)) {
+		repair_only(c);
+	} else if (c->ca_state < CA_RECOVERY || (c->ca_state == CA_LOSS && c->newly_lost_again)) {
 		enter_recovery(e, c, 0, 0);
 		if (!cc_ops(c->cc.algo)->control)
 			prr_update(c, 0, false);
@@ -491,8 +505,7 @@ void recovery_syn_data_refused(struct engine *e, struct conn *c)
 	tcp_want_output(e, c);
 }
 
-/* RFC 1191 6.5: what was too large for the path is lost, but not by congestion: it goes again in smaller pieces, the window
- * stays. */
+/* RFC 1191 6.5: what was too large for the path is lost and goes again in smaller pieces. */
 void recovery_mtu_lowered(struct engine *e, struct conn *c)
 {
 	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new; m = pkt(m)->next)
@@ -500,6 +513,6 @@ void recovery_mtu_lowered(struct engine *e, struct conn *c)
 			recovery_mark_lost(c, m);
 	if (!c->lost_out)
 		return;
-	c->fast_retransmit = true;
+	repair_only(c);
 	tcp_want_output(e, c);
 }

@@ -67,6 +67,7 @@ struct slab {
 	void *free;
 };
 
+#define TS_OPTION 12	/* with its padding */
 #define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 3.8.6.3 allows up to 500 ms */
 
 /* What a client knows of a Fast Open server (RFC 7413 4.1.3.2). */
@@ -79,6 +80,16 @@ struct fo_peer {
 	uint16_t mss;
 	uint8_t try_exp; /* 1: the peer did not know the option, try the experimental one; 2: nor that */
 };
+
+/* pmtu.c: the MTU of the path to one destination. */
+struct pmtu_entry {
+	struct ip_addr dst;
+	usec_t expires; /* 0: free */
+	uint16_t mtu;
+	bool locked; /* smaller than mtu in truth: packets must be allowed to be fragmented */
+};
+#define PMTU_ENTRIES 256
+#define PMTU_WAYS 4 /* entries that one destination may be in */
 
 /* What a wheel_timer is embedded in (wheel_timer.kind). */
 enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT };
@@ -107,6 +118,10 @@ struct engine {
 	struct neigh neighs[NEIGH_MAX];
 	uint32_t nneighs;
 	bool announce;
+
+	struct pmtu_entry pmtus[PMTU_ENTRIES];
+	usec_t pmtu_expires;   /* the first that does */
+	uint16_t pmtu_changes; /* counts what was learned and what has aged */
 
 	uint32_t mbuf_truesize, payload_room; /* of the pool's packets */
 	uint32_t held, held_max;	      /* mbufs in queues; most that sockets may hold together */
@@ -142,7 +157,8 @@ void ip_hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields
 struct ip_send {
 	const struct ip_addr *src, *dst;
 	uint8_t proto, ttl, tos;
-	uint16_t *neigh; /* the caller's cached neighbour index, NEIGH_NONE at first; NULL: none kept */
+	uint16_t *neigh;   /* the caller's cached neighbour index, NEIGH_NONE at first; NULL: none kept */
+	bool may_fragment; /* DF off */
 };
 /*
  * Prepend IP and Ethernet headers (m has headroom) and queue the frame for sending, or with its neighbour, or to ourselves; owns
@@ -227,6 +243,7 @@ uint32_t tcp_syn_window(const struct engine *e, const struct conn *c);	 /* unsca
 void tcp_choose_wscale(const struct engine *e, struct conn *c);
 void tcp_sync_mss(struct engine *e, struct conn *c);
 uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
+unsigned tcp_mss_to_mtu(const struct conn *c, unsigned mss); /* the IP packet that carries so much */
 uint32_t tcp_ts_now(const struct engine *e, uint32_t offset);
 uint32_t tcp_ts_at(usec_t at, uint32_t offset); /* the timestamp clock at that time */
 /* Could we have sent this timestamp? */
@@ -328,6 +345,31 @@ void tune_copied(struct engine *e, struct conn *c);		  /* the user took bytes: t
 void tune_sndbuf(struct engine *e, struct conn *c);		  /* cwnd may have grown: the send buffer follows */
 void tune_sndbuf_starved(const struct engine *e, struct conn *c); /* there was no packet for the user's bytes */
 
+/* ---- pmtu.c ---- */
+bool pmtu_may_fragment(const struct conn *c);	  /* DF off, as Linux's ip_dont_fragment() */
+void pmtu_init(struct engine *e, struct conn *c); /* a connection begins */
+void pmtu_look_again(struct engine *e, struct conn *c);
+/* Take over what is known of the path now: learned by another connection, or aged. Cheap when nothing changed. */
+void pmtu_sync(struct engine *e, struct conn *c);
+/* ICMP says that the packet at seq was too large, and mtu would not be. */
+void pmtu_claimed(struct engine *e, struct conn *c, seq_t seq, unsigned mtu);
+void pmtu_timed_out(struct engine *e, struct conn *c); /* what is in flight: a claim about it is believed now */
+
+/* ---- mtu_probe.c ---- */
+void mtu_probe_init(struct engine *e, struct conn *c);
+/* The largest segment while the path is being probed: what is known to get through (at most mss). */
+unsigned mtu_probe_bound(const struct conn *c, unsigned mss);
+/*
+ * New data may be sent now: the first unsent packet is made a probe if it is time for one.  True: it is, send it whatever the
+ * segment size is, and say mtu_probe_sent().
+ */
+bool mtu_probe_ready(struct engine *e, struct conn *c);
+void mtu_probe_sent(struct engine *e, struct conn *c, struct rte_mbuf *m);
+void mtu_probe_acked(struct engine *e, struct conn *c); /* snd_una moved */
+/* Loss was found. True: the probe alone is lost, which is no sign of congestion. */
+bool mtu_probe_lost(struct engine *e, struct conn *c);
+void mtu_probe_black_hole(struct engine *e, struct conn *c); /* tcp_retries1 timeouts in a row: what was sent may be too large */
+
 /* ---- chrono.c ---- */
 void chrono_update(const struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */
 uint64_t chrono_us(const struct engine *e, const struct conn *c, enum chrono which);
@@ -343,6 +385,16 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m);
 void reasm_merge(struct engine *e, struct conn *c); /* move what is now in order to rcvq */
 void reasm_purge(struct engine *e, struct conn *c);
 void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m);
+
+/* The most that may wait to be sent for the first time: TCP_NOTSENT_LOWAT, or the setting. */
+static inline uint32_t tcp_notsent_lowat(const struct engine *e, const struct conn *c)
+{
+	return c->notsent_lowat ? c->notsent_lowat : e->cfg.tcp.notsent_lowat;
+}
+static inline uint32_t conn_unsent(const struct conn *c)
+{
+	return c->snd_end - seq_max(c->snd_nxt, c->snd_una);
+}
 
 /* ---- ready.c ---- */
 void ready_update(struct engine *e, struct conn *c, uint32_t edges); /* recompute the level; edges: what fired */

@@ -52,6 +52,8 @@ static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct
 			rack_delivered(in, m);
 		a->delivered += bytes;
 		in->rate.packets += bytes == p->len;
+		if (p->len > in->c->max_acked && bytes == p->len)
+			in->c->max_acked = p->len;
 		rate_delivered(&in->rate, m);
 	}
 	if (p->flags & PKT_EVER_RETRANS)
@@ -146,6 +148,9 @@ static void advance(struct input *in, struct ack *a)
 		c->snd_urgent = false;
 	if (seq_lt(c->snd_sml, c->snd_una))
 		c->snd_sml = c->snd_una;
+	if (c->pmtu_claim && seq_gt(c->snd_una, c->pmtu_claim_seq))
+		c->pmtu_claim = 0; /* what a router calls too large has arrived (RFC 5927 7.2) */
+	mtu_probe_acked(in->e, c);
 	neigh_confirm(in->e, c->neigh);
 }
 

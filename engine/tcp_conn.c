@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "engine/fastopen.h"
@@ -56,6 +57,7 @@ struct conn *conn_new(struct engine *e)
 	c->f.kind = FLOW_CONN;
 	c->neigh = NEIGH_NONE;
 	c->pmtu = e->cfg.mtu;
+	c->pmtudisc = t->ip_no_pmtu_disc ? IP_PMTUDISC_DONT : IP_PMTUDISC_WANT;
 	c->sndbuf = t->wmem[1];
 	c->rcvbuf = t->rmem[1];
 	c->ttl = t->ip_default_ttl;
@@ -208,6 +210,8 @@ void conn_set_cc(struct engine *e, struct conn *c, unsigned algo)
 
 void conn_init_transfer(struct engine *e, struct conn *c)
 {
+	pmtu_init(e, c);
+	mtu_probe_init(e, c);
 	tcp_sync_mss(e, c);
 	c->cc.cwnd = CC_INIT_CWND_SEGS * c->mss;
 	/* RFC 5681 3.1: a lost SYN or SYN,ACK means a window of one segment. */
@@ -215,6 +219,11 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 		c->cc.cwnd = c->mss;
 	c->retrans_seen = false;
 	c->delivered_pkts = 1; /* the SYN */
+	/* Linux counts from a child's birth: its SYN, and what ended the handshake; not the SYN,ACK. */
+	if (c->state == SYN_RECEIVED && list_linked(&c->accept_link)) {
+		c->segs_in = c->fo_child ? 1 : 2;
+		c->segs_out = 0;
+	}
 	conn_set_cc(e, c, c->cc.algo);
 	recovery_reset(c);
 	recovery_init(e, c);

@@ -8,10 +8,21 @@
 #include "engine/fastopen.h"
 
 /* A socket that was connected before, or tried to be, begins anew. */
+/* What TCP_INFO counts is the new connection's (Linux's tcp_disconnect()). */
+static void reset_counts(struct conn *c)
+{
+	c->bytes_acked = c->bytes_received = c->bytes_sent = c->bytes_retrans = 0;
+	c->segs_in = c->segs_out = c->data_segs_in = c->data_segs_out = 0;
+	c->total_retrans = c->dsack_dups = c->rcv_ooopack = 0;
+	c->delivered_pkts = c->delivered_ce = 0;
+	c->chrono_ms[CHRONO_BUSY] = c->chrono_ms[CHRONO_RWND] = c->chrono_ms[CHRONO_SNDBUF] = 0;
+}
+
 static void reset_for_connect(struct engine *e, struct conn *c)
 {
 	conn_purge_queues(e, c);
 	rtt_init(c);
+	reset_counts(c);
 	c->rcv_shutdown = c->snd_shutdown = c->fin_queued = c->fin_sent = c->fin_acked = c->fin_due = false;
 	c->fin_received = c->peer_fin_known = c->urg_valid = c->snd_urgent = c->retrans_seen = false;
 	c->backoff = c->retransmits = c->probes = c->dupacks = 0;

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_icmp.c - ICMP errors that are about our segments (RFC 9293 section 3.9.2.2, RFC 5927 section 4, RFC 1191): checked against
- * what is in flight, so that a stranger who does not see the connection cannot harm it.
+ * tcp_icmp.c - ICMP errors that are about our segments (RFC 9293 section 3.9.2.2, RFC 5927 section 4): checked against what is
+ * in flight, so that a stranger who does not see the connection cannot harm it.  Those about the path MTU go on to pmtu.c.
  */
 #include <errno.h>
 
 #include "engine/stack.h"
-
-#define PMTU_MIN 552 /* Linux's ip_rt_min_pmtu */
-
-static void lower_pmtu(struct engine *e, struct conn *c, unsigned mtu)
-{
-	if (mtu >= c->pmtu)
-		return;
-	c->pmtu = mtu > PMTU_MIN ? mtu : PMTU_MIN;
-	e->stats.mtu_reduced++;
-	tcp_sync_mss(e, c);
-	if (STATE_BIT(c->state) & SYNCHRONIZED)
-		recovery_mtu_lowered(e, c);
-}
 
 /*
  * A connection that is not established yet fails at once, as on Linux; afterwards an error is only kept as the reason, should the
@@ -43,7 +30,7 @@ bool tcp_icmp(struct engine *e, const struct tuple *t, seq_t seq, enum icmp_kind
 	if (seq_lt(seq, c->snd_una) || seq_gt(seq, c->snd_nxt))
 		return false;
 	if (kind == ICMP_KIND_FRAG_NEEDED)
-		lower_pmtu(e, c, mtu);
+		pmtu_claimed(e, c, seq, mtu);
 	else
 		unreachable(e, c, err);
 	return true;

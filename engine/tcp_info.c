@@ -10,13 +10,13 @@
 #include "engine/stack.h"
 #include "engine/tcp_sockopt.h"
 
-#define TS_OPTION 12 /* with its padding: Linux leaves it out of what it calls advmss */
-
 _Static_assert(offsetof(struct engine_info, tcpi_pmtu) == offsetof(struct tcp_info, tcpi_pmtu) &&
 		   offsetof(struct engine_info, tcpi_pacing_rate) == offsetof(struct tcp_info, tcpi_pacing_rate) &&
 		   offsetof(struct engine_info, tcpi_delivered) == offsetof(struct tcp_info, tcpi_delivered) &&
 		   offsetof(struct engine_info, tcpi_snd_wnd) == offsetof(struct tcp_info, tcpi_snd_wnd),
 	       "the layout is Linux's");
+
+#define RTTVAR_UNKNOWN_US 250000 /* what Linux says before the first sample */
 
 static uint32_t packets(uint32_t bytes, uint32_t mss)
 {
@@ -34,6 +34,7 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct engine_inf
 
 	i->tcpi_snd_mss = mss;
 	i->tcpi_rcv_mss = c->rcv_mss;
+	/* Linux leaves the timestamps out of what it calls advmss. */
 	i->tcpi_advmss = tcp_advertised_mss(e, c) - (c->ts_ok ? TS_OPTION : 0);
 	i->tcpi_pmtu = c->pmtu;
 	i->tcpi_snd_ssthresh = c->cc.ssthresh == UINT32_MAX ? 0x7fffffff : c->cc.ssthresh / mss;
@@ -53,7 +54,7 @@ static void fill_times(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_rto = rtt_rto(c);
 	i->tcpi_ato = c->data_segs_in ? DELACK_US : 0;
 	i->tcpi_rtt = c->srtt_us;
-	i->tcpi_rttvar = c->rttvar_us;
+	i->tcpi_rttvar = c->rtt_measured ? c->rttvar_us : RTTVAR_UNKNOWN_US;
 	i->tcpi_min_rtt = c->rtt_measured ? c->min_rtt_us : UINT32_MAX;
 	i->tcpi_rcv_rtt = c->rcv_rtt_us;
 	i->tcpi_last_data_sent = ms_since(e, c->last_snd_at);
@@ -113,6 +114,8 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i
 	i->tcpi_snd_wscale = c->snd_wscale;
 	i->tcpi_rcv_wscale = c->rcv_wscale;
 	fill_sizes(e, c, i);
+	if (c->state == CLOSED)
+		i->tcpi_unacked = 0;
 	fill_times(e, c, i);
 	fill_counts(c, i);
 	fill_rates(e, c, i);

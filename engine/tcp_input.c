@@ -77,7 +77,7 @@ static void note_duplicate(struct input *in)
 {
 	struct conn *c = in->c;
 
-	if (!c->sack_ok || !in->seg.len || !seq_lt(in->seg.seq, c->rcv_nxt))
+	if (!c->sack_ok || !in->e->cfg.tcp.dsack || !in->seg.len || !seq_lt(in->seg.seq, c->rcv_nxt))
 		return;
 	c->dsack = (struct sack_block){in->seg.seq, seq_min(in->seg.seq + in->seg.len, c->rcv_nxt)};
 	c->dsack_pending = true;

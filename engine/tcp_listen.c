@@ -32,6 +32,7 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->syn_retries = l->syn_retries;
 	child->rcvlowat = l->rcvlowat;
 	child->notsent_lowat = l->notsent_lowat;
+	child->pmtudisc = l->pmtudisc;
 	child->window_clamp = l->window_clamp;
 	child->tos = l->tos;
 	child->ttl = l->ttl;

@@ -27,6 +27,7 @@ void tcp_want_output(struct engine *e, struct conn *c)
 struct path {
 	const struct tuple *t;
 	uint8_t ttl, tos;
+	bool may_fragment;
 	uint16_t *neigh;
 };
 
@@ -50,8 +51,13 @@ static void set_csum(const struct engine *e, struct rte_mbuf *m, const struct tu
 static void emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
 {
 	unsigned hdr_len = TCP_HDR + f->optlen;
-	struct ip_send ip = {
-	    .src = &p->t->laddr, .dst = &p->t->raddr, .proto = PROTO_TCP, .ttl = p->ttl, .tos = p->tos, .neigh = p->neigh};
+	struct ip_send ip = {.src = &p->t->laddr,
+			     .dst = &p->t->raddr,
+			     .proto = PROTO_TCP,
+			     .ttl = p->ttl,
+			     .tos = p->tos,
+			     .neigh = p->neigh,
+			     .may_fragment = p->may_fragment};
 
 	wire_write_tcp((uint8_t *)rte_pktmbuf_prepend(m, hdr_len), f);
 	set_csum(e, m, p->t, hdr_len, payload_sum);
@@ -60,7 +66,8 @@ static void emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *
 
 static struct path path_of(struct conn *c)
 {
-	return (struct path){.t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .neigh = &c->neigh};
+	return (struct path){
+	    .t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .may_fragment = pmtu_may_fragment(c), .neigh = &c->neigh};
 }
 
 static void add_sack(struct engine *e, struct conn *c, struct tcp_fields *f, unsigned room)
@@ -380,8 +387,11 @@ static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
 			return;
 		if (c->paced && !c->fast_retransmit && pace_blocks(e, c))
 			return;
-		if (pkt(m)->len > c->mss && !split(e, c, m, c->mss))
-			return;
+		if (pkt(m)->len > c->mss) {
+			c->probe_size = 0; /* it goes in parts: their arrival would prove nothing */
+			if (!split(e, c, m, c->mss))
+				return;
+		}
 		if (!send_packets(e, c, m, 1))
 			return;
 		if (c->ca_state == CA_LOSS)
@@ -506,6 +516,7 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 	}
 	while (*turn && (m = c->snd_new)) {
 		unsigned n;
+		bool probe;
 
 		if (pkt(m)->len > c->mss && !split(e, c, m, c->mss))
 			break;
@@ -514,9 +525,12 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 			break;
 		if (!cwnd_allows(c, pkt(m)->len) || (c->paced && pace_blocks(e, c)))
 			break;
-		n = tso_count(e, c, m);
+		probe = mtu_probe_ready(e, c);
+		n = probe ? 1 : tso_count(e, c, m);
 		if (!send_packets(e, c, m, n))
 			break;
+		if (probe)
+			mtu_probe_sent(e, c, m);
 		sent_new(c, m, n);
 		c->force_probe = false;
 		if (c->data_segs_in && e->now - c->last_data_at < PINGPONG_US)
@@ -643,6 +657,17 @@ static bool stalled(const struct conn *c)
 	return (c->snd_new || (c->fin_queued && !c->fin_sent)) && !conn_flight(c) && !c->deadline[TIMER_PACE];
 }
 
+/* No more frames in a turn than make tcp_limit_output_bytes, but one. */
+static unsigned limit_turn(const struct engine *e, const struct conn *c, unsigned turn)
+{
+	uint32_t frame = e->cfg.caps & ENGINE_TX_TSO ? e->cfg.tso_max : c->mss;
+	uint64_t limit = e->cfg.tcp.limit_output_bytes;
+
+	if ((uint64_t)turn * frame <= limit)
+		return turn;
+	return limit > frame ? limit / frame : 1;
+}
+
 void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 {
 	uint32_t room = ring_room(&e->tx);
@@ -654,6 +679,9 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 	}
 	if (turn > room - 3)
 		turn = room - 3;
+	turn = limit_turn(e, c, turn);
+	if (STATE_BIT(c->state) & SYNCHRONIZED)
+		pmtu_sync(e, c);
 	if (c->syn_due)
 		send_syn(e, c);
 	if ((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) {
@@ -678,4 +706,7 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		tcp_send_ack(e, c);
 	if (!turn)
 		tcp_want_output(e, c);
+	/* What left may have made room for a writer who is to keep little waiting. */
+	if (tcp_notsent_lowat(e, c) != UINT32_MAX)
+		ready_update(e, c, 0);
 }

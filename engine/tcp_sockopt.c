@@ -239,6 +239,10 @@ static int get_defer_accept(struct engine *e, struct conn *c)
 {
 	return c->defer_accept_s;
 }
+static uint32_t clamped(uint32_t window, uint32_t clamp)
+{
+	return window < clamp ? window : clamp;
+}
 static int set_window_clamp(struct engine *e, struct conn *c, int v)
 {
 	if (!v) {
@@ -248,11 +252,16 @@ static int set_window_clamp(struct engine *e, struct conn *c, int v)
 		return 0;
 	}
 	c->window_clamp = v < MIN_RCVBUF / 2 ? MIN_RCVBUF / 2 : v;
+	/* What was offered stays offered; from there the window grows no further than this. */
+	if (STATE_BIT(c->state) & SYNCHRONIZED)
+		c->rcv_ssthresh = clamped(c->rcv_adv - c->rcv_nxt, c->window_clamp);
 	return 0;
 }
 static int get_window_clamp(struct engine *e, struct conn *c)
 {
-	return c->window_clamp;
+	/* Linux keeps a limit of its own where the user set none. */
+	return c->window_clamp || !(STATE_BIT(c->state) & SYNCHRONIZED) ? c->window_clamp
+									: (int)tcp_window_of_space(e, c->rcvbuf);
 }
 static int set_quickack(struct engine *e, struct conn *c, int v)
 {
@@ -378,6 +387,25 @@ static int get_ttl(struct engine *e, struct conn *c)
 	return c->ttl;
 }
 
+static int set_mtu_discover(struct engine *e, struct conn *c, int v)
+{
+	if (v < IP_PMTUDISC_DONT || v > IP_PMTUDISC_OMIT)
+		return -EINVAL;
+	c->pmtudisc = v;
+	if (STATE_BIT(c->state) & SYNCHRONIZED)
+		pmtu_look_again(e, c);
+	return 0;
+}
+static int get_mtu_discover(struct engine *e, struct conn *c)
+{
+	return c->pmtudisc;
+}
+/* ip(7): of a connected socket only. */
+static int get_mtu(struct engine *e, struct conn *c)
+{
+	return STATE_BIT(c->state) & (STATE_BIT(CLOSED) | STATE_BIT(LISTEN)) ? -ENOTCONN : c->pmtu;
+}
+
 #define RW(level, name, fn)                     \
 	{                                       \
 		level, name, set_##fn, get_##fn \
@@ -419,6 +447,8 @@ static const struct option options[] = {
     RW(IPPROTO_TCP, TCP_SAVE_SYN, save_syn),
     RW(IPPROTO_IP, IP_TOS, tos),
     RW(IPPROTO_IP, IP_TTL, ttl),
+    RW(IPPROTO_IP, IP_MTU_DISCOVER, mtu_discover),
+    RO(IPPROTO_IP, IP_MTU, mtu),
 };
 
 static const struct option *find(int level, int name)
@@ -601,5 +631,7 @@ int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, voi
 	if (!o || !o->get)
 		return -ENOPROTOOPT;
 	v = o->get(e, c);
+	if (v < 0 && o->get == get_mtu)
+		return v;
 	return copy_out(val, len, &v, sizeof(v));
 }

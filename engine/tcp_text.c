@@ -24,7 +24,7 @@ static bool trim(struct input *in, struct text *t)
 	if (seq_lt(t->seq, c->rcv_nxt)) {
 		uint32_t old = c->rcv_nxt - t->seq;
 
-		if (c->sack_ok) {
+		if (c->sack_ok && in->e->cfg.tcp.dsack) {
 			c->dsack = (struct sack_block){t->seq, seq_min(t->seq + t->len, c->rcv_nxt)};
 			c->dsack_pending = true;
 		}

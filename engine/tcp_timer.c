@@ -214,12 +214,15 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 		return give_up(e, c);
 	e->stats.timeouts++;
 	fastopen_timeout(e, c, false);
-	recovery_on_timeout(e, c);
+	if (c->retransmits >= e->cfg.tcp.retries1) {
+		neigh_doubt(e, c->neigh);
+		mtu_probe_black_hole(e, c);
+	}
+	pmtu_timed_out(e, c);
+	recovery_on_timeout(e, c); /* with the segment size as it is now */
 	if (c->retransmits < UINT8_MAX)
 		c->retransmits++;
 	c->backoff++;
-	if (c->retransmits > e->cfg.tcp.retries1)
-		neigh_doubt(e, c->neigh);
 	tcp_want_output(e, c);
 	set(e, c, TIMER_RTX, rtx_deadline(e, c));
 	return true;

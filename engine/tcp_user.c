@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_user.c - the user's calls (RFC 9293 section 3.9.1 and 3.10.1-3.10.6) with POSIX's results: OPEN is bind, listen, connect
- * and accept; SEND, RECEIVE, CLOSE, ABORT and STATUS the rest.
+ * tcp_user.c - the user's calls (RFC 9293 section 3.9.1 and 3.10.1-3.10.5) with POSIX's results: OPEN is bind, listen, connect
+ * and accept; SEND, RECEIVE, CLOSE and ABORT the rest.  STATUS is in tcp_status.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -127,6 +127,14 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
 
 /* ---- SEND ---- */
 
+/* One more packet for this socket? Up to tcp_wmem's least even when sockets together hold all that they should, as on Linux. */
+static bool packet_allowed(const struct engine *e, const struct conn *c)
+{
+	if (e->held < e->held_max)
+		return true;
+	return c->snd_queued < (uint64_t)e->cfg.tcp.wmem[0] && e->held < e->held_max + e->held_max / 8;
+}
+
 /* A place to copy to: behind the last packet if it was not sent yet and is not full, else a new one. NULL: no memory. */
 static struct rte_mbuf *tail_with_room(struct engine *e, struct conn *c)
 {
@@ -134,7 +142,7 @@ static struct rte_mbuf *tail_with_room(struct engine *e, struct conn *c)
 
 	if (m && c->snd_new && !(pkt(m)->flags & PKT_SENT) && pkt(m)->len < c->mss && pkt_tailroom(m))
 		return m;
-	if (c->snd_queued >= c->sndbuf || e->held >= e->held_max)
+	if (c->snd_queued >= c->sndbuf || conn_unsent(c) >= tcp_notsent_lowat(e, c) || !packet_allowed(e, c))
 		return NULL;
 	m = engine_mbuf(e);
 	if (!m)
@@ -222,12 +230,13 @@ static size_t iov_length(const struct iovec *iov, int iovcnt)
 static ssize_t no_room(struct engine *e, struct conn *c)
 {
 	c->nospace = true;
-	if (c->snd_queued < c->sndbuf && !c->starved) {
+	if (c->snd_queued < c->sndbuf && conn_unsent(c) < tcp_notsent_lowat(e, c) && !c->starved) {
 		tune_sndbuf_starved(e, c);
 		c->starved = true;
 		list_add_tail(&e->starved, &c->starved_link);
 	}
 	ready_update(e, c, 0);
+	chrono_update(e, c);
 	return -EAGAIN;
 }
 
@@ -565,65 +574,4 @@ void engine_close(struct engine *e, struct conn *c, usec_t now)
 	c->rcv_shutdown = true;
 	list_del(&c->event_link);
 	close_gracefully(e, c);
-}
-
-/* ---- STATUS ---- */
-
-int engine_error(struct conn *c)
-{
-	int err = c->error;
-
-	c->error = 0;
-	__atomic_and_fetch(&c->ready, ~(uint32_t)EPOLLERR, __ATOMIC_RELEASE);
-	if (!err) {
-		err = c->soft_error;
-		c->soft_error = 0;
-	}
-	return err;
-}
-
-int engine_state(const struct conn *c)
-{
-	return c->state;
-}
-
-int engine_sockname(const struct conn *c, struct endpoint *local)
-{
-	*local = (struct endpoint){c->f.t.laddr, c->f.t.lport};
-	return 0;
-}
-
-int engine_peername(const struct conn *c, struct endpoint *remote)
-{
-	if (STATE_BIT(c->state) & (STATE_BIT(CLOSED) | STATE_BIT(SYN_SENT) | STATE_BIT(LISTEN)))
-		return -ENOTCONN;
-	*remote = (struct endpoint){c->f.t.raddr, c->f.t.rport};
-	return 0;
-}
-
-unsigned engine_inq(const struct conn *c)
-{
-	uint32_t avail = c->rcv_nxt - c->fin_received - c->copied_seq;
-
-	if (c->state == LISTEN)
-		return 0;
-	/* Linux's tcp_inq(): up to the mark, unless the urgent byte is part of the stream. */
-	if (c->urg_valid && !c->oob_inline && seq_geq(c->rcv_up, c->copied_seq) && c->rcv_up - c->copied_seq < avail)
-		return c->rcv_up - c->copied_seq;
-	return avail;
-}
-
-unsigned engine_outq(const struct conn *c)
-{
-	return STATE_BIT(c->state) & (SYNCHRONIZED) ? c->snd_end - seq_min(c->snd_una, c->snd_end) : 0;
-}
-
-unsigned engine_outq_unsent(const struct conn *c)
-{
-	return c->snd_new ? c->snd_end - pkt(c->snd_new)->seq : 0;
-}
-
-bool engine_at_mark(const struct conn *c)
-{
-	return c->urg_valid && c->rcv_up == c->copied_seq;
 }

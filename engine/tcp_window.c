@@ -5,8 +5,9 @@
  */
 #include "engine/stack.h"
 
-#define WSCALE_MAX 14	      /* RFC 7323 2.3 */
-#define TS_OPTION 12	      /* with its padding */
+#define WSCALE_MAX 14 /* RFC 7323 2.3 */
+#define WINDOW_MAX 65535u
+#define WINDOW_SIGNED_MAX 32767u
 #define TS_ECHO_MAX_MS 200000 /* a SYN is not retried for longer */
 
 /* RFC 7323 5.4: a millisecond per tick. */
@@ -34,13 +35,19 @@ uint32_t tcp_window_of_space(const struct engine *e, uint32_t space)
 	return s <= 0 ? space >> -s : space - (space >> s);
 }
 
+/* What the field holds; less for peers that take it for a signed number. */
+static uint32_t unscaled_most(const struct engine *e)
+{
+	return e->cfg.tcp.workaround_signed_windows ? WINDOW_SIGNED_MAX : WINDOW_MAX;
+}
+
 /* Of a receiver that avoids silly windows (RFC 9293 3.8.6.2.2) by Linux's measure: nothing below a segment or a sixteenth of the
  * buffer. */
 uint32_t tcp_window_offer(const struct engine *e, const struct conn *c)
 {
 	uint32_t space = c->rcvbuf > c->rcv_queued ? c->rcvbuf - c->rcv_queued : 0;
 	uint32_t full = tcp_window_of_space(e, c->rcvbuf), offer = tcp_window_of_space(e, space);
-	uint32_t mss = c->rcv_mss < full ? c->rcv_mss : full;
+	uint32_t mss = c->rcv_mss < full ? c->rcv_mss : full, unscaled = c->rcv_wscale ? WINDOW_MAX : unscaled_most(e);
 
 	if (offer < full / 2 && (offer < full / 16 || offer < mss))
 		return 0;
@@ -48,8 +55,8 @@ uint32_t tcp_window_offer(const struct engine *e, const struct conn *c)
 		offer = c->window_clamp;
 	if (offer > c->rcv_ssthresh)
 		offer = c->rcv_ssthresh;
-	if (offer > 65535u << c->rcv_wscale)
-		offer = 65535u << c->rcv_wscale;
+	if (offer > unscaled << c->rcv_wscale)
+		offer = unscaled << c->rcv_wscale;
 	return c->rcv_wscale ? offer >> c->rcv_wscale << c->rcv_wscale : offer;
 }
 
@@ -59,7 +66,7 @@ uint32_t tcp_syn_window(const struct engine *e, const struct conn *c)
 
 	if (c->window_clamp > 0 && w > (uint32_t)c->window_clamp)
 		w = c->window_clamp;
-	return w < 65535 ? w : 65535;
+	return w < unscaled_most(e) ? w : unscaled_most(e);
 }
 
 /* The right edge never moves left (RFC 9293 3.8.6: "shrinking the window"). */
@@ -105,6 +112,11 @@ static unsigned ip_header_len(const struct conn *c)
 	return ip_is_v4(&c->f.t.raddr) ? 20 : 40;
 }
 
+unsigned tcp_mss_to_mtu(const struct conn *c, unsigned mss)
+{
+	return mss + ip_header_len(c) + TCP_HDR + (c->ts_ok ? TS_OPTION : 0);
+}
+
 uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c)
 {
 	unsigned mss = e->cfg.mtu - ip_header_len(c) - TCP_HDR;
@@ -127,5 +139,5 @@ void tcp_sync_mss(struct engine *e, struct conn *c)
 		mss -= TS_OPTION;
 	if (mss > e->payload_room)
 		mss = e->payload_room;
-	c->mss = c->cc.mss = mss;
+	c->mss = c->cc.mss = mtu_probe_bound(c, mss);
 }

@@ -178,7 +178,7 @@ void wire_write_ipv4(uint8_t *p, const struct ipv4_fields *f, bool csum_offload)
 	p[1] = f->tos;
 	put16(p + 2, f->total_len);
 	put16(p + 4, f->id);
-	put16(p + 6, IPV4_FLAG_DF);
+	put16(p + 6, f->dont_fragment ? IPV4_FLAG_DF : 0);
 	p[8] = f->ttl;
 	p[9] = f->proto;
 	put16(p + 10, 0);

@@ -86,6 +86,7 @@ struct ip_part {
 	bool bad_sum;	      /* wrong IP header checksum */
 	bool bad_payload_sum; /* wrong TCP or ICMP checksum */
 	bool more_fragments;
+	bool may_fragment; /* DF off; compared in TCP packets */
 };
 
 struct packet {

@@ -203,5 +203,7 @@ const char *packet_mismatch(const struct packet *want, const struct packet *got)
 		return "ECN bits";
 	if (want->ip.ttl >= 0 && want->ip.ttl != got->ip.ttl)
 		return "time to live";
+	if (want->kind == PACKET_TCP && want->ip.may_fragment != got->ip.may_fragment)
+		return "DF";
 	return want->kind == PACKET_TCP ? tcp_mismatch(&want->tcp, &got->tcp) : icmp_mismatch(&want->icmp, &got->icmp);
 }

@@ -384,8 +384,10 @@ const char *packet_decode(const uint8_t *frame, size_t len, struct packet *p, co
 	c.size = ETH_LEN + total;
 	p->ip.ecn = word & 3;
 	get(&c, 2);
-	if (get(&c, 2) & ~(uint32_t)IP_DF)
+	word = get(&c, 2);
+	if (word & ~(uint32_t)IP_DF)
 		return "an IP fragment";
+	p->ip.may_fragment = !(word & IP_DF);
 	p->ip.ttl = (int)get(&c, 1);
 	proto = get(&c, 1);
 	get(&c, 2);

@@ -8,7 +8,7 @@
 
 #include "tests/script/scan.h"
 
-/* "[ce,badsum]": details of the IP header; ttl takes a number, src and dst an address. */
+/* "[ce,badsum]": details of the IP header; ttl takes a number, src and dst an address; nodf (own): DF is off. */
 static void parse_ip(struct scan *s, struct ip_part *ip)
 {
 	static const char *const ecn[] = {"noecn", "ect1", "ect0", "ce"};
@@ -34,6 +34,8 @@ static void parse_ip(struct scan *s, struct ip_part *ip)
 			ip->dst = scan_ip(s);
 		else if (!strcmp(word, "mf"))
 			ip->more_fragments = true;
+		else if (!strcmp(word, "nodf"))
+			ip->may_fragment = true;
 		else
 			scan_fail(s, "\"%s\" is nothing in an IP header", word);
 	} while (scan_take(s, ","));

@@ -239,7 +239,7 @@ static void ipv4_fragments_and_addresses(void **state)
 
 static void ipv4_reads_what_it_wrote(void **state)
 {
-	struct ipv4_fields f = {.total_len = 1500, .id = 0xffff, .proto = 1, .ttl = 3, .tos = 0xb8}, got;
+	struct ipv4_fields f = {.total_len = 1500, .id = 0xffff, .proto = 1, .ttl = 3, .tos = 0xb8, .dont_fragment = true}, got;
 	uint8_t p[1500] = {0};
 
 	f.saddr = v4("192.0.2.1");
@@ -247,11 +247,15 @@ static void ipv4_reads_what_it_wrote(void **state)
 	wire_write_ipv4(p, &f, false);
 	assert_int_equal(wire_parse_ipv4(p, sizeof(p), false, &got), WIRE_OK);
 	assert_true(got.dont_fragment && got.hdr_len == 20 && got.total_len == 1500 && got.id == 0xffff);
+	f.dont_fragment = false;
 	assert_true(got.proto == 1 && got.ttl == 3 && got.tos == 0xb8);
 	assert_true(ip_equal(&f.saddr, &got.saddr) && ip_equal(&f.daddr, &got.daddr));
 	wire_write_ipv4(p, &f, true);
 	assert_int_equal(p[10] | p[11], 0); /* left to the port, which wants a zero there */
 	assert_int_equal(wire_parse_ipv4(p, sizeof(p), false, &got), WIRE_BAD_CSUM);
+	wire_write_ipv4(p, &f, false);
+	assert_int_equal(wire_parse_ipv4(p, sizeof(p), false, &got), WIRE_OK);
+	assert_false(got.dont_fragment);
 }
 
 /* ---- ICMP ---- */
