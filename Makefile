@@ -114,7 +114,7 @@ deps:
 # README's tables of settings, symbols and counters are made from the lists in the code.
 readme: $(BUILD)/tests/tables
 	@tests/readme $<
-$(BUILD)/tests/tables: tests/tables.c engine/sysctl.def engine/stats.def shim/intercept.def
+$(BUILD)/tests/tables: tests/tables.c engine/sysctl.def engine/sysctl_other.def engine/stats.def shim/intercept.def
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -o $@ $<
 

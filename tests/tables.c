@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tables.c - prints the README's tables from the lists in the code: tables sysctl | counters | symbols
+ * tables.c - prints the README's tables from the lists in the code: tables sysctl | sysctl-other | counters | symbols
  *
  * tests/readme puts them into README.md; `make lint` fails if that would change it.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,30 @@ static void sysctls(void)
 #include "engine/sysctl.def"
 }
 
+static bool honoured(const char *name)
+{
+	static const char *const names[] = {
+#define SYSCTL_INT(field, path, dflt, min, max, text) path,
+#define SYSCTL_VEC(field, path, n, dflt, text) path,
+#define SYSCTL_STR(field, path, dflt, text) path,
+#include "engine/sysctl.def"
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void others(void)
+{
+	printf("| setting | why it has no effect |\n|---|---|\n");
+#define SYSCTL_OTHER(path, text) \
+	if (!honoured(path))     \
+		printf("| `%s` | %s |\n", path, text);
+#include "engine/sysctl_other.def"
+}
+
 static void counters(void)
 {
 	printf("| counter | meaning |\n|---|---|\n");
@@ -49,7 +74,7 @@ int main(int argc, char **argv)
 	const struct {
 		const char *name;
 		void (*print)(void);
-	} tables[] = {{"sysctl", sysctls}, {"counters", counters}, {"symbols", symbols}};
+	} tables[] = {{"sysctl", sysctls}, {"sysctl-other", others}, {"counters", counters}, {"symbols", symbols}};
 
 	for (unsigned i = 0; argc == 2 && i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (strcmp(argv[1], tables[i].name) == 0) {
@@ -57,6 +82,6 @@ int main(int argc, char **argv)
 			return 0;
 		}
 	}
-	fprintf(stderr, "usage: tables sysctl | counters | symbols\n");
+	fprintf(stderr, "usage: tables sysctl | sysctl-other | counters | symbols\n");
 	return 2;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/engine.h"
@@ -148,6 +149,48 @@ static void get_tells_when_the_buffer_is_short(void **state)
 	}
 }
 
+/* The list of those without effect; the other list's names are tcp_settings_name()'s. */
+static bool known(const char *name)
+{
+	static const char *const others[] = {
+#define SYSCTL_OTHER(path, text) path,
+#include "engine/sysctl_other.def"
+	};
+	const char *ours;
+
+	for (unsigned i = 0; (ours = tcp_settings_name(i)); i++)
+		if (!strcmp(ours, name))
+			return true;
+	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strcmp(others[i], name))
+			return true;
+	return false;
+}
+
+/* All of net.ipv4.tcp_* in Linux 6.1: the README says of each what it does here, or why it does nothing. */
+static void linux_names_are_known(void **state)
+{
+	char names[] = "abort_on_overflow adv_win_scale allowed_congestion_control app_win autocorking "
+		       "available_congestion_control available_ulp base_mss challenge_ack_limit child_ehash_entries "
+		       "comp_sack_delay_ns comp_sack_nr comp_sack_slack_ns congestion_control dsack early_demux "
+		       "early_retrans ecn ecn_fallback ehash_entries fack fastopen fastopen_blackhole_timeout_sec "
+		       "fastopen_key fin_timeout frto fwmark_accept invalid_ratelimit keepalive_intvl keepalive_probes "
+		       "keepalive_time l3mdev_accept limit_output_bytes low_latency max_orphans max_reordering "
+		       "max_syn_backlog max_tw_buckets mem migrate_req min_rtt_wlen min_snd_mss min_tso_segs moderate_rcvbuf "
+		       "mtu_probe_floor mtu_probing no_metrics_save no_ssthresh_metrics_save notsent_lowat orphan_retries "
+		       "pacing_ca_ratio pacing_ss_ratio probe_interval probe_threshold recovery reflect_tos reordering "
+		       "retrans_collapse retries1 retries2 rfc1337 rmem sack slow_start_after_idle stdurg syn_retries "
+		       "synack_retries syncookies thin_linear_timeouts timestamps tso_rtt_log tso_win_divisor tw_reuse "
+		       "window_scaling wmem workaround_signed_windows";
+	char path[64];
+
+	for (char *name = strtok(names, " "); name; name = strtok(NULL, " ")) {
+		snprintf(path, sizeof(path), "net.ipv4.tcp_%s", name);
+		if (!known(path))
+			fail_msg("%s is in neither list", path);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +199,7 @@ int main(void)
 	    cmocka_unit_test_setup(set_refuses_and_changes_nothing, init),
 	    cmocka_unit_test_setup(names_end_and_values_round_trip, init),
 	    cmocka_unit_test_setup(get_tells_when_the_buffer_is_short, init),
+	    cmocka_unit_test(linux_names_are_known),
 	};
 
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
