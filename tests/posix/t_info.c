@@ -163,7 +163,102 @@ static void other_states_client(void)
 	MUST(close(fd));
 }
 
-static const struct posix_case cases[] = {BOTH(established), BOTH(counters), BOTH(stalled), BOTH(other_states)};
+/* All that a handshake alone settles: printed where it is a number that both must say, else judged. */
+static void say_young(const struct tcp_info *i)
+{
+	say("segments in %u, out %u, with data in %u, out %u", i->tcpi_segs_in, i->tcpi_segs_out, i->tcpi_data_segs_in,
+	    i->tcpi_data_segs_out);
+	say("delivered %u, marked %u, acknowledged %llu, received %llu", i->tcpi_delivered, i->tcpi_delivered_ce,
+	    (unsigned long long)i->tcpi_bytes_acked, (unsigned long long)i->tcpi_bytes_received);
+	say("sent %llu, resent %llu, unsent %u, unacknowledged %u", (unsigned long long)i->tcpi_bytes_sent,
+	    (unsigned long long)i->tcpi_bytes_retrans, i->tcpi_notsent_bytes, i->tcpi_unacked);
+	say("recovery %u, sacked %u, lost %u, being resent %u, resent in all %u", i->tcpi_ca_state, i->tcpi_sacked, i->tcpi_lost,
+	    i->tcpi_retrans, i->tcpi_total_retrans);
+	say("duplicates %u, reordering seen %u, out of order %u", i->tcpi_dsack_dups, i->tcpi_reord_seen, i->tcpi_rcv_ooopack);
+	say("cwnd %u, ssthresh %u, acknowledgment timeout %u", i->tcpi_snd_cwnd, i->tcpi_snd_ssthresh, i->tcpi_ato);
+	say("segment received %u, round trip of the receiver %u", i->tcpi_rcv_mss, i->tcpi_rcv_rtt);
+	say("busy %llu, held by the window %llu, by the buffer %llu", (unsigned long long)i->tcpi_busy_time,
+	    (unsigned long long)i->tcpi_rwnd_limited, (unsigned long long)i->tcpi_sndbuf_limited);
+	say_if("pacing is not limited", i->tcpi_max_pacing_rate == UINT64_MAX);
+	say_if("the peer offers a window", i->tcpi_snd_wnd > 0);
+	say_if("so do we", i->tcpi_rcv_ssthresh > 0);
+}
+
+static void young_server(void)
+{
+	int fd = pair();
+	struct tcp_info i = info_of(fd);
+
+	say_young(&i);
+	meet();
+	MUST(close(fd));
+}
+
+static void young_client(void)
+{
+	young_server();
+}
+
+/* A caller may know less of the struct than the system, or more. */
+static void lengths_server(void)
+{
+	static const socklen_t lens[] = {0, 1, 8, 104, 232};
+	int fd = pair();
+	uint8_t buf[1024];
+
+	for (unsigned i = 0; i < LEN(lens); i++) {
+		socklen_t len = lens[i];
+
+		memset(buf, 0xee, sizeof(buf));
+		MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, buf, &len));
+		say("asked for %u: %u", (unsigned)lens[i], (unsigned)len);
+		say_if("nothing is written beyond", buf[lens[i]] == 0xee);
+	}
+	meet();
+	MUST(close(fd));
+}
+
+static void lengths_client(void)
+{
+	int fd = pair();
+
+	meet();
+	MUST(close(fd));
+}
+
+static void path_server(void)
+{
+	static const struct {
+		const char *name;
+		int option;
+	} options[] = {{"IP_MTU", IP_MTU}, {"IP_MTU_DISCOVER", IP_MTU_DISCOVER}};
+	int fd = tcp_socket(), value;
+	socklen_t len;
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < LEN(options); i++) {
+			len = sizeof(value);
+			value = -1;
+			T(getsockopt(fd, IPPROTO_IP, options[i].option, &value, &len));
+			say("%s: %d", options[i].name, value);
+		}
+		for (value = -1; value <= 6; value++)
+			T(setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof(value)));
+		MUST(close(fd));
+		fd = round ? -1 : pair();
+	}
+}
+
+static void path_client(void)
+{
+	int fd = pair();
+
+	await(fd, POLLRDHUP);
+	MUST(close(fd));
+}
+
+static const struct posix_case cases[] = {BOTH(established), BOTH(counters), BOTH(stalled), BOTH(other_states),
+					  BOTH(young),	     BOTH(lengths),  BOTH(path)};
 
 int main(int argc, char **argv)
 {
