@@ -51,14 +51,10 @@ static void set_csum(const struct engine *e, struct rte_mbuf *m, const struct tu
 static void emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
 {
 	unsigned hdr_len = TCP_HDR + f->optlen;
-	struct ip_send ip = {.src = &p->t->laddr,
-			     .dst = &p->t->raddr,
-			     .proto = PROTO_TCP,
-			     .ttl = p->ttl,
-			     .tos = p->tos,
-			     .neigh = p->neigh,
-			     .may_fragment = p->may_fragment};
+	struct ip_send ip = {
+	    .src = &p->t->laddr, .dst = &p->t->raddr, .proto = PROTO_TCP, .ttl = p->ttl, .tos = p->tos, .neigh = p->neigh};
 
+	ip.may_fragment = p->may_fragment;
 	wire_write_tcp((uint8_t *)rte_pktmbuf_prepend(m, hdr_len), f);
 	set_csum(e, m, p->t, hdr_len, payload_sum);
 	ip_output(e, m, &ip);
@@ -660,10 +656,9 @@ static bool stalled(const struct conn *c)
 /* No more frames in a turn than make tcp_limit_output_bytes, but one. */
 static unsigned limit_turn(const struct engine *e, const struct conn *c, unsigned turn)
 {
-	uint32_t frame = e->cfg.caps & ENGINE_TX_TSO ? e->cfg.tso_max : c->mss;
-	uint64_t limit = e->cfg.tcp.limit_output_bytes;
+	uint64_t frame = e->cfg.caps & ENGINE_TX_TSO ? e->cfg.tso_max : c->mss, limit = e->cfg.tcp.limit_output_bytes;
 
-	if ((uint64_t)turn * frame <= limit)
+	if (turn * frame <= limit)
 		return turn;
 	return limit > frame ? limit / frame : 1;
 }
