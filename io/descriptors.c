@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
@@ -21,6 +22,8 @@
 
 /* Descriptors above are not kept: they are out of the way by themselves. */
 #define KEPT_MAX 65536
+
+int __poll(struct pollfd *fds, nfds_t n, int timeout);
 
 static int (*keep_fd)(int fd);
 static void (*drop_fd)(int fd);
@@ -162,9 +165,13 @@ static const struct {
     {"librte_net_memif.so", "memfd_create", kept_memfd},
     {"librte_net_memif.so", "eventfd", kept_bell},
     {"librte_net_memif.so", "close", driver_close},
-    /* These drivers poll their descriptors themselves: they stay where they are. */
-    {"librte_net_af_packet.so", "socket", plain_socket},
-    {"libxdp.so", "socket", plain_socket},
+    /* These drivers poll their descriptors themselves, which others may not: they call libc's poll() by its other name. */
+    {"librte_net_af_packet.so", "socket", kept_socket},
+    {"librte_net_af_packet.so", "close", keeping_close},
+    {"librte_net_af_packet.so", "poll", __poll},
+    {"libxdp.so", "socket", kept_socket},
+    {"libxdp.so", "close", keeping_close},
+    {"librte_net_af_xdp.so", "poll", __poll},
     {"librte_net_tap.so", "open64", plain_open},
     {"librte_net_virtio.so", "socket", plain_socket},
     {"librte_net_virtio.so", "accept", plain_accept},
