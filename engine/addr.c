@@ -35,6 +35,11 @@ bool ip_is_any(const struct ip_addr *a)
 	return a->d[0] == 0 && a->w[3] == 0 && (a->w[2] == 0 || a->w[2] == V4_MAPPED);
 }
 
+bool ip_is_loopback(const struct ip_addr *a)
+{
+	return ip_is_v4(a) && a->b[12] == 127;
+}
+
 bool ip_equal(const struct ip_addr *a, const struct ip_addr *b)
 {
 	return a->d[0] == b->d[0] && a->d[1] == b->d[1];

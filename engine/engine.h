@@ -49,6 +49,7 @@ struct ip_addr ip_from_v4(uint32_t network_order);
 uint32_t ip_to_v4(const struct ip_addr *a); /* network order; valid if ip_is_v4() */
 bool ip_is_v4(const struct ip_addr *a);
 bool ip_is_any(const struct ip_addr *a);
+bool ip_is_loopback(const struct ip_addr *a); /* 127.0.0.0/8 */
 bool ip_equal(const struct ip_addr *a, const struct ip_addr *b);
 
 /* ---- settings: Linux's sysctls -------------------------------------------------------------------------------------------- */
@@ -102,6 +103,7 @@ struct engine_config {
 	struct ip_prefix addrs[ENGINE_ADDRS_MAX];
 	unsigned naddrs;
 	struct ip_addr gateway; /* any: none */
+	bool loopback;		/* 127.0.0.0/8 is this host too; its packets never reach the wire */
 	uint8_t rss_key[ENGINE_RSS_KEY_MAX];
 	unsigned stack, nstacks; /* which of how many engines share the addresses; nstacks 0 counts as 1 */
 	unsigned max_conns;	 /* control blocks, listeners and half-open included */
@@ -230,6 +232,9 @@ void engine_abort(struct engine *e, struct conn *c, usec_t now);
  * or in SYN-SENT): a live connection is reset and leaves ECONNRESET pending; options and a name that was bound stay.
  */
 void engine_disconnect(struct engine *e, struct conn *c, usec_t now);
+
+/* Is there a listener for connections to this address and port? */
+bool engine_listens(struct engine *e, const struct endpoint *local);
 
 /* Take and clear the pending error: positive errno or 0 (SO_ERROR). */
 int engine_error(struct conn *c);

@@ -157,6 +157,13 @@ struct conn *listener_find(struct engine *e, const struct tuple *t, uint32_t has
 	return NULL;
 }
 
+bool engine_listens(struct engine *e, const struct endpoint *local)
+{
+	const struct tuple t = {.laddr = local->addr, .lport = local->port};
+
+	return listener_find(e, &t, 0);
+}
+
 /* Linux's inet_bind_conflict: two sockets may share a port if their addresses differ, or both allow it in the same way. */
 static bool conflicts(const struct conn *c, const struct flow *other, const struct ip_addr *addr)
 {
@@ -219,17 +226,12 @@ static bool port_reserved(struct engine *e, uint16_t port)
 	return false;
 }
 
-static bool addr_is_loopback(const struct ip_addr *a)
-{
-	return ip_is_v4(a) && a->b[12] == 127;
-}
-
 bool timewait_reusable(const struct engine *e, const struct timewait *tw)
 {
 	int64_t mode = e->cfg.tcp.tw_reuse;
 
 	if (mode == 2)
-		mode = addr_is_loopback(&tw->f.t.raddr) || engine_is_local(e, &tw->f.t.raddr);
+		mode = ip_is_loopback(&tw->f.t.raddr) || engine_is_local(e, &tw->f.t.raddr);
 	return mode && tw->ts_ok && e->now - tw->ts_recent_at > 1000000;
 }
 

@@ -59,11 +59,6 @@ static bool is_group(const struct ip_addr *a)
 	return ip_is_v4(a) && a->b[12] >= 224;
 }
 
-static bool is_loopback(const struct ip_addr *a)
-{
-	return ip_is_v4(a) && a->b[12] == 127;
-}
-
 /* The prefix of ours that holds a, or NULL. */
 static const struct ip_prefix *on_link(const struct engine *e, const struct ip_addr *a)
 {
@@ -79,7 +74,7 @@ static const struct ip_addr *next_hop(const struct engine *e, const struct ip_ad
 {
 	const struct ip_prefix *p;
 
-	if (is_group(dst) || is_loopback(dst) || ip_is_any(dst))
+	if (is_group(dst) || ip_is_loopback(dst) || ip_is_any(dst))
 		return NULL;
 	p = on_link(e, dst);
 	if (p)
@@ -94,12 +89,15 @@ bool ip_reachable(const struct engine *e, const struct ip_addr *dst)
 
 const struct ip_addr *ip_source_for(const struct engine *e, const struct ip_addr *dst)
 {
+	static const struct ip_addr lo = {.b = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
 	const struct ip_prefix *p;
 
 	for (unsigned i = 0; i < e->cfg.naddrs; i++) {
 		if (ip_equal(&e->cfg.addrs[i].addr, dst))
 			return &e->cfg.addrs[i].addr;
 	}
+	if (ip_is_loopback(dst))
+		return &lo;
 	p = on_link(e, dst);
 	if (!p)
 		p = on_link(e, &e->cfg.gateway);
@@ -180,7 +178,7 @@ static bool addresses_fit(const struct engine *e, const struct rte_mbuf *m, cons
 
 	if (!engine_is_local(e, &ip->daddr))
 		return false;
-	return !from_device || !(is_loopback(&ip->saddr) || is_loopback(&ip->daddr) || engine_is_local(e, &ip->saddr));
+	return !from_device || !(ip_is_loopback(&ip->saddr) || ip_is_loopback(&ip->daddr) || engine_is_local(e, &ip->saddr));
 }
 
 void ip_hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, unsigned owner)

@@ -203,7 +203,7 @@ bool engine_is_local(const struct engine *e, const struct ip_addr *a)
 	for (unsigned i = 0; i < e->cfg.naddrs; i++)
 		if (ip_equal(&e->cfg.addrs[i].addr, a))
 			return true;
-	return false;
+	return e->cfg.loopback && ip_is_loopback(a);
 }
 
 struct rte_mbuf *engine_mbuf(struct engine *e)

@@ -43,6 +43,8 @@ static int choose_ends(struct engine *e, struct conn *c, const struct endpoint *
 	*tw = NULL;
 	if (!c->bound_addr)
 		t.laddr = *ip_source_for(e, &remote->addr);
+	else if (ip_is_loopback(&t.laddr) && !engine_is_local(e, &t.raddr))
+		return -EINVAL; /* RFC 1122 3.2.1.3: not on a wire */
 	if (!c->bound) {
 		int rc = port_pick_connect(e, &t, tw);
 

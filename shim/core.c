@@ -18,6 +18,7 @@ static const struct core_ops ops = {
     .listen = sock_listen,
     .connect = sock_connect,
     .accept = sock_accept,
+    .listens = sock_listens,
     .shutdown = sock_shutdown,
     .retain = sock_retain,
     .release = sock_release,

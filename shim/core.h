@@ -118,6 +118,8 @@ struct core_ops {
 	int (*connect)(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 	/* The new descriptor (engine or kernel), installed in fdtab; flags as accept4(). */
 	int (*accept)(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags);
+	/* Does one of the engine's sockets listen for connections to this address? */
+	bool (*listens)(const struct sockaddr *sa, socklen_t len);
 	int (*shutdown)(const struct fdref *r, int how);
 	/* One more, one less descriptor refers to the socket; the last release closes the connection (SO_LINGER waits here). */
 	void (*retain)(const struct fdref *r);

@@ -293,7 +293,8 @@ int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 	case ROUTE_ENGINE:
 		return bind_in_engine(r, sa, len);
 	case ROUTE_BOTH:
-		return reserve(r, sa, len);
+		/* Started now, lest listen() take so long that who connects meanwhile is refused. */
+		return loader_up() ? reserve(r, sa, len) : kernel_bind(r, sa, len);
 	default:
 		return kernel_bind(r, sa, len);
 	}
@@ -435,6 +436,16 @@ int own_listen_taken(const struct fdref *r, int backlog)
 /* ---- connect ----------------------------------------------------------------------------------------------------------------
  */
 
+/* On loopback only those are ours that listen here, or connect to themselves: everybody else there is the kernel's. */
+static bool peer_is_ours(const struct fresh_view *v, const struct route_addr *dst, const struct sockaddr *sa, socklen_t len)
+{
+	if (!route_is_loopback(&dst->addr))
+		return true;
+	if (v->bound && v->local.port == dst->port)
+		return true;
+	return core() && core()->listens(sa, len);
+}
+
 int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
 	struct route_addr dst;
@@ -448,7 +459,7 @@ int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
 		return negated(REAL(connect)(r->fd, sa, len));
 	}
-	if (!v.v6only && loader_wanted() && route_connect(config_get(), &dst) == ROUTE_ENGINE)
+	if (!v.v6only && loader_wanted() && route_connect(config_get(), &dst) == ROUTE_ENGINE && peer_is_ours(&v, &dst, sa, len))
 		rc = take(r, &to);
 	if (rc == 0)
 		return core()->connect(&to, sa, len);

@@ -164,6 +164,11 @@ static bool v4_is(const struct in6_addr *a, unsigned first_octet)
 	return a->s6_addr[12] == first_octet;
 }
 
+bool route_is_loopback(const struct in6_addr *addr)
+{
+	return IN6_IS_ADDR_V4MAPPED(addr) && v4_is(addr, 127);
+}
+
 /* Why the engine cannot serve this destination; NULL: it can. */
 static const char *obstacle(const struct config *cfg, const struct route_addr *to)
 {
@@ -173,7 +178,7 @@ static const char *obstacle(const struct config *cfg, const struct route_addr *t
 		return "no address means this host";
 	if (!IN6_IS_ADDR_V4MAPPED(&to->addr))
 		return "IPv6";
-	if (v4_is(&to->addr, 127))
+	if (route_is_loopback(&to->addr))
 		return cfg->loopback ? NULL : "loopback, and MTCPSHIM_LOOPBACK is not set";
 	if (to->addr.s6_addr[12] >= 224) /* RFC 5771, RFC 1112 4, RFC 919 */
 		return "multicast, reserved or broadcast";
@@ -266,8 +271,10 @@ enum route route_listen(const struct config *cfg, const struct route_addr *local
 		return answer("listen", local, ROUTE_KERNEL, "DNS");
 	if (r && r->exclusive && local->any)
 		return answer("listen", local, ROUTE_ENGINE, "a rule says so");
-	if (local->any || (v4 && v4_is(&local->addr, 127) && cfg->loopback))
+	if (local->any)
 		return answer("listen", local, ROUTE_BOTH, "any address");
+	if (cfg->loopback && route_is_loopback(&local->addr))
+		return answer("listen", local, ROUTE_BOTH, "loopback, which other programs reach by the kernel");
 	if (v4 && route_is_engine_addr(cfg, &local->addr))
 		return answer("listen", local, ROUTE_ENGINE, "an address of the engine's");
 	return answer("listen", local, ROUTE_KERNEL, "not an address of the engine's");

@@ -53,6 +53,8 @@ bool route_is_engine_addr(const struct config *cfg, const struct in6_addr *addr)
 
 /* Is it one of the kernel's, which may have the engine's as well (adopted)? */
 bool route_is_kernel_addr(const struct in6_addr *addr);
+/* Is it in 127.0.0.0/8? */
+bool route_is_loopback(const struct in6_addr *addr);
 /* Is it the broadcast address of one of the engine's IPv4 prefixes? */
 bool route_is_broadcast(const struct config *cfg, const struct in6_addr *addr);
 

@@ -16,6 +16,8 @@
 #define LINK_CHECK_US 1000
 /* Without a link for this long, the user is told once what is missing. */
 #define LINK_SAY_US 500000
+/* Rounds of packets to ourselves in one call. */
+#define LOOP_TURNS 64
 #define FOREIGN_BURST 32
 
 struct runtime rt;
@@ -205,15 +207,27 @@ void stack_drive(struct stack *st, usec_t now)
 	atomic_store_explicit(&st->last_drive, now, memory_order_relaxed);
 }
 
+/* Send.  What goes to ourselves arrives before the call returns, as on Linux's loopback; so do the answers. When to wake next. */
+static usec_t send_all(struct stack *st, usec_t now)
+{
+	usec_t deadline;
+
+	for (unsigned turn = 0;; turn++) {
+		if (st->ntx || engine_has_output(st->engine))
+			output(st, now, false);
+		deadline = engine_next_deadline(st->engine);
+		if (deadline > now || turn == LOOP_TURNS)
+			return deadline;
+		engine_run(st->engine, now);
+	}
+}
+
 void stack_leave(struct stack *st, usec_t now)
 {
 	struct thread *t = thread_self();
-	usec_t deadline;
+	usec_t deadline = send_all(st, now);
 
-	if (st->ntx || engine_has_output(st->engine))
-		output(st, now, false);
 	notify(st);
-	deadline = engine_next_deadline(st->engine);
 	/* Before watch_until is read, as the watcher stores watch_until before it reads this: one of the two sees the other. */
 	if (deadline != atomic_load_explicit(&st->deadline, memory_order_relaxed))
 		atomic_exchange(&st->deadline, deadline);

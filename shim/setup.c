@@ -98,6 +98,7 @@ static void addresses(struct engine_config *ec)
 		ec->addrs[i].len = (uint8_t)rt.cfg->addrs[i].len;
 	}
 	memcpy(&ec->gateway, &rt.cfg->gw, sizeof(ec->gateway));
+	ec->loopback = rt.cfg->loopback;
 }
 
 /* As many connections as fit into their share of the memory; 0: none do. */

@@ -113,6 +113,11 @@ static int fake_listen(const struct fdref *r, int backlog, bool kernel_too)
 	return find(r) ? 0 : -EBADF;
 }
 
+static bool fake_listens(const struct sockaddr *sa, socklen_t len)
+{
+	return true;
+}
+
 static int fake_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
 	struct sock *s = find(r);
@@ -365,6 +370,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .bind = fake_bind,
 	    .listen = fake_listen,
 	    .connect = fake_connect,
+	    .listens = fake_listens,
 	    .accept = fake_accept,
 	    .shutdown = fake_shutdown,
 	    .retain = fake_retain,
