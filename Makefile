@@ -88,7 +88,7 @@ fuzz:
 TOOLS := $(patsubst %,$(BUILD)/tests/apps/%,leash relay) $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
 tools: $(TOOLS)
 
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -102,10 +102,11 @@ demo:
 	@tests/install-deps demo
 	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@bench/demo
+# W="pingpong conns" selects; REFERENCE=1: all of it in 15 minutes, into bench/reference/.
 bench:
-	@tests/install-deps test
+	@tests/install-deps bench
 	@$(MAKE) --no-print-directory $(JOBS) all tools
-	@bench/ab $(W)
+	@bench/ab $(if $(REFERENCE),-r) $(W)
 posix apps: all tools
 	@tests/$@/run
 deps:
@@ -134,7 +135,7 @@ help:
 	@echo 'make            build the two libraries into $(BUILD)/'
 	@echo 'make demo       iperf3 over Linux and over the shim, one table'
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
-	@echo 'make bench      A/B benchmarks with medians; W="pingpong conns" selects, bench/ab -h lists'
+	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
 	@echo 'make posix|apps|unit|script|sim   one kind of test'
 	@echo 'make fuzz       FUZZ_SECONDS=3600: each fuzzer for that long, one on each core'
 	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='

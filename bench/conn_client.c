@@ -2,15 +2,21 @@
 /*
  * conn_client.c - the client of conn_server, an ordinary sockets program with one epoll loop.
  *
- * conn_client ADDRESS PORT CONCURRENCY SECONDS     one new connection for each request of REQUEST bytes, CONCURRENCY at a time
- * conn_client -i ADDRESS PORT CONNECTIONS SECONDS  open so many connections, print "ready", keep them idle
- * Prints "N connections in S s: R per second, E errors"; status 1 if anything went wrong: an answer that differs counts as an
- * error.
+ * conn_client [-n REQUESTS] [-w WINDOW] [-r RATE] [-p PORTS] [-i] ADDRESS PORT CONNECTIONS SECONDS
+ *   -n  requests of REQUEST bytes on each of the CONNECTIONS, then a new one takes its place (1); 0: they stay, and the time
+ *       begins when all are open ("ready" is printed)
+ *   -w  at most so many requests under way; the connections take turns
+ *   -r  so many requests a second in all, whatever the answers do; a request counts from when it was due
+ *   -p  the connections are spread over so many ports from PORT on
+ *   -i  open the connections, print "ready", keep them idle
+ * Prints "N requests in S s: R per second, E errors, us: p50 A p99 B p99.9 C"; status 1 if anything went wrong: an answer that
+ * differs counts as an error.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,22 +25,42 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/histogram.h"
+
 #define REQUEST 64
 #define EVENTS 256
-#define FDS_MAX 65536
+#define FDS_MAX (1 << 20)
+#define OPENING_MAX 512	    /* handshakes at once where many connections are to stay */
+#define POLLING_RATE 1000.0 /* requests a second from which on waiting for the next one sleeps no more */
+
+struct flow {
+	uint64_t begun_ns; /* when the request under way was sent, or was due */
+	unsigned got;	   /* bytes of the answer so far */
+	unsigned answers;
+	bool opening;
+};
 
 static struct sockaddr_in server;
-static unsigned got[FDS_MAX]; /* bytes of the answer so far, by descriptor */
-static unsigned long done, errors;
-static bool draining;
-static int open_now;
+static unsigned short first_port;
+static int ports = 1, connections, window;
+static unsigned requests = 1;
+static double rate;
 
-static double now(void)
+static struct flow flows[FDS_MAX]; /* by descriptor */
+static int ready[FDS_MAX];	   /* connections without a request, a ring: longest without first */
+static unsigned ready_head, ready_tail;
+static struct histogram latency;
+static unsigned long done, errors, started;
+static bool draining, running, slept;
+static int open_now, opening, under_way;
+static uint64_t next_due_ns;
+
+static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec * 1e-9;
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 static void die(const char *what)
@@ -63,12 +89,14 @@ static void conn_start(int epfd)
 
 	if (fd < 0 || fd >= FDS_MAX)
 		die("socket");
+	server.sin_port = htons(first_port + started++ % ports);
 	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) && errno != EINPROGRESS) {
 		error_count("connect");
 		close(fd);
 		return;
 	}
-	got[fd] = 0;
+	flows[fd] = (struct flow){.opening = true};
+	opening++;
 	open_now++;
 	if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev))
 		die("epoll_ctl");
@@ -76,107 +104,191 @@ static void conn_start(int epfd)
 
 static void conn_end(int epfd, int fd)
 {
+	if (flows[fd].opening)
+		opening--;
 	close(fd);
 	open_now--;
 	if (!draining)
 		conn_start(epfd);
 }
 
-static void conn_writable(int epfd, int fd)
+static void conn_opened(int epfd, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	flows[fd].opening = false;
+	opening--;
+	if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev))
+		die("epoll_ctl");
+	ready[ready_tail++ % FDS_MAX] = fd;
+}
+
+static void request_send(int fd, uint64_t begun)
+{
 	char buf[REQUEST];
 
 	request_fill(buf, fd);
-	if (write(fd, buf, REQUEST) != REQUEST) {
+	flows[fd].got = 0;
+	flows[fd].begun_ns = begun;
+	under_way++;
+	if (write(fd, buf, REQUEST) != REQUEST)
 		error_count("write");
-		conn_end(epfd, fd);
-		return;
-	}
-	if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev))
-		die("epoll_ctl");
 }
 
+/* Send what may be sent.  After a sleep a request counts from the wake-up: the clock that woke us is not what is measured. */
+static void pump(void)
+{
+	uint64_t now = running ? now_ns() : 0;
+
+	while (running && !draining && ready_head != ready_tail && under_way < window && (rate == 0 || next_due_ns <= now)) {
+		request_send(ready[ready_head++ % FDS_MAX], rate == 0 || slept ? now : next_due_ns);
+		if (rate > 0)
+			next_due_ns += (uint64_t)(1e9 / rate);
+		slept = false;
+	}
+}
+
+static void answer_complete(int fd)
+{
+	struct flow *f = &flows[fd];
+
+	done++;
+	under_way--;
+	histogram_add(&latency, now_ns() - f->begun_ns);
+	if (++f->answers != requests)
+		ready[ready_tail++ % FDS_MAX] = fd;
+}
+
+/* The server ends the connection after the last answer. */
 static void conn_readable(int epfd, int fd)
 {
+	struct flow *f = &flows[fd];
 	char buf[REQUEST + 1], want[REQUEST];
 	ssize_t n = read(fd, buf, sizeof(buf));
 
 	if (n < 0 && errno == EAGAIN)
 		return;
 	request_fill(want, fd);
-	if (n > 0 && got[fd] + n <= REQUEST && memcmp(buf, want + got[fd], n) == 0) {
-		got[fd] += n;
+	if (n > 0 && f->got + n <= REQUEST && memcmp(buf, want + f->got, n) == 0) {
+		f->got += n;
+		if (f->got == REQUEST)
+			answer_complete(fd);
 		return;
 	}
-	if (n == 0 && got[fd] == REQUEST)
-		done++;
-	else
+	if (n != 0 || requests == 0 || f->answers != requests)
 		error_count(n < 0 ? "read" : "wrong answer");
 	conn_end(epfd, fd);
 }
 
-static void turn(int epfd, int timeout_ms)
+/* How long to wait for events: at a high rate it polls, at a low one it sleeps until the next request is due. */
+static int patience_ms(int at_most)
+{
+	uint64_t now;
+
+	if (rate == 0 || under_way || !running || draining)
+		return rate > POLLING_RATE && running && !draining ? 0 : at_most;
+	if (rate > POLLING_RATE)
+		return 0;
+	now = now_ns();
+	slept = next_due_ns > now;
+	return slept ? (int)((next_due_ns - now + 999999) / 1000000) : 0;
+}
+
+static void turn(int epfd, int at_most_ms)
 {
 	struct epoll_event evs[EVENTS];
-	int n = epoll_wait(epfd, evs, EVENTS, timeout_ms);
+	int n = epoll_wait(epfd, evs, EVENTS, patience_ms(at_most_ms));
 
 	if (n < 0 && errno != EINTR)
 		die("epoll_wait");
 	for (int i = 0; i < n; i++) {
 		if (evs[i].events & EPOLLOUT && !(evs[i].events & EPOLLERR))
-			conn_writable(epfd, evs[i].data.fd);
+			conn_opened(epfd, evs[i].data.fd);
 		else
 			conn_readable(epfd, evs[i].data.fd);
 	}
+	pump();
 }
 
-static int load(int epfd, int concurrency, double seconds)
+static void open_all(int epfd)
 {
-	const double start = now();
-	double elapsed;
-
-	while (open_now < concurrency && errors == 0)
-		conn_start(epfd);
-	while ((elapsed = now() - start) < seconds && open_now)
-		turn(epfd, 100);
-	printf("%lu connections in %.2f s: %.0f per second, %lu errors\n", done, elapsed, done / elapsed, errors);
-	draining = true;
-	while (open_now && now() - start < seconds + 5)
-		turn(epfd, 100);
-	return done == 0 || errors || open_now;
-}
-
-/* Blocking sockets, then one wait in which nothing must happen. */
-static int idle(int epfd, int count, double seconds)
-{
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP};
-
-	for (int i = 0; i < count; i++) {
-		ev.data.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (ev.data.fd < 0 || connect(ev.data.fd, (struct sockaddr *)&server, sizeof(server)))
-			die("connect");
-		if (epoll_ctl(epfd, EPOLL_CTL_ADD, ev.data.fd, &ev))
-			die("epoll_ctl");
+	while (open_now < connections || opening) {
+		while (open_now < connections && opening < OPENING_MAX && errors == 0)
+			conn_start(epfd);
+		if (errors)
+			exit(1);
+		turn(epfd, 1000);
 	}
 	printf("ready\n");
 	fflush(stdout);
+}
+
+static int load(int epfd, double seconds)
+{
+	uint64_t start, elapsed;
+
+	if (requests == 0)
+		open_all(epfd);
+	running = true;
+	start = next_due_ns = now_ns();
+	while (open_now < connections && errors == 0)
+		conn_start(epfd);
+	pump();
+	while ((elapsed = now_ns() - start) < seconds * 1e9 && open_now)
+		turn(epfd, 100);
+	printf("%lu requests in %.2f s: %.0f per second, %lu errors, us: p50 %.1f p99 %.1f p99.9 %.1f\n", done, elapsed / 1e9,
+	       done / (elapsed / 1e9), errors, histogram_at(&latency, 0.5) / 1e3, histogram_at(&latency, 0.99) / 1e3,
+	       histogram_at(&latency, 0.999) / 1e3);
+	draining = true;
+	while ((requests ? open_now : under_way) && now_ns() - start < (seconds + 5) * 1e9)
+		turn(epfd, 100);
+	return done == 0 || errors || under_way;
+}
+
+/* One wait in which nothing must happen. */
+static int idle(int epfd, double seconds)
+{
+	struct epoll_event ev;
+
+	open_all(epfd);
 	return epoll_wait(epfd, &ev, 1, (int)(seconds * 1000)) != 0;
+}
+
+static int usage(void)
+{
+	fprintf(stderr,
+		"usage: conn_client [-n REQUESTS] [-w WINDOW] [-r RATE] [-p PORTS] [-i] ADDRESS PORT CONNECTIONS SECONDS\n");
+	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	const bool is_idle = argc > 1 && strcmp(argv[1], "-i") == 0;
-	char **arg = argv + is_idle;
-	int epfd = epoll_create1(EPOLL_CLOEXEC);
+	bool is_idle = false;
+	int option, epfd = epoll_create1(EPOLL_CLOEXEC);
 
-	if (argc - is_idle != 5 || inet_pton(AF_INET, arg[1], &server.sin_addr) != 1) {
-		fprintf(stderr, "usage: conn_client [-i] ADDRESS PORT CONNECTIONS SECONDS\n");
-		return 2;
+	while ((option = getopt(argc, argv, "n:w:r:p:i")) != -1) {
+		if (option == 'n')
+			requests = atoi(optarg);
+		else if (option == 'w')
+			window = atoi(optarg);
+		else if (option == 'r')
+			rate = atof(optarg);
+		else if (option == 'p')
+			ports = atoi(optarg);
+		else if (option == 'i')
+			is_idle = true;
+		else
+			return usage();
 	}
+	argv += optind;
+	if (argc - optind != 4 || ports < 1 || inet_pton(AF_INET, argv[0], &server.sin_addr) != 1)
+		return usage();
 	if (epfd < 0)
 		die("epoll_create1");
 	server.sin_family = AF_INET;
-	server.sin_port = htons(atoi(arg[2]));
-	return is_idle ? idle(epfd, atoi(arg[3]), atof(arg[4])) : load(epfd, atoi(arg[3]), atof(arg[4]));
+	first_port = atoi(argv[1]);
+	connections = atoi(argv[2]);
+	if (window == 0)
+		window = connections;
+	return is_idle ? idle(epfd, atof(argv[3])) : load(epfd, atof(argv[3]));
 }

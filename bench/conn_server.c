@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * conn_server.c - answers one request per connection: conn_server PORT
+ * conn_server.c - answers requests of REQUEST bytes: conn_server PORT [REQUESTS [PORTS]]
  *
- * An ordinary sockets program with one epoll loop: accept, read REQUEST bytes, write them back, close.  A client that sends
- * nothing is kept until it goes.  The server closes first, as HTTP servers do, so that TIME-WAIT stays on its side.
+ * An ordinary sockets program with one epoll loop: accept, read REQUEST bytes, write them back, close after so many REQUESTS (1
+ * unless given; 0: the client closes).  A client that sends nothing is kept until it goes.  The server closes first, as HTTP
+ * servers do, so that TIME-WAIT stays on its side.  It listens on PORT and the PORTS - 1 that follow.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +18,11 @@
 
 #define REQUEST 64
 #define EVENTS 256
+#define FDS_MAX (1 << 20)
+#define PORTS_MAX 64
+
+static unsigned requests = 1;	   /* per connection, 0 no end */
+static unsigned answered[FDS_MAX]; /* by descriptor */
 
 static void die(const char *what)
 {
@@ -32,7 +38,7 @@ static int listener_open(unsigned short port)
 	if (fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 4096))
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 65535))
 		die("bind or listen");
 	return fd;
 }
@@ -42,8 +48,9 @@ static void accept_all(int epfd, int listener)
 	struct epoll_event ev = {.events = EPOLLIN};
 
 	while ((ev.data.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		if (epoll_ctl(epfd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		if (ev.data.fd >= FDS_MAX || epoll_ctl(epfd, EPOLL_CTL_ADD, ev.data.fd, &ev))
 			die("epoll_ctl");
+		answered[ev.data.fd] = 0;
 	}
 	if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 		die("accept4");
@@ -59,30 +66,38 @@ static void answer(int fd)
 		return;
 	if (n == REQUEST && write(fd, buf, REQUEST) != REQUEST)
 		fprintf(stderr, "conn_server: short write: %s\n", strerror(errno));
+	else if (n == REQUEST && ++answered[fd] != requests)
+		return;
 	close(fd);
 }
 
 int main(int argc, char **argv)
 {
+	const int ports = argc > 3 ? atoi(argv[3]) : 1;
 	struct epoll_event evs[EVENTS], ev = {.events = EPOLLIN};
-	int epfd, n;
+	int epfd, n, first = 0;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: conn_server PORT\n");
+	if (argc < 2 || argc > 4 || ports < 1 || ports > PORTS_MAX) {
+		fprintf(stderr, "usage: conn_server PORT [REQUESTS [PORTS]]\n");
 		return 2;
 	}
+	if (argc > 2)
+		requests = atoi(argv[2]);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	const int listener = listener_open(atoi(argv[1]));
-	ev.data.fd = listener;
-	if (epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev))
-		die("epoll");
+	/* No descriptor is closed before all of them are open: listeners are neighbours. */
+	for (int i = 0; i < ports; i++) {
+		ev.data.fd = listener_open(atoi(argv[1]) + i);
+		first = i ? first : ev.data.fd;
+		if (epfd < 0 || ev.data.fd != first + i || epoll_ctl(epfd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+			die("epoll");
+	}
 	for (;;) {
 		n = epoll_wait(epfd, evs, EVENTS, -1);
 		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
 		for (int i = 0; i < n; i++) {
-			if (evs[i].data.fd == listener)
-				accept_all(epfd, listener);
+			if (evs[i].data.fd >= first && evs[i].data.fd < first + ports)
+				accept_all(epfd, evs[i].data.fd);
 			else
 				answer(evs[i].data.fd);
 		}
