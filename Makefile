@@ -90,6 +90,16 @@ $(TOOLS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
 tools: $(TOOLS)
+# The microbenchmarks: the engine, the core and the ports alone.
+MICRO := $(patsubst %,$(BUILD)/bench/%,micro/micro micro/held micro/calls port/rawport)
+$(BUILD)/bench/micro/micro: $(BUILD)/bench/micro/path.o
+$(BUILD)/bench/micro/micro $(BUILD)/bench/micro/held: $(BUILD)/bench/micro/%: $(BUILD)/bench/micro/%.o $(BUILD)/bench/micro/pair.o $(BUILD)/tests/common/testpool.o $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -ldl -lpthread
+$(BUILD)/bench/micro/calls: $(patsubst %,$(BUILD)/%.o,bench/micro/calls bench/micro/path tests/unit/core_world tests/common/testpool) $(CORE_OBJ) $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
+$(BUILD)/bench/port/rawport: $(BUILD)/bench/port/rawport.o $(IO_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
+micro: $(MICRO)
 
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 # What needs packages starts a second make when they are there: the first one has already asked pkg-config.
@@ -107,6 +117,10 @@ bench:
 	@tests/install-deps bench
 	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@bench/ab $(if $(REFERENCE),-r) $(W)
+microbench:
+	@tests/install-deps bench
+	@$(MAKE) --no-print-directory $(JOBS) micro
+	@bench/micro/run $(if $(UPDATE),-u)
 posix apps: all tools
 	@tests/$@/run
 deps:
@@ -136,15 +150,16 @@ help:
 	@echo 'make demo       iperf3 over Linux and over the shim, one table'
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
 	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
+	@echo 'make microbench ns and instructions of each step; UPDATE=1 writes the counts into bench/instructions.txt'
 	@echo 'make posix|apps|unit|script|sim   one kind of test'
 	@echo 'make fuzz       FUZZ_SECONDS=3600: each fuzzer for that long, one on each core'
 	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='
 	@echo 'make lint|format|readme|deps|clean'
 	@echo 'SAN=address,undefined and BUILD=dir: a sanitizer build; OPT=-O0, ARCH=native, CC=clang'
 
-ifeq ($(DPDK_LIBS)$(filter test demo bench fuzz deps clean lint format help readme tools,$(MAKECMDGOALS)),)
+ifeq ($(DPDK_LIBS)$(filter test demo bench microbench fuzz deps clean lint format help readme tools,$(MAKECMDGOALS)),)
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help
+.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help micro microbench
 .SECONDARY:

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * held.c - what a request costs while many connections are held, by the engine's own API, both ends in this process:
+ * held [CONNECTIONS...], 1000 10000 100000 1000000 unless given.
+ *
+ * 64 requests of 64 bytes at a time, over connections picked by chance, so that control blocks come from memory and not from
+ * the cache.  Prints CSV: connections, ns for a request and its answer (both ends), for a connection to be opened, bytes of an
+ * engine's region and of resident memory for each connection and end, TIME-WAIT entries not counted (they are not touched).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench/micro/pair.h"
+
+#define WINDOW 64
+#define REQUESTS 200000
+#define SIZE 64
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static size_t resident(void)
+{
+	size_t pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f || fscanf(f, "%*u %zu", &pages) != 1)
+		pages = 0;
+	if (f)
+		fclose(f);
+	return pages * 4096;
+}
+
+/* Every socket with news: read all of it and, at the server, write it back. */
+static unsigned serve(struct pair *p, unsigned end)
+{
+	char buf[SIZE];
+	unsigned n = 0;
+	uint32_t edges;
+	struct conn *c;
+
+	while ((c = engine_next_event(p->end[end], &edges))) {
+		if (engine_inq(c) < SIZE)
+			continue;
+		pair_recv(p, end, c, buf, SIZE);
+		if (end == 1)
+			pair_send(p, 1, c, buf, SIZE);
+		n++;
+	}
+	return n;
+}
+
+static void requests(struct pair *p, struct conn **client, unsigned conns, unsigned count)
+{
+	static const char buf[SIZE] = "request";
+	unsigned answered = 0, step = conns / WINDOW;
+
+	/* One of each 64th of the connections: 64 different ones, anywhere. */
+	for (unsigned sent = 0; sent < count; sent += WINDOW) {
+		for (unsigned i = 0; i < WINDOW; i++)
+			pair_send(p, 0, client[i * step + (unsigned)random() % step], buf, SIZE);
+		pair_exchange(p);
+		serve(p, 1);
+		pair_exchange(p);
+		answered += serve(p, 0);
+		p->now += 10;
+	}
+	if (answered < count)
+		fprintf(stderr, "held: %u of %u requests were answered\n", answered, count);
+}
+
+static void measure(unsigned conns)
+{
+	struct conn **client = calloc(conns, sizeof(*client)), *server[PAIR_BURST];
+	struct pair p;
+	size_t before;
+	uint64_t opened, start;
+
+	conns -= conns % WINDOW;
+	pair_open(&p, conns, 0);
+	before = resident();
+	start = now_ns();
+	for (unsigned i = 0; i < conns; i += PAIR_BURST)
+		pair_connect(&p, client + i, server, PAIR_BURST);
+	opened = now_ns() - start;
+	requests(&p, client, conns, REQUESTS / 10);
+	start = now_ns();
+	requests(&p, client, conns, REQUESTS);
+	printf("%u,%.0f,%.0f,%.0f,%.0f\n", conns, (double)(now_ns() - start) / REQUESTS, (double)opened / conns,
+	       (double)p.region / conns, (double)(resident() - before) / conns / 2);
+	fflush(stdout);
+	pair_close(&p);
+	free(client);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const usual[] = {"1000", "10000", "100000", "1000000"};
+
+	printf("connections,request_ns,open_ns,region_bytes,resident_bytes\n");
+	for (int i = 1; i < argc; i++)
+		measure(atoi(argv[i]));
+	for (unsigned i = 0; argc == 1 && i < sizeof(usual) / sizeof(usual[0]); i++)
+		measure(atoi(usual[i]));
+	return 0;
+}
