@@ -34,8 +34,9 @@ bool history_lost_child(const struct world *w, const struct session *s)
 {
 	const struct host *h = &w->host[s->side[1].host];
 
-	return !s->side[1].accepted && (h->deaf || w->history.loss || w->history.dark_us || w->history.tiny || w->starved ||
-					host_dropped_syns(w, s->side[1].host) || h->cfg.lazy_us > PATIENCE_US);
+	return !s->side[1].accepted &&
+	       (s->side[1].lost || h->boots > 1 || h->deaf || w->history.loss || w->history.dark_us || w->history.tiny ||
+		w->starved || host_dropped_syns(w, s->side[1].host) || h->cfg.lazy_us > PATIENCE_US);
 }
 
 static bool reset(const struct world *w, const struct session *s, unsigned who)
