@@ -189,7 +189,9 @@ static void begin(struct world *w, unsigned flow)
 	struct flow_view *f = &w->flow[flow];
 	uint32_t isn = f->isn + ISN_STEP * (flow + 1);
 
-	*f = (struct flow_view){.isn = isn, .snd_nxt = isn, .acked = isn, .edge = isn, .our_port = OUR_PORT};
+	/* What the peer began with a SYN from nowhere may go on half open. */
+	*f = (struct flow_view){
+	    .isn = isn, .snd_nxt = isn, .acked = isn, .edge = isn, .our_port = OUR_PORT, .lawless = f->lawless};
 }
 
 /* The program's connection to the peer's port: its slot, or -1. */
