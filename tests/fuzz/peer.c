@@ -38,10 +38,10 @@ static void learn_syn(struct world *w, struct flow_view *f, const struct packet 
 
 	if (known)
 		return;
-	/* Numbers that neither the referee nor the peer can tell from those of a connection that it has seen end. */
-	f->lawless |= f->answered;
-	if (!(p->tcp.flags & FLAG_ACK)) {
-		f->lawless = false;
+	if (p->tcp.flags & FLAG_ACK) {
+		/* Numbers that can't be told from those of a connection that was seen to end. */
+		f->lawless |= f->answered;
+	} else {
 		f->isn += ISN_STEP;
 		f->snd_nxt = f->isn;
 	}
