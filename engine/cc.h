@@ -215,6 +215,11 @@ static inline uint32_t cc_quantum(uint64_t rate, uint32_t mss)
 		bytes = CC_QUANTUM_MAX;
 	return bytes > 2 * mss ? bytes : 2 * mss;
 }
+/* Does the algorithm set cwnd itself, at each ACK, also while loss is repaired? */
+static inline bool cc_sets_window(const struct cc *cc)
+{
+	return !cc_ops(cc->algo)->on_ack;
+}
 static inline bool cc_in_slow_start(const struct cc *cc)
 {
 	return cc->cwnd < cc->ssthresh;

@@ -337,6 +337,7 @@ static void bbr_init(struct cc *cc, const struct cc_view *v)
 static uint32_t bbr_on_loss(struct cc *cc, usec_t now)
 {
 	bbr_save_state_upon_loss(&cc->bbr);
+	cc->bbr.was_in_recovery = true;
 	return cc->bbr.cwnd;
 }
 

@@ -208,6 +208,7 @@ void ip_input(struct engine *e, struct rte_mbuf *m)
 		return drop(m, &e->stats.ip_in_addr_errors);
 	if (ip.proto != PROTO_TCP && ip.proto != PROTO_ICMP)
 		return drop(m, &e->stats.ip_in_unknown_protos);
+	(&e->stats.ip_in_no_ect)[ip.tos & 3]++;
 	trim_to(m, ip.total_len);
 	rte_pktmbuf_adj(m, ip.hdr_len);
 	e->stats.ip_in_delivers++;

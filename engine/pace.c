@@ -60,8 +60,8 @@ bool pace_blocks(struct engine *e, struct conn *c)
 	}
 	if (c->pace_waiting)
 		return true;
-	/* Is as much time spent ahead as a quantum takes? */
-	if ((wide)(c->pace_ns - now_ns) * rate < (wide)cc_quantum(rate, c->mss) * NS_PER_S)
+	/* Is as much time spent ahead as a quantum takes?  That the timer counts whole microseconds must not add a segment. */
+	if ((wide)(c->pace_ns - now_ns + NS_PER_US - 1) * rate < (wide)cc_quantum(rate, c->mss) * NS_PER_S)
 		return false;
 	c->pace_waiting = true;
 	timer_pace(e, c, (c->pace_ns + NS_PER_US - 1) / NS_PER_US);
@@ -74,7 +74,8 @@ void pace_sent(struct engine *e, struct conn *c, uint32_t bytes)
 
 	if (exempt(c, rate))
 		return;
-	c->pace_ns += bytes * NS_PER_S / rate;
+	/* Rounded up: a quantum must not look unfinished. */
+	c->pace_ns += (bytes * NS_PER_S + rate - 1) / rate;
 	if (c->pace_ns >= e->now * NS_PER_US)
 		c->pace_waiting = false;
 }

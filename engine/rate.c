@@ -107,8 +107,11 @@ void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, 
 
 	c->delivered += a->delivered;
 	c->delivered_pkts += rs->packets;
-	if (a->ece)
+	e->stats.delivered += rs->packets;
+	if (a->ece) {
 		c->delivered_ce += rs->packets;
+		e->stats.delivered_ce += rs->packets;
+	}
 	if (c->app_limited && (int32_t)(c->delivered - c->app_limited) > 0)
 		c->app_limited = 0;
 	if (a->delivered)

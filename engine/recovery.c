@@ -220,6 +220,7 @@ static void enter_recovery(struct engine *e, struct conn *c, uint32_t acked, uin
 		c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
 		prr_begin(c, acked, sacked);
 	}
+	ecn_window_reduced(c);
 	c->recovery_point = c->snd_nxt;
 	c->ca_state = CA_RECOVERY;
 	c->fast_retransmit = true;
@@ -254,7 +255,7 @@ static void open_up(struct conn *c)
 static void leave_episode(struct input *in)
 {
 	struct conn *c = in->c;
-	bool reducing = recovery_reducing(c) && !cc_ops(c->cc.algo)->control;
+	bool reducing = recovery_reducing(c) && !cc_sets_window(&c->cc);
 
 	if (undo_recovery(in))
 		reducing = false;
@@ -357,7 +358,7 @@ static void next_state(struct engine *e, struct conn *c, const struct ack *a)
 /* reducing: it was, before this ACK; the one that ends a reduction leaves the window at ssthresh (RFC 5681 3.2 step 6). */
 static void adjust_window(struct conn *c, const struct ack *a, uint32_t delivered, bool reducing)
 {
-	if (cc_ops(c->cc.algo)->control)
+	if (cc_sets_window(&c->cc))
 		return; /* it sets its window itself, in recovery too */
 	if (recovery_reducing(c)) {
 		if (delivered || c->newly_lost)
@@ -371,7 +372,7 @@ static void adjust_window(struct conn *c, const struct ack *a, uint32_t delivere
 static bool all_is_well(const struct conn *c, const struct ack *a)
 {
 	return c->ca_state == CA_OPEN && !c->sacked_out && !c->lost_out && !c->retrans_out && !a->is_dup && !a->dsack &&
-	       !c->tlp_out;
+	       !a->ece && !c->tlp_out;
 }
 
 /* What is compared with numbers and times must be near, lest it come to lie ahead when they wrap. */
@@ -404,10 +405,12 @@ void recovery_on_ack(struct input *in, struct ack *a)
 		on_ack_in_loss(in, a, done);
 	else if (c->ca_state == CA_RECOVERY)
 		on_ack_in_recovery(in, a, done);
-	else if (c->ca_state == CA_CWR && done)
-		leave_episode(in);
+	else if (c->ca_state == CA_CWR && seq_gt(c->snd_una, c->recovery_point))
+		leave_episode(in); /* what lies beyond shows that CWR has arrived */
 	else if (a->dsack)
 		undo_by_dsack(in);
+	if (a->ece && c->ca_state <= CA_DISORDER)
+		ecn_enter_cwr(in->e, c, a);
 	look_for_loss(in->e, c, a);
 	next_state(in->e, c, a);
 	adjust_window(c, a, delivered, reducing);
@@ -430,7 +433,7 @@ void recovery_on_reordering_timeout(struct engine *e, struct conn *c)
 		repair_only(c);
 	} else if (c->ca_state < CA_RECOVERY || (c->ca_state == CA_LOSS && c->newly_lost_again)) {
 		enter_recovery(e, c, 0, 0);
-		if (!cc_ops(c->cc.algo)->control)
+		if (!cc_sets_window(&c->cc))
 			prr_update(c, 0, false);
 	}
 	tcp_want_output(e, c);
@@ -486,6 +489,7 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 		c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
 	}
 	cc_ops(c->cc.algo)->on_timeout(&c->cc, e->now);
+	ecn_window_reduced(c);
 	c->recovery_point = c->snd_nxt;
 	forget_reno(c);
 	mark_lost_by_timeout(e, c);

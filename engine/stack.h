@@ -374,6 +374,19 @@ void mtu_probe_black_hole(struct engine *e, struct conn *c); /* tcp_retries1 tim
 void chrono_update(const struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */
 uint64_t chrono_us(const struct engine *e, const struct conn *c, enum chrono which);
 
+/* ---- ecn.c ---- */
+void ecn_learn_syn(const struct engine *e, struct conn *c, const struct seg *s); /* the peer's SYN or SYN,ACK */
+uint8_t ecn_syn_flags(const struct engine *e, struct conn *c);			 /* TH_ECE, TH_CWR of ours */
+uint8_t ecn_syn_codepoint(const struct conn *c, uint8_t flags);			 /* its ECN field in the IP header */
+/* Of other segments: ECN field and TH_ECE, TH_CWR; new_data: they carry data that was not sent before. */
+uint8_t ecn_codepoint(const struct conn *c, bool new_data);
+uint8_t ecn_flags(struct conn *c, bool new_data);
+/* A segment with data, where ECN was negotiated; before rcv_nxt moves. */
+void ecn_data_received(struct engine *e, struct conn *c, const struct seg *s);
+/* The peer echoes congestion that was experienced: reduce the window, once per round trip (CA_CWR). */
+void ecn_enter_cwr(struct engine *e, struct conn *c, const struct ack *a);
+void ecn_window_reduced(struct conn *c); /* for whatever reason: CWR tells the peer */
+
 /* ---- rtt.c ---- */
 void rtt_sample(struct engine *e, struct conn *c, usec_t rtt);
 void rtt_init(struct conn *c);

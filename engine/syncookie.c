@@ -6,8 +6,8 @@
  * The number is H(tuple) + SEG.SEQ + minute * 2^24 + (H(tuple, minute, SEG.SEQ) + i) mod 2^24, with H under the engine's secret,
  * i the segment size as an index and the minute counted modulo 256: a guess is right once in 2^24 divided by sizes and minutes
  * that count.  SEG.SEQ is in the second H so that no later ACK, to which both sides have added as much, is taken for the
- * handshake's. Other options have room only in the low bits of our timestamp, as on Linux: window scale (4 bits, 15 for none) and
- * SACK (1 bit); a client without timestamps does without them.
+ * handshake's. Other options have room only in the low bits of our timestamp, as on Linux: window scale (4 bits, 15 for none),
+ * SACK and ECN (1 bit each); a client without timestamps does without them.
  */
 #include "engine/tcp_input.h"
 
@@ -20,6 +20,7 @@
 #define TS_MASK ((1u << TS_BITS) - 1)
 #define TS_WSCALE 0x0f
 #define TS_SACK 0x10
+#define TS_ECN 0x20
 
 /* Sizes that are common, and jumbo frames. */
 static const uint16_t sizes[] = {536, 1300, 1440, 1460, 8960};
@@ -70,7 +71,8 @@ static uint16_t check(const struct engine *e, const struct seg *s)
 /* The latest past time whose low bits say what was agreed on. */
 static uint32_t timestamp(const struct engine *e, const struct conn *c)
 {
-	uint32_t now = tcp_ts_now(e, 0), bits = (c->wscale_ok ? c->snd_wscale : TS_WSCALE) | (c->sack_ok ? TS_SACK : 0);
+	uint32_t now = tcp_ts_now(e, 0),
+		 bits = (c->wscale_ok ? c->snd_wscale : TS_WSCALE) | (c->sack_ok ? TS_SACK : 0) | (c->ecn_ok ? TS_ECN : 0);
 	uint32_t ts = (now & ~TS_MASK) | bits;
 
 	if (ts > now)
@@ -90,6 +92,8 @@ void syncookie_answer(struct input *in)
 	if (!(in->seg.opts & OPT_TS) || !e->cfg.tcp.timestamps)
 		in->seg.opts &= OPT_MSS;
 	listener_shape(in, l, &shape);
+	shape.ecn_ok &= shape.ts_ok;
+	f.flags |= shape.ecn_ok ? TH_ECE : 0;
 	f.seq = make(e, &in->seg, shape.peer_mss);
 	f.wnd = tcp_syn_window(e, &shape);
 	wire_opt_syn(&f, tcp_advertised_mss(e, &shape), shape.sack_ok, shape.ts_ok, timestamp(e, &shape), shape.ts_recent,
@@ -107,6 +111,8 @@ static bool recall_options(const struct engine *e, const struct seg *ack, struct
 		return true;
 	if (!t->timestamps || ((bits & TS_SACK) && !t->sack))
 		return false;
+	if (bits & TS_ECN)
+		syn->flags |= TH_ECE | TH_CWR;
 	syn->opts |= OPT_TS | (bits & TS_SACK ? OPT_SACK_PERMITTED : 0);
 	if ((bits & TS_WSCALE) == TS_WSCALE)
 		return true;

@@ -175,7 +175,8 @@ void input_process_ack(struct input *in)
 {
 	struct conn *c = in->c;
 	seq_t una = c->snd_una;
-	struct ack a = {.now = in->e->now, .cwnd_limited = seq_geq(c->cwnd_limited_seq, una)};
+	struct ack a = {
+	    .now = in->e->now, .cwnd_limited = seq_geq(c->cwnd_limited_seq, una), .ece = c->ecn_ok && (in->seg.flags & TH_ECE)};
 	bool window_changed;
 
 	in->fack = c->high_sacked;

@@ -107,8 +107,9 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i
 		return;
 	}
 	i->tcpi_ca_state = c->ca_state;
-	i->tcpi_options =
-	    (c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) | (c->wscale_ok ? TCPI_OPT_WSCALE : 0);
+	i->tcpi_options = (c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) |
+			  (c->wscale_ok ? TCPI_OPT_WSCALE : 0) | (c->ecn_ok ? TCPI_OPT_ECN : 0) |
+			  (c->ecn_seen ? TCPI_OPT_ECN_SEEN : 0);
 	i->tcpi_options |= c->fo_data_acked ? TCPI_OPT_SYN_DATA : 0;
 	i->tcpi_fastopen_client_fail = c->fo_fail;
 	i->tcpi_snd_wscale = c->snd_wscale;

@@ -512,6 +512,7 @@ void input_learn_syn(struct input *in)
 	c->rcv_ssthresh = tcp_syn_window(in->e, c);
 	c->rcv_adv = c->rcv_nxt + c->rcv_ssthresh;
 	tcp_sync_mss(in->e, c);
+	ecn_learn_syn(in->e, c, s);
 }
 
 static void syn_sent_established(struct input *in)

@@ -125,6 +125,8 @@ static bool send_bare(struct engine *e, struct conn *c, seq_t seq, uint8_t flags
 	if (!m)
 		return false;
 	fill_fields(e, c, &f, seq, flags, TCP_OPT_MAX);
+	f.flags |= ecn_flags(c, false);
+	p.tos |= ecn_codepoint(c, false);
 	c->segs_out++;
 	e->stats.out_segs++;
 	emit(e, m, &f, &p, 0);
@@ -335,6 +337,7 @@ static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, u
 	struct rte_mbuf *f = borrow(e, m), *last = m;
 	struct path p = path_of(c);
 	uint32_t in_flight = recovery_pipe(c);
+	bool new_data = !(pkt(m)->flags & PKT_SENT);
 	struct tcp_fields h;
 	uint8_t flags;
 
@@ -355,6 +358,10 @@ static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, u
 	}
 	flags = data_flags(c, last);
 	fill_fields(e, c, &h, pkt(m)->seq, flags, n > 1 || pkt(m)->len >= c->mss ? 0 : c->mss - pkt(m)->len);
+	if (c->ecn_ok) {
+		h.flags |= ecn_flags(c, new_data);
+		p.tos |= ecn_codepoint(c, new_data);
+	}
 	timer_data_sent(e, c);
 	if (flags & TH_FIN)
 		fin_sent(c);
@@ -478,7 +485,7 @@ static unsigned tso_count(const struct engine *e, const struct conn *c, struct r
 		most = cc_quantum(pace_rate(e, c), c->mss);
 
 	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) ||
-	    pkt(m)->len < c->mss)
+	    pkt(m)->len < c->mss || c->ecn_queue_cwr /* which is to be on one segment alone */)
 		return 1;
 	while ((m = pkt(m)->next) && len + pkt(m)->len <= most && window_allows(c, m) && cwnd_allows(c, len + pkt(m)->len) &&
 	       pkt(m)->len <= c->mss && !small_must_wait(c, m)) {
@@ -580,6 +587,8 @@ static void send_syn(struct engine *e, struct conn *c)
 		ack_sent(e, c, false);
 	}
 	add_syn_options(e, c, &f);
+	f.flags |= ecn_syn_flags(e, c);
+	p.tos |= ecn_syn_codepoint(c, f.flags);
 	c->syn_due = false;
 	c->last_snd_at = e->now;
 	if (data) {

@@ -163,6 +163,8 @@ void input_queue_text(struct input *in)
 	measure_rcv_mss(c, in->seg.len);
 	if (!trim(in, &t))
 		return;
+	if (c->ecn_ok)
+		ecn_data_received(in->e, c, &in->seg);
 	if (!room_for(in, t.seq == c->rcv_nxt)) {
 		input_ack_now(in);
 		return;
