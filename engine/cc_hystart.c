@@ -69,7 +69,7 @@ static void end_round(struct cc *cc, struct hystart *h)
 
 uint32_t cc_hystart(struct cc *cc, struct hystart *h, const struct ack *a)
 {
-	uint32_t growth = a->acked, left;
+	uint32_t growth = cc_countable(a), left;
 
 	if (!h->round_left)
 		begin_round(cc, h);

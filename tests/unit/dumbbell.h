@@ -63,7 +63,7 @@ struct dumbbell {
 static struct dumbbell net;
 static struct rte_mempool *pool;
 
-static struct engine *net_engine(unsigned i)
+static struct engine *net_engine(unsigned i, const char *ecn)
 {
 	struct engine_config c = {.pool = pool,
 				  .secret = {i + 1, 7},
@@ -77,6 +77,7 @@ static struct engine *net_engine(unsigned i)
 	tcp_settings_init(&c.tcp);
 	assert_int_equal(tcp_settings_set(&c.tcp, "net.ipv4.tcp_rmem", "4096 33554432 67108864"), 0);
 	assert_int_equal(tcp_settings_set(&c.tcp, "net.ipv4.tcp_wmem", "4096 33554432 67108864"), 0);
+	assert_int_equal(tcp_settings_set(&c.tcp, "net.ipv4.tcp_ecn", ecn), 0);
 	c.addrs[0] = (struct ip_prefix){ip_from_v4(rte_cpu_to_be_32(0x0a000001 + i)), 120};
 	net.size[i] = engine_size(&c);
 	net.region[i] = mmap(NULL, net.size[i], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -84,7 +85,7 @@ static struct engine *net_engine(unsigned i)
 	return engine_create(net.region[i], net.size[i], &c, net.now);
 }
 
-static void net_init(const struct bottleneck *link)
+static void net_init(const struct bottleneck *link, const char *ecn)
 {
 	memset(&net, 0, sizeof(net));
 	net.link = *link;
@@ -92,7 +93,7 @@ static void net_init(const struct bottleneck *link)
 	net.rng = 88172645463325252ull;
 	net.quota = UINT64_MAX;
 	for (unsigned i = 0; i < 2; i++)
-		net.e[i] = net_engine(i);
+		net.e[i] = net_engine(i, ecn);
 }
 
 /* A connection with this congestion control; it sends as soon as it can. */

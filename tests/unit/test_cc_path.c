@@ -15,6 +15,15 @@
 #define EAL_MB 320
 
 static const struct bottleneck gigabit = {.rate_bps = 1000000000, .rtt_us = 50000, .queue_bytes = 3 * BDP(1000000000ull, 50000)};
+static const struct bottleneck dsl = {.rate_bps = 50000000, .rtt_us = 20000, .queue_bytes = 2 * BDP(50000000ull, 20000)};
+static const struct bottleneck bloated = {.rate_bps = 50000000, .rtt_us = 20000, .queue_bytes = 16 * BDP(50000000ull, 20000)};
+static const struct bottleneck marking = {
+    .rate_bps = 50000000, .rtt_us = 20000, .queue_bytes = 4 * BDP(50000000ull, 20000), .mark_bytes = BDP(50000000ull, 20000) / 2};
+/* RFC 8257 5: marks above a seventh of the bandwidth-delay product. */
+static const struct bottleneck data_center = {.rate_bps = 1000000000,
+					      .rtt_us = 500,
+					      .queue_bytes = 16 * BDP(1000000000ull, 500),
+					      .mark_bytes = BDP(1000000000ull, 500) / 2};
 
 static void report(const char *what, usec_t us)
 {
@@ -34,22 +43,121 @@ static void report(const char *what, usec_t us)
 	       (unsigned long long)net.dropped, (unsigned long long)net.marked, net_mean_delay_us());
 }
 
-static void fills_gigabit(const char *cc)
+/* Let the flows find their way, then measure for so long. */
+static void run_and_measure(const char *what, usec_t settle, usec_t us)
 {
-	net_init(&gigabit);
-	net_flow(cc);
-	net_run(4 * SECOND);
-	report(cc, 4 * SECOND);
+	net_run(settle);
 	net_measure();
-	net_run(4 * SECOND);
-	report(cc, 4 * SECOND);
-	assert_true(net_share(0, 4 * SECOND) >= 950);
-	net_end();
+	net_run(us);
+	report(what, us);
 }
 
 static void bbr_fills_a_gigabit_at_50_ms(void **state)
 {
-	fills_gigabit("bbr");
+	net_init(&gigabit, "0");
+	net_flow("bbr");
+	run_and_measure("bbr, gigabit", 2 * SECOND, 2 * SECOND);
+	assert_true(net_share(0, 2 * SECOND) >= 950);
+	assert_true(net_mean_delay_us() < 12500);
+	net_end();
+}
+
+static void cubic_fills_a_gigabit_at_50_ms(void **state)
+{
+	struct bottleneck link = gigabit;
+
+	/* Without loss: the queue says by marks when it is long. */
+	link.mark_bytes = link.queue_bytes / 3;
+	net_init(&link, "1");
+	net_flow("cubic");
+	run_and_measure("cubic, gigabit, ECN", 2 * SECOND, 2 * SECOND);
+	assert_true(net_share(0, 2 * SECOND) >= 950);
+	assert_int_equal(net.dropped, 0);
+	net_end();
+}
+
+static void bbr_keeps_a_deep_queue_short(void **state)
+{
+	net_init(&bloated, "0");
+	net_flow("bbr");
+	run_and_measure("bbr, bloated", 2 * SECOND, 6 * SECOND);
+	assert_true(net_share(0, 6 * SECOND) >= 950);
+	assert_true(net_mean_delay_us() < 10000);
+	net_end();
+	/* It is deep: who knows only loss fills it. */
+	net_init(&bloated, "0");
+	net_flow("cubic");
+	run_and_measure("cubic, bloated", 2 * SECOND, 6 * SECOND);
+	assert_true(net_mean_delay_us() > 100000);
+	net_end();
+}
+
+static void two_bbr_flows_share(void **state)
+{
+	net_init(&dsl, "0");
+	net_flow("bbr");
+	net_run(2 * SECOND);
+	net_flow("bbr");
+	run_and_measure("bbr + bbr", 4 * SECOND, 12 * SECOND);
+	assert_true(net_share(0, 12 * SECOND) >= 250 && net_share(1, 12 * SECOND) >= 250);
+	assert_true(net_share(0, 12 * SECOND) + net_share(1, 12 * SECOND) >= 950);
+	net_end();
+}
+
+static void bbr_and_cubic_share(void **state)
+{
+	net_init(&dsl, "0");
+	net_flow("bbr");
+	net_flow("cubic");
+	run_and_measure("bbr + cubic", 4 * SECOND, 12 * SECOND);
+	assert_true(net_share(0, 12 * SECOND) >= 150 && net_share(1, 12 * SECOND) >= 150);
+	assert_true(net_share(0, 12 * SECOND) + net_share(1, 12 * SECOND) >= 950);
+	net_end();
+}
+
+static void bbr_survives_loss(void **state)
+{
+	struct bottleneck link = dsl;
+
+	link.loss_ppm = 10000;
+	net_init(&link, "0");
+	net_flow("bbr");
+	run_and_measure("bbr, 1 % loss", 2 * SECOND, 8 * SECOND);
+	assert_true(net_share(0, 8 * SECOND) >= 700);
+	net_end();
+}
+
+static void ecn_spares_cubic_all_loss(void **state)
+{
+	net_init(&marking, "1");
+	net_flow("cubic");
+	run_and_measure("cubic, ECN", 2 * SECOND, 6 * SECOND);
+	assert_true(net_share(0, 6 * SECOND) >= 950);
+	assert_true(net.marked && !net.dropped);
+	net_end();
+}
+
+static void bbr_heeds_marks(void **state)
+{
+	net_init(&marking, "1");
+	net_flow("bbr");
+	run_and_measure("bbr, ECN", 2 * SECOND, 6 * SECOND);
+	assert_true(net_share(0, 6 * SECOND) >= 900);
+	assert_int_equal(net.dropped, 0);
+	net_end();
+}
+
+static void dctcp_keeps_the_queue_at_the_mark(void **state)
+{
+	net_init(&data_center, "1");
+	net_flow("dctcp");
+	net_flow("dctcp");
+	run_and_measure("dctcp + dctcp", SECOND / 2, SECOND / 2);
+	assert_true(net_share(0, SECOND / 2) >= 400 && net_share(1, SECOND / 2) >= 400);
+	assert_true(net_share(0, SECOND / 2) + net_share(1, SECOND / 2) >= 950);
+	assert_true(net_mean_delay_us() < 500);
+	assert_int_equal(net.dropped, 0);
+	net_end();
 }
 
 static int setup(void **state)
@@ -66,6 +174,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(bbr_fills_a_gigabit_at_50_ms),
+	    cmocka_unit_test(cubic_fills_a_gigabit_at_50_ms),
+	    cmocka_unit_test(bbr_keeps_a_deep_queue_short),
+	    cmocka_unit_test(two_bbr_flows_share),
+	    cmocka_unit_test(bbr_and_cubic_share),
+	    cmocka_unit_test(bbr_survives_loss),
+	    cmocka_unit_test(ecn_spares_cubic_all_loss),
+	    cmocka_unit_test(bbr_heeds_marks),
+	    cmocka_unit_test(dctcp_keeps_the_queue_at_the_mark),
 	};
 
 	return cmocka_run_group_tests_name("cc over a path", tests, setup, NULL);
