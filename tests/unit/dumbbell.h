@@ -31,6 +31,7 @@ struct bottleneck {
 	uint64_t rate_bps;
 	usec_t rtt_us;
 	uint64_t queue_bytes, mark_bytes; /* most that waits; above this it is marked, 0: never */
+	usec_t mark_pause_us;		  /* time between marks: an AQM's interval; 0: each packet beyond the threshold */
 	unsigned loss_ppm;
 };
 
@@ -54,7 +55,7 @@ struct dumbbell {
 	struct wire wire[2];
 	uint64_t busy_ns, rng;
 	uint64_t sent, dropped, marked, delay_ns; /* of the bottleneck; delay: the sum of what waited */
-	usec_t now;
+	usec_t now, marked_at;
 	struct flow_stat flow[FLOWS_MAX];
 	unsigned nflows;
 	uint64_t quota; /* bytes that each flow may send; UINT64_MAX: no end */
@@ -127,13 +128,14 @@ static void wire_put(struct wire *w, struct rte_mbuf *m, usec_t at)
 	w->m[w->tail++ % WIRE_RING] = m;
 }
 
-/* Mark an ECN-capable packet; false: it is not. */
+/* Mark an ECN-capable packet; false: it is not, or it is too early for the next mark. */
 static bool net_mark(struct rte_mbuf *m)
 {
 	uint8_t *tos = rte_pktmbuf_mtod(m, uint8_t *) + 15;
 
-	if (!(*tos & ECN_CE))
+	if (!(*tos & ECN_CE) || net.now - net.marked_at < net.link.mark_pause_us)
 		return false;
+	net.marked_at = net.now;
 	*tos |= ECN_CE;
 	return true;
 }

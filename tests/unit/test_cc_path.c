@@ -17,8 +17,11 @@
 static const struct bottleneck gigabit = {.rate_bps = 1000000000, .rtt_us = 50000, .queue_bytes = 3 * BDP(1000000000ull, 50000)};
 static const struct bottleneck dsl = {.rate_bps = 50000000, .rtt_us = 20000, .queue_bytes = 2 * BDP(50000000ull, 20000)};
 static const struct bottleneck bloated = {.rate_bps = 50000000, .rtt_us = 20000, .queue_bytes = 16 * BDP(50000000ull, 20000)};
-static const struct bottleneck marking = {
-    .rate_bps = 50000000, .rtt_us = 20000, .queue_bytes = 4 * BDP(50000000ull, 20000), .mark_bytes = BDP(50000000ull, 20000) / 2};
+static const struct bottleneck marking = {.rate_bps = 50000000,
+					  .rtt_us = 20000,
+					  .queue_bytes = 4 * BDP(50000000ull, 20000),
+					  .mark_bytes = BDP(50000000ull, 20000) / 2,
+					  .mark_pause_us = 100000};
 /* RFC 8257 5: marks above a seventh of the bandwidth-delay product. */
 static const struct bottleneck data_center = {.rate_bps = 1000000000,
 					      .rtt_us = 500,
@@ -68,6 +71,7 @@ static void cubic_fills_a_gigabit_at_50_ms(void **state)
 
 	/* Without loss: the queue says by marks when it is long. */
 	link.mark_bytes = link.queue_bytes / 3;
+	link.mark_pause_us = 100000;
 	net_init(&link, "1");
 	net_flow("cubic");
 	run_and_measure("cubic, gigabit, ECN", 2 * SECOND, 2 * SECOND);
