@@ -8,6 +8,7 @@
 
 #include "engine/cc.h"
 #include "engine/list.h"
+#include "engine/ofoq.h"
 #include "engine/pkt.h"
 #include "engine/seq.h"
 #include "engine/wheel.h"
@@ -67,6 +68,7 @@ struct timewait {
 	uint32_t ts_recent;
 	usec_t ts_recent_at; /* when it was taken, for RFC 6191 and PAWS's 24 days */
 	uint32_t ts_offset;
+	uint32_t last_oow_ack_ms; /* rate limit of answers */
 	uint8_t rcv_wscale;
 	bool ts_ok;
 	uint16_t neigh;
@@ -201,7 +203,7 @@ struct conn {
 	struct pktq sndq;			       /* from snd_una on */
 	struct rte_mbuf *snd_new;		       /* first packet not yet transmitted, NULL: none */
 	struct pktq rcvq;			       /* in order, from copied_seq on */
-	struct pktq ofoq;			       /* out of order, sorted, not overlapping */
+	struct ofoq ofoq;			       /* out of order, not overlapping */
 	uint32_t sndbuf, rcvbuf;		       /* bytes as SO_SNDBUF, SO_RCVBUF say them */
 	uint32_t snd_queued, rcv_queued;	       /* charged: truesize */
 	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */

@@ -11,6 +11,8 @@
 #include "engine/engine.h"
 #include "engine/seq.h"
 
+#define OFOQ_LANES 2
+
 enum pkt_flag {
 	PKT_SACKED = 1 << 0,	   /* the peer holds it (RFC 2018) */
 	PKT_LOST = 1 << 1,	   /* judged lost, not yet retransmitted since */
@@ -24,13 +26,14 @@ enum pkt_flag {
 struct pkt {
 	struct rte_mbuf *next; /* in the socket's queue */
 	/* While LOST or RETRANS: its place in conn.lost_list or conn.rtx_list.  While SACKED: a later packet of its run, NULL:
-	 * none known.
+	 * none known.  Received out of order: the next on each lane (ofoq.h).
 	 */
 	union {
 		struct {
 			struct rte_mbuf *list_prev, *list_next;
 		};
 		struct rte_mbuf *run;
+		struct rte_mbuf *lane[OFOQ_LANES];
 	};
 	uint32_t sent_at;	  /* last transmission; times here are the low half of the clock, us */
 	uint32_t delivered_at;	  /* rate.c: when the last delivery before it happened */

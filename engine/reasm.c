@@ -83,32 +83,22 @@ static void cut_front(struct rte_mbuf *m, seq_t upto)
 	pkt(m)->len -= n;
 }
 
-/* The last packet that begins at or before seq; NULL: none. In-order arrival behind a hole ends at the tail at once. */
-static struct rte_mbuf *predecessor(struct conn *c, seq_t seq)
+/* In-order arrival behind a hole is the usual case: such a packet goes behind the last one, and needs a place on the lanes as
+ * seldom as any other. */
+static void find_place(struct conn *c, seq_t seq, uint32_t random, struct ofoq_place *at)
 {
-	struct rte_mbuf *prev = NULL;
+	bool behind_all = c->ofoq.tail && seq_geq(seq, pkt_end(c->ofoq.tail)), on_lane = !(random & ((1 << OFOQ_LANE_BITS) - 1));
 
-	if (c->ofoq.tail && seq_leq(pkt(c->ofoq.tail)->seq, seq))
-		return c->ofoq.tail;
-	for (struct rte_mbuf *m = c->ofoq.head; m && seq_leq(pkt(m)->seq, seq); m = pkt(m)->next)
-		prev = m;
-	return prev;
-}
-
-static void link_after(struct conn *c, struct rte_mbuf *prev, struct rte_mbuf *m)
-{
-	struct rte_mbuf **link = prev ? &pkt(prev)->next : &c->ofoq.head;
-
-	pkt(m)->next = *link;
-	*link = m;
-	if (!pkt(m)->next)
-		c->ofoq.tail = m;
+	if (behind_all && !on_lane)
+		*at = (struct ofoq_place){.prev = c->ofoq.tail};
+	else
+		ofoq_find(&c->ofoq, seq, at);
 }
 
 /* Remove what the new packet covers, and shorten it where a later one begins. */
-static void resolve_followers(struct engine *e, struct conn *c, struct rte_mbuf *m)
+static void resolve_followers(struct engine *e, struct conn *c, struct ofoq_place *at)
 {
-	struct rte_mbuf *f;
+	struct rte_mbuf *m = at->prev, *f;
 
 	while ((f = pkt(m)->next) && seq_lt(pkt(f)->seq, pkt_end(m))) {
 		e->stats.ofo_merge++;
@@ -116,10 +106,7 @@ static void resolve_followers(struct engine *e, struct conn *c, struct rte_mbuf 
 			pkt(m)->len = pkt(f)->seq - pkt(m)->seq;
 			return;
 		}
-		pkt(m)->next = pkt(f)->next;
-		if (!pkt(m)->next)
-			c->ofoq.tail = m;
-		discard(e, c, f);
+		discard(e, c, ofoq_remove(&c->ofoq, at));
 	}
 }
 
@@ -141,8 +128,12 @@ static bool coalesce(struct engine *e, struct rte_mbuf *prev, struct rte_mbuf *m
 void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	seq_t start = pkt(m)->seq, end = pkt_end(m);
-	struct rte_mbuf *prev = predecessor(c, start);
+	uint32_t random = (uint32_t)engine_random(e);
+	struct ofoq_place at;
+	struct rte_mbuf *prev;
 
+	find_place(c, start, random, &at);
+	prev = at.prev;
 	if (prev && seq_geq(pkt_end(prev), end)) {
 		e->stats.ofo_merge++;
 		c->dsack = (struct sack_block){start, end};
@@ -166,8 +157,8 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 	}
 	e->held++;
 	c->rcv_queued += pkt_truesize(m);
-	link_after(c, prev, m);
-	resolve_followers(e, c, m);
+	ofoq_insert(&c->ofoq, &at, m, random);
+	resolve_followers(e, c, &at);
 	note_block(c, start, end);
 }
 
@@ -176,7 +167,7 @@ void reasm_merge(struct engine *e, struct conn *c)
 	struct rte_mbuf *m;
 
 	while ((m = c->ofoq.head) && seq_leq(pkt(m)->seq, c->rcv_nxt)) {
-		pktq_pop(&c->ofoq);
+		ofoq_pop(&c->ofoq);
 		if (seq_leq(pkt_end(m), c->rcv_nxt)) {
 			discard(e, c, m);
 			continue;
@@ -194,6 +185,6 @@ void reasm_merge(struct engine *e, struct conn *c)
 void reasm_purge(struct engine *e, struct conn *c)
 {
 	while (c->ofoq.head)
-		discard(e, c, pktq_pop(&c->ofoq));
+		discard(e, c, ofoq_pop(&c->ofoq));
 	c->nofo_recent = 0;
 }

@@ -131,7 +131,7 @@ struct engine {
 	uint16_t ip_id;
 	uint32_t port_counter; /* RFC 6056 */
 	usec_t challenge_second;
-	uint32_t challenge_count;
+	uint32_t challenges_left;
 	uint32_t norphans;   /* connections that no user holds, TIME-WAIT not counted */
 	uint32_t fo_pauses;  /* of Fast Open, in a row */
 	usec_t fo_paused_at; /* the last of them */

@@ -34,8 +34,11 @@ static bool update_window(struct input *in)
 	c->snd_wl1 = in->seg.seq;
 	c->snd_wl2 = in->seg.ack;
 	c->snd_wnd = wnd;
-	if (changed && wnd && !conn_flight(c))
-		c->backoff = 0; /* the window that was probed for has opened */
+	/* The window that was probed for has opened: what is sent now has its own time. */
+	if (changed && wnd && !conn_flight(c)) {
+		c->backoff = 0;
+		c->rtx_started_at = 0;
+	}
 	if (wnd > c->snd_wnd_max)
 		c->snd_wnd_max = wnd;
 	return changed;

@@ -107,7 +107,7 @@ void conn_purge_queues(struct engine *e, struct conn *c)
 {
 	purge_send_queue(e, c);
 	purge_queue(e, &c->rcvq);
-	purge_queue(e, &c->ofoq);
+	reasm_purge(e, c);
 	c->rcv_queued = 0;
 }
 

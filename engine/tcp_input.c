@@ -17,7 +17,7 @@
 /* ---- the answer to what is not acceptable ---- */
 
 /* RFC 5961 section 7 and Linux's tcp_invalid_ratelimit: answers to segments without data are rationed per connection. */
-static bool answer_allowed(struct input *in)
+bool input_answer_allowed(struct input *in)
 {
 	struct conn *c = in->c;
 	usec_t pause = (usec_t)in->e->cfg.tcp.invalid_ratelimit * 1000;
@@ -39,18 +39,34 @@ void input_ack_now(struct input *in)
 	tcp_want_output(in->e, in->c);
 }
 
-/* RFC 5961 section 7: the host-wide ration of challenge ACKs, as tcp_challenge_ack_limit. */
-static void challenge_ack(struct input *in)
+/*
+ * RFC 5961 section 7: the host-wide ration of challenge ACKs, tcp_challenge_ack_limit per second give or take a random half: who
+ * counts the answers of his own connection must not learn how many another one got (CVE-2016-5696).
+ */
+static bool challenge_rationed(struct engine *e)
+{
+	uint32_t limit = e->cfg.tcp.challenge_ack_limit, half = (limit + 1) / 2;
+
+	if (limit == INT32_MAX)
+		return true;
+	if (e->now - e->challenge_second >= 1000000) {
+		e->challenge_second = e->now;
+		e->challenges_left = limit ? half + engine_random(e) % limit : 0;
+	}
+	if (!e->challenges_left)
+		return false;
+	e->challenges_left--;
+	return true;
+}
+
+/* At most as often as the ration, and the connection's own limit, allow. */
+void input_challenge_ack(struct input *in)
 {
 	struct engine *e = in->e;
 
-	if (!answer_allowed(in))
+	if (!input_answer_allowed(in))
 		return;
-	if (e->now - e->challenge_second >= 1000000) {
-		e->challenge_second = e->now;
-		e->challenge_count = 0;
-	}
-	if (e->challenge_count++ >= e->cfg.tcp.challenge_ack_limit)
+	if (!challenge_rationed(e))
 		return;
 	e->stats.challenge_acks++;
 	input_ack_now(in);
@@ -89,10 +105,10 @@ static bool not_acceptable(struct input *in)
 		return false;
 	if (in->seg.flags & TH_SYN) {
 		in->e->stats.syn_challenge++;
-		challenge_ack(in);
+		input_challenge_ack(in);
 		return false;
 	}
-	if (answer_allowed(in)) {
+	if (input_answer_allowed(in)) {
 		note_duplicate(in);
 		input_ack_now(in);
 	}
@@ -141,7 +157,7 @@ static bool check_rst(struct input *in)
 	if (!(in->seg.flags & TH_RST))
 		return true;
 	if (in->seg.seq != c->rcv_nxt) {
-		challenge_ack(in);
+		input_challenge_ack(in);
 		return false;
 	}
 	fastopen_settled(in->e, c, true);
@@ -165,100 +181,18 @@ static bool check_syn(struct input *in)
 	if (c->state == SYN_RECEIVED && in->seg.seq == c->irs) {
 		if (in->seg.flags & TH_ACK)
 			return true; /* simultaneous open: the peer's SYN,ACK acknowledges our SYN */
-		if (answer_allowed(in)) {
+		if (input_answer_allowed(in)) {
 			c->syn_due = true;
 			tcp_want_output(in->e, c);
 		}
 		return false;
 	}
 	in->e->stats.syn_challenge++;
-	challenge_ack(in);
+	input_challenge_ack(in);
 	return false;
 }
 
 /* ---- step 5: ACK ---- */
-
-/* Our SYN, and what it carried or some of it. */
-static bool acks_syn(const struct input *in)
-{
-	return seq_gt(in->seg.ack, in->c->iss) && seq_leq(in->seg.ack, in->c->snd_nxt);
-}
-
-/* As Linux's tcp_check_req(): who ends a handshake saw the timestamp of its SYN,ACK. */
-static bool echo_plausible(struct input *in)
-{
-	struct conn *c = in->c;
-
-	if (!c->ts_ok || !(in->seg.opts & OPT_TS) || !in->seg.tsecr || tcp_ts_plausible(in->e, c, in->seg.tsecr))
-		return true;
-	in->e->stats.tsecr_rejected++;
-	return false;
-}
-
-static void active_open_done(struct input *in)
-{
-	fastopen_synack(in);
-	ready_update(in->e, in->c, EPOLLOUT | EPOLLWRNORM);
-}
-
-/* RFC 7413 4.2.2: the connection was there before; only now is it certain that the client is. */
-static bool complete_fastopen(struct input *in)
-{
-	struct conn *c = in->c;
-
-	if (!acks_syn(in)) {
-		if (c->state == SYN_RECEIVED)
-			tcp_send_rst_for(in->e, &in->seg);
-		else
-			challenge_ack(in);
-		return false;
-	}
-	if (!echo_plausible(in))
-		return false;
-	fastopen_settled(in->e, c, false);
-	c->syn_due = false;
-	c->retransmits = c->backoff = 0;
-	c->rtx_started_at = 0;
-	if (!c->data_segs_out)
-		input_handshake_rtt(in);
-	c->snd_wl1 = in->seg.seq - 1; /* the SYN's window was not scaled: this one counts whatever was sent since */
-	c->snd_wnd = c->snd_wnd_max = (uint32_t)in->seg.wnd << c->snd_wscale;
-	if (c->state == SYN_RECEIVED)
-		conn_set_state(in->e, c, ESTABLISHED);
-	timer_acked(in->e, c, true);
-	ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
-	return true;
-}
-
-/* SYN-RECEIVED: the handshake ends here. False: the segment is not the end of it. */
-static bool complete_handshake(struct input *in)
-{
-	struct conn *c = in->c;
-
-	if (c->fo_child)
-		return complete_fastopen(in);
-	if (!acks_syn(in)) {
-		tcp_send_rst_for(in->e, &in->seg);
-		return false;
-	}
-	if (!echo_plausible(in))
-		return false;
-	if (list_linked(&c->accept_link) && !listener_has_room(in))
-		return false;
-	c->snd_una = c->iss + 1;
-	c->syn_due = false;
-	c->snd_wnd = c->snd_wnd_max = input_window(in);
-	c->snd_wl1 = in->seg.seq;
-	c->snd_wl2 = in->seg.ack;
-	input_handshake_rtt(in);
-	conn_init_transfer(in->e, c);
-	conn_set_state(in->e, c, ESTABLISHED);
-	if (list_linked(&c->accept_link))
-		listener_child_ready(in);
-	else
-		active_open_done(in);
-	return true;
-}
 
 /* RFC 5961 section 5.2 narrows what RFC 9293 accepts: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT. */
 static bool ack_plausible(struct input *in)
@@ -267,13 +201,13 @@ static bool ack_plausible(struct input *in)
 
 	if (seq_gt(in->seg.ack, c->snd_nxt)) {
 		in->e->stats.ack_unsent++;
-		if (answer_allowed(in))
+		if (input_answer_allowed(in))
 			input_ack_now(in);
 		return false;
 	}
 	if (seq_lt(in->seg.ack, c->snd_una - c->snd_wnd_max)) {
 		in->e->stats.ack_too_old++;
-		challenge_ack(in);
+		input_challenge_ack(in);
 		return false;
 	}
 	return true;
@@ -286,7 +220,7 @@ static bool check_ack(struct input *in)
 	if (!(in->seg.flags & TH_ACK))
 		return false;
 	if (c->state == SYN_RECEIVED || c->fo_child)
-		return complete_handshake(in);
+		return handshake_complete(in);
 	return ack_plausible(in);
 }
 
@@ -434,12 +368,12 @@ static bool process_fin(struct input *in)
 	return true;
 }
 
-/* RFC 7323 4.3: TS.Recent follows the segment that covers Last.ACK.sent. */
+/* RFC 7323 4.3: TS.Recent follows the segment that covers Last.ACK.sent; as on Linux not one whose own ACK is old. */
 static void update_ts_recent(struct input *in)
 {
 	struct conn *c = in->c;
 
-	if (!c->ts_ok || !(in->seg.opts & OPT_TS) || seq_gt(in->seg.seq, c->rcv_wup))
+	if (!c->ts_ok || !(in->seg.opts & OPT_TS) || seq_gt(in->seg.seq, c->rcv_wup) || seq_lt(in->seg.ack, c->snd_una))
 		return;
 	if ((int32_t)(in->seg.tsval - c->ts_recent) < 0 && in->e->now - c->ts_recent_at < PAWS_MAX_AGE_US)
 		return;
@@ -447,25 +381,12 @@ static void update_ts_recent(struct input *in)
 	c->ts_recent_at = in->e->now;
 }
 
-/* RFC 7413 4.2.2: the SYN of a Fast Open again, with its data or without: our SYN,ACK was lost. */
-static bool fastopen_syn_again(struct input *in)
-{
-	struct conn *c = in->c;
-
-	if (!c->fo_child || (in->seg.flags & (TH_SYN | TH_ACK | TH_RST)) != TH_SYN || in->seg.seq != c->irs)
-		return false;
-	if (answer_allowed(in)) {
-		c->syn_due = true;
-		tcp_want_output(in->e, c);
-	}
-	return true;
-}
-
 /* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
 static void otherwise(struct input *in)
 {
-	if (fastopen_syn_again(in))
+	if (handshake_syn_again(in))
 		return;
+	handshake_outdo_bare_syn(in);
 	if (!check_seq(in) || !check_rst(in) || !check_syn(in) || !check_ack(in))
 		return;
 	update_ts_recent(in);
@@ -474,106 +395,6 @@ static void otherwise(struct input *in)
 		return;
 	if (in->c->ack_now || in->c->snd_new || in->c->lost_out || (in->c->fin_queued && !in->c->fin_sent))
 		tcp_want_output(in->e, in->c);
-}
-
-/* ---- 3.10.7.3: SYN-SENT ---- */
-
-static bool syn_sent_check_ack(struct input *in)
-{
-	if (!(in->seg.flags & TH_ACK) || acks_syn(in))
-		return true;
-	tcp_send_rst_for(in->e, &in->seg);
-	return false;
-}
-
-/* The peer's SYN with what it offers. */
-void input_learn_syn(struct input *in)
-{
-	struct conn *c = in->c;
-	const struct seg *s = &in->seg;
-	const struct tcp_settings *t = &in->e->cfg.tcp;
-
-	c->irs = s->seq;
-	c->rcv_nxt = c->rcv_wup = c->copied_seq = s->seq + 1;
-	c->peer_mss = (s->opts & OPT_MSS) && s->mss ? s->mss : 536; /* RFC 9293 MUST-15 */
-	c->ts_ok = (s->opts & OPT_TS) && t->timestamps;
-	c->sack_ok = (s->opts & OPT_SACK_PERMITTED) && t->sack;
-	c->wscale_ok = (s->opts & OPT_WSCALE) && t->window_scaling;
-	c->snd_wscale = c->wscale_ok ? s->wscale : 0;
-	if (!c->wscale_ok)
-		c->rcv_wscale = 0;
-	if (c->ts_ok) {
-		c->ts_recent = s->tsval;
-		c->ts_recent_at = in->e->now;
-	}
-	c->snd_wnd = c->snd_wnd_max = s->wnd; /* RFC 7323 2.2: never scaled in a SYN */
-	c->snd_wl1 = s->seq;
-	c->snd_wl2 = s->ack;
-	c->rcv_ssthresh = tcp_syn_window(in->e, c);
-	c->rcv_adv = c->rcv_nxt + c->rcv_ssthresh;
-	tcp_sync_mss(in->e, c);
-	ecn_learn_syn(in->e, c, s);
-}
-
-static void syn_sent_established(struct input *in)
-{
-	struct conn *c = in->c;
-
-	c->snd_una = c->iss + 1;
-	c->bytes_acked = 1; /* Linux counts the SYN of an active open */
-	c->syn_due = false;
-	if (in->seg.ack == c->snd_una)
-		input_handshake_rtt(in);
-	conn_init_transfer(in->e, c);
-	conn_set_state(in->e, c, ESTABLISHED);
-	if (in->seg.ack != c->snd_una)
-		input_process_ack(in);
-	active_open_done(in);
-	c->last_rcv_at = in->e->now;
-	input_ack_now(in);
-}
-
-/* SYN without ACK: simultaneous open (figure 7). */
-static void syn_sent_simultaneous(struct input *in)
-{
-	struct conn *c = in->c;
-
-	conn_set_state(in->e, c, SYN_RECEIVED);
-	c->syn_due = true;
-	tcp_want_output(in->e, c);
-}
-
-static void syn_sent(struct input *in)
-{
-	struct conn *c = in->c;
-	const struct seg *s = &in->seg;
-
-	if (!syn_sent_check_ack(in))
-		return;
-	/* RFC 7323 3.2: an echo we never sent is of another connection. */
-	if ((s->flags & TH_ACK) && (s->opts & OPT_TS) && s->tsecr && !tcp_ts_plausible(in->e, c, s->tsecr)) {
-		in->e->stats.paws_active++;
-		tcp_send_rst_for(in->e, s);
-		return;
-	}
-	if (s->flags & TH_RST) {
-		if (s->flags & TH_ACK)
-			conn_fail(in->e, c, ECONNREFUSED);
-		return;
-	}
-	if (!(s->flags & TH_SYN))
-		return;
-	input_learn_syn(in);
-	if (!(s->flags & TH_ACK)) {
-		syn_sent_simultaneous(in);
-		return;
-	}
-	syn_sent_established(in);
-	/* "If there are other controls or text in the segment, then continue processing at the sixth step": behind the SYN. */
-	in->seg.flags &= ~TH_SYN;
-	in->seg.seq++;
-	if (process_text(in))
-		process_fin(in);
 }
 
 /* ---- 3.10.7.1 CLOSED ---- */
@@ -629,10 +450,10 @@ static bool parse(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields
 void input_segment(struct input *in)
 {
 	in->c->segs_in++;
-	if (in->c->state == SYN_SENT)
-		syn_sent(in);
-	else
+	if (in->c->state != SYN_SENT)
 		otherwise(in);
+	else if (handshake_syn_sent(in) && process_text(in))
+		process_fin(in);
 }
 
 /* To the connection, the TIME-WAIT entry or the listener; nobody there: a reset. */

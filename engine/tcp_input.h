@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_input.h - one segment on its way through tcp_input.c (the steps of the RFC), tcp_listen.c (LISTEN), tcp_ack.c (what an ACK
- * means) and tcp_text.c (payload).
+ * tcp_input.h - one segment on its way through tcp_input.c (the steps of the RFC), tcp_handshake.c, tcp_listen.c (LISTEN),
+ * tcp_ack.c (what an ACK means) and tcp_text.c (payload).
  */
 #ifndef ENGINE_TCP_INPUT_H
 #define ENGINE_TCP_INPUT_H
@@ -31,8 +31,21 @@ static inline uint32_t input_window(const struct input *in)
 
 /* ---- tcp_input.c ---- */
 void input_ack_now(struct input *in);
-void input_segment(struct input *in);	/* for c, which is no listener */
+/* May a segment that is not acceptable be answered now?  False is counted. */
+bool input_answer_allowed(struct input *in);
+void input_challenge_ack(struct input *in); /* RFC 5961, as often as is allowed */
+void input_segment(struct input *in);	    /* for c, which is no listener */
+
+/* ---- tcp_handshake.c ---- */
 void input_learn_syn(struct input *in); /* the options and numbers of the peer's SYN */
+/* A segment in SYN-SENT; true: go on with its text and its FIN. */
+bool handshake_syn_sent(struct input *in);
+/* The ACK of a segment in SYN-RECEIVED, or of a Fast Open that is not confirmed: false unless it ends the handshake. */
+bool handshake_complete(struct input *in);
+/* The SYN that made a Fast Open child, again: answered, and true. */
+bool handshake_syn_again(struct input *in);
+/* A SYN,ACK in SYN-RECEIVED may be of another peer than the bare SYN was that took us there. */
+void handshake_outdo_bare_syn(struct input *in);
 
 /* ---- tcp_timewait.c ---- */
 /* True: the entry is gone and the segment is a SYN for a listener, if there is one. */

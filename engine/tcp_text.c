@@ -73,14 +73,15 @@ static struct rte_mbuf *next_part(struct rte_mbuf **chain, struct text *t)
 
 /*
  * Is there memory for the segment?  What is next in order was promised by the window and is taken whatever its packets occupy
- * (RFC 9293 3.8.6); what is out of order only within the buffer.  Only when the engine as a whole runs out is either refused.
+ * (RFC 9293 3.8.6); what is out of order only within the buffer and while a quarter of the pool is left, lest holes that are
+ * never filled starve all other connections.  In order, data is refused only when the engine as a whole runs out.
  */
 static bool room_for(struct input *in, bool in_order)
 {
 	struct conn *c = in->c;
 	struct engine *e = in->e;
 
-	if (e->held < e->held_max && (in_order || c->rcv_queued <= c->rcvbuf))
+	if (in_order ? e->held < e->held_max : e->held < e->held_max / 4 * 3 && c->rcv_queued <= c->rcvbuf)
 		return true;
 	if (in_order && c->ofoq.head) {
 		reasm_purge(e, c);

@@ -206,8 +206,26 @@ static int64_t retries_allowed(const struct engine *e, const struct conn *c)
 	return c->orphan && orphan < e->cfg.tcp.retries2 ? orphan : e->cfg.tcp.retries2;
 }
 
+/*
+ * As Linux's tcp_out_of_resources(): the fewer orphans may stay the less their peer does for them.  Twice as many count where it
+ * has let nothing be sent for long, twice again where ICMP said that it is not there.
+ */
+static bool orphan_too_many(struct engine *e, struct conn *c)
+{
+	unsigned shift = (e->now - c->last_snd_at > 2 * RTO_MAX_US) + (c->soft_error != 0);
+
+	if (!c->orphan || e->norphans << shift <= e->cfg.tcp.max_orphans)
+		return false;
+	e->stats.abort_on_memory++;
+	tcp_send_rst(e, c);
+	conn_closed(e, c);
+	return true;
+}
+
 static bool retransmission_timeout(struct engine *e, struct conn *c)
 {
+	if (orphan_too_many(e, c))
+		return false;
 	if (!c->rtx_started_at)
 		c->rtx_started_at = e->now - c->rto_us;
 	if ((!c->user_timeout_ms && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
@@ -229,6 +247,15 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 }
 
 /*
+ * As Linux's tcp_probe_timer(): who answers every probe and never opens the window keeps a connection that has a user for ever,
+ * but an orphan only until the pause between probes cannot grow any more and tcp_orphan_retries is reached too.
+ */
+static bool orphan_starved(const struct engine *e, const struct conn *c)
+{
+	return c->orphan && rtt_rto(c) >= RTO_MAX_US && c->backoff >= e->cfg.tcp.orphan_retries;
+}
+
+/*
  * Nothing in flight and data waits: for a window that is closed or too small, or under a cork. A window with some room is filled
  * whatever its size, a closed one is probed for ever as long as the peer answers.
  */
@@ -241,8 +268,10 @@ static bool persist_timeout(struct engine *e, struct conn *c)
 	}
 	if (!c->rtx_started_at)
 		c->rtx_started_at = e->now;
-	if (c->probes >= retries_allowed(e, c) || user_timed_out(e, c))
+	if (c->probes >= retries_allowed(e, c) || user_timed_out(e, c) || orphan_starved(e, c))
 		return give_up(e, c);
+	if (orphan_too_many(e, c))
+		return false;
 	if (seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd)) {
 		c->force_probe = true;
 		tcp_want_output(e, c);

@@ -15,6 +15,21 @@ static bool timewait_lets_in(const struct timewait *tw, const struct seg *s)
 	return tw->ts_ok && (s->opts & OPT_TS) && (int32_t)(s->tsval - tw->ts_recent) > 0;
 }
 
+/* As for a connection: segments without data are not answered more often than tcp_invalid_ratelimit has it (RFC 5961 7). */
+static bool answer_allowed(struct engine *e, struct timewait *tw, const struct seg *s)
+{
+	uint32_t now_ms = (uint32_t)(e->now / 1000);
+
+	if ((s->len && !(s->flags & TH_SYN)) || s->flags & TH_FIN)
+		return true;
+	if (tw->last_oow_ack_ms && now_ms - tw->last_oow_ack_ms < e->cfg.tcp.invalid_ratelimit) {
+		e->stats.ack_skipped++;
+		return false;
+	}
+	tw->last_oow_ack_ms = now_ms;
+	return true;
+}
+
 bool timewait_segment(struct engine *e, struct timewait *tw, const struct seg *s)
 {
 	bool paws = tw->ts_ok && (s->opts & OPT_TS) && (int32_t)(s->tsval - tw->ts_recent) < 0;
@@ -39,7 +54,8 @@ bool timewait_segment(struct engine *e, struct timewait *tw, const struct seg *s
 			if (s->opts & OPT_TS)
 				tw->ts_recent = s->tsval;
 		}
-		tcp_send_timewait_ack(e, tw);
+		if (answer_allowed(e, tw, s))
+			tcp_send_timewait_ack(e, tw);
 	}
 	return false;
 }

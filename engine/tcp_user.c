@@ -556,6 +556,21 @@ static void close_gracefully(struct engine *e, struct conn *c)
 	}
 }
 
+/* States in which closing leaves something to be done. */
+static bool lives_on(const struct conn *c)
+{
+	return c->state != CLOSED && c->state != SYN_SENT;
+}
+
+/* As tcp_check_oom(): a peer that never lets its connections end must not keep them all. */
+static bool orphan_allowed(struct engine *e)
+{
+	if (e->norphans < e->cfg.tcp.max_orphans)
+		return true;
+	e->stats.abort_on_memory++;
+	return false;
+}
+
 void engine_close(struct engine *e, struct conn *c, usec_t now)
 {
 	bool synchronized = (STATE_BIT(c->state) & SYNCHRONIZED) || c->fo_child;
@@ -570,7 +585,13 @@ void engine_close(struct engine *e, struct conn *c, usec_t now)
 		engine_abort(e, c, now);
 		return;
 	}
+	if (lives_on(c) && !orphan_allowed(e)) {
+		engine_abort(e, c, now);
+		return;
+	}
 	c->orphan = true;
+	c->orphan_counted = true;
+	e->norphans++;
 	c->rcv_shutdown = true;
 	list_del(&c->event_link);
 	close_gracefully(e, c);

@@ -90,7 +90,8 @@ struct audit {
 static void audit_conn(struct conn *c, void *arg)
 {
 	struct audit *a = arg;
-	struct sums snd = sum_queue(&c->sndq, false), rcv = sum_queue(&c->rcvq, false), ofo = sum_queue(&c->ofoq, true);
+	const struct pktq later = {c->ofoq.head, c->ofoq.tail};
+	struct sums snd = sum_queue(&c->sndq, false), rcv = sum_queue(&c->rcvq, false), ofo = sum_queue(&later, true);
 
 	a->packets += snd.packets + rcv.packets + ofo.packets + !!c->fo_keys + (c->state != LISTEN && c->saved_syn);
 	if (!a->fault)
