@@ -170,7 +170,7 @@ static void detach(struct engine *e, struct conn *c)
 	list_del(&c->starved_link);
 	c->starved = false;
 	c->rcv_shutdown = c->snd_shutdown = true;
-	c->ack_now = c->ack_pending = c->syn_due = c->force_probe = false;
+	c->ack_now = c->ack_pending = c->syn_due = c->force_probe = c->fo_deferred = false;
 }
 
 void conn_closed(struct engine *e, struct conn *c)

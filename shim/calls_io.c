@@ -8,6 +8,7 @@
 #include "calls.h"
 
 #include "deadline.h"
+#include "own.h"
 
 #include <limits.h>
 #include <string.h>
@@ -45,6 +46,21 @@ static ssize_t iov_total(const struct iovec *iov, size_t n)
 	return (ssize_t)total;
 }
 
+/* What copy_msghdr_from_user() refuses, in its order. */
+static int msg_check(const struct msghdr *msg)
+{
+	ssize_t total;
+
+	if (!msg)
+		return -EFAULT;
+	if (msg->msg_name && (int)msg->msg_namelen < 0)
+		return -EINVAL;
+	if (msg->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	total = iov_total(msg->msg_iov, msg->msg_iovlen);
+	return total < 0 ? (int)total : 0;
+}
+
 static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
 	if (r->kind != FD_SOCK)
@@ -55,17 +71,37 @@ static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iov
 	return core()->recv(r, iov, iovcnt, flags);
 }
 
-static ssize_t send_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+/* As sk_stream_error(): a signal for this thread, unless it was declined. */
+static ssize_t with_sigpipe(ssize_t n, int flags)
 {
-	ssize_t n;
-
-	if (r->kind != FD_SOCK)
-		return -EBADF;
-	n = core()->send(r, iov, iovcnt, flags);
-	/* As sk_stream_error(): a signal for this thread, unless it was declined. */
 	if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
 		REAL(syscall)(SYS_tgkill, (long)getpid(), (long)gettid(), (long)SIGPIPE);
 	return n;
+}
+
+static ssize_t send_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	return r->kind == FD_SOCK ? with_sigpipe(core()->send(r, iov, iovcnt, flags), flags) : -EBADF;
+}
+
+/* MSG_FASTOPEN connects: on an undecided socket the address decides who does. */
+static ssize_t fastopen(int fd, const struct msghdr *msg, int flags)
+{
+	int saved = errno, rc = msg_check(msg);
+	ssize_t n = OWN_AGAIN;
+	struct fdref r;
+
+	if (!rc && msg->msg_namelen > sizeof(struct sockaddr_storage))
+		rc = -EINVAL;
+	if (rc)
+		return fail(-rc);
+	while (n == OWN_AGAIN && (r = fdtab_get(fd)).kind == FD_FRESH)
+		n = own_fastopen(&r, msg, flags);
+	if (n == OWN_AGAIN && r.kind == FD_SOCK)
+		n = core()->fastopen(&r, msg, flags);
+	if (n == OWN_AGAIN)
+		return r.kind == FD_SPARE ? fail(EBADF) : REAL(sendmsg)(fd, msg, flags);
+	return finish(saved, with_sigpipe(n, flags));
 }
 
 ssize_t io_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
@@ -244,21 +280,6 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t buflen, int flags, st
 	return recvfrom_ours(&r, (struct iovec){buf, n}, flags, sa, len);
 }
 
-/* What copy_msghdr_from_user() refuses, in its order. */
-static int msg_check(const struct msghdr *msg)
-{
-	ssize_t total;
-
-	if (!msg)
-		return -EFAULT;
-	if (msg->msg_name && (int)msg->msg_namelen < 0)
-		return -EINVAL;
-	if (msg->msg_iovlen > IOV_MAX)
-		return -EMSGSIZE;
-	total = iov_total(msg->msg_iov, msg->msg_iovlen);
-	return total < 0 ? (int)total : 0;
-}
-
 static ssize_t recvmsg_ours(const struct fdref *r, struct msghdr *msg, int flags)
 {
 	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
@@ -372,18 +393,16 @@ ssize_t send(int fd, const void *buf, size_t n, int flags)
 	return fdtab_is_kernel(fd) ? REAL(send)(fd, buf, n, flags) : send_listed(fd, buf, n, flags);
 }
 
-/*
- * TCP ignores the address of a connected socket, except for its length.  MSG_FASTOPEN on an undecided one is connect() and send()
- * (RFC 7413 4.2.1 lets the data wait for the handshake).
- */
+/* TCP ignores the address of a connected socket, except for its length. */
 ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len)
 {
 	struct fdref r;
 
-	if ((flags & MSG_FASTOPEN) && sa && fdtab_get(fd).kind == FD_FRESH) {
-		if (connect(fd, sa, len) < 0)
-			return -1;
-		return send(fd, buf, n, flags & ~MSG_FASTOPEN);
+	if ((flags & MSG_FASTOPEN) && !fdtab_is_kernel(fd)) {
+		struct iovec iov = {(void *)buf, n > RW_MAX ? RW_MAX : n};
+		struct msghdr msg = {.msg_name = (void *)sa, .msg_namelen = sa ? len : 0, .msg_iov = &iov, .msg_iovlen = 1};
+
+		return fastopen(fd, &msg, flags);
 	}
 	if (!io_ours(fd, &r))
 		return REAL(sendto)(fd, buf, n, flags, sa, len);
@@ -429,6 +448,8 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct fdref r;
 	int saved = errno;
 
+	if ((flags & MSG_FASTOPEN) && !fdtab_is_kernel(fd))
+		return fastopen(fd, msg, flags);
 	if (!io_ours(fd, &r))
 		return REAL(sendmsg)(fd, msg, flags);
 	return finish(saved, sendmsg_ours(&r, msg, flags));

@@ -24,6 +24,7 @@ static const struct core_ops ops = {
     .release = sock_release,
     .recv = sock_recv,
     .send = sock_send,
+    .fastopen = sock_fastopen,
     .getsockopt = sock_getsockopt,
     .setsockopt = sock_setsockopt,
     .getsockname = sock_getsockname,

@@ -127,6 +127,8 @@ struct core_ops {
 	int (*release)(const struct fdref *r, bool *pristine);
 	ssize_t (*recv)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 	ssize_t (*send)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+	/* sendmsg() with MSG_FASTOPEN: connect to msg_name with data in the SYN; name and vector are within their limits. */
+	ssize_t (*fastopen)(const struct fdref *r, const struct msghdr *msg, int flags);
 	int (*getsockopt)(const struct fdref *r, int level, int name, void *val, socklen_t *len);
 	int (*setsockopt)(const struct fdref *r, int level, int name, const void *val, socklen_t len);
 	int (*getsockname)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);

@@ -446,26 +446,49 @@ static bool peer_is_ours(const struct fresh_view *v, const struct route_addr *ds
 	return core() && core()->listens(sa, len);
 }
 
-int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+/* Who connects to this address: 0: the engine, by *to; TAKE_KERNEL: libc's call does; else what the call is to return. */
+static int take_for(const struct fdref *r, const struct sockaddr *sa, socklen_t len, struct fdref *to)
 {
 	struct route_addr dst;
 	struct fresh_view v;
-	struct fdref to;
 	int rc = TAKE_KERNEL;
 
 	if (!view(r, &v))
 		return OWN_AGAIN;
+	/* The kernel refuses it best itself; the socket stays undecided. */
 	if (!route_addr_parse(v.family, sa, len, &dst)) {
 		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
-		return negated(REAL(connect)(r->fd, sa, len));
+		return TAKE_KERNEL;
 	}
 	if (!v.v6only && loader_wanted() && route_connect(config_get(), &dst) == ROUTE_ENGINE && peer_is_ours(&v, &dst, sa, len))
-		rc = take(r, &to);
-	if (rc == 0)
-		return core()->connect(&to, sa, len);
+		rc = take(r, to);
 	if (rc != TAKE_KERNEL)
 		return rc;
-	return give(r) ? OWN_AGAIN : negated(REAL(connect)(r->fd, sa, len));
+	return give(r) ? OWN_AGAIN : TAKE_KERNEL;
+}
+
+int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
+{
+	struct fdref to;
+	int rc = take_for(r, sa, len, &to);
+
+	if (rc == 0)
+		return core()->connect(&to, sa, len);
+	return rc == TAKE_KERNEL ? negated(REAL(connect)(r->fd, sa, len)) : rc;
+}
+
+ssize_t own_fastopen(const struct fdref *r, const struct msghdr *msg, int flags)
+{
+	struct fdref to;
+	int rc = take_for(r, msg->msg_name, msg->msg_namelen, &to);
+	ssize_t n;
+
+	if (rc == 0)
+		return core()->fastopen(&to, msg, flags);
+	if (rc != TAKE_KERNEL)
+		return rc;
+	n = REAL(sendmsg)(r->fd, msg, flags);
+	return n < 0 ? -errno : n;
 }
 
 /* ---- options and flags ------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ int own_socket(int family, int flags);
 int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 int own_listen(const struct fdref *r, int backlog);
 int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
+/* sendmsg() with MSG_FASTOPEN. */
+ssize_t own_fastopen(const struct fdref *r, const struct msghdr *msg, int flags);
 /* bind() of a socket that the engine has already; r is FD_SOCK. */
 int own_bind_taken(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 /* listen() of one: first or again. */

@@ -362,6 +362,7 @@ static int disconnect(const struct fdref *r)
 	if (!rc)
 		atomic_store(&s->error, reset ? ECONNRESET : 0);
 	atomic_store(&s->phase, PHASE_UNCONNECTED);
+	atomic_store(&s->deferred, false);
 	if (!rc && s->named)
 		rc = bind_here(r, &s->name, &got);
 	return rc;
@@ -420,9 +421,11 @@ static int connect_step(const struct fdref *r, const struct endpoint *remote, bo
 		rc = engine_connect(st->engine, s->conn, remote, now);
 		if (rc == 0 || rc == -EINPROGRESS) {
 			s->phase = PHASE_CONNECTING;
+			s->deferred = rc == 0;
 			*started = true;
-			rc = -EINPROGRESS;
 		}
+	} else if (s->deferred) {
+		rc = -EISCONN;
 	} else {
 		stack_drive(st, now);
 		state = engine_state(s->conn);
@@ -440,16 +443,17 @@ static int connect_step(const struct fdref *r, const struct endpoint *remote, bo
 	return rc;
 }
 
-/* Until it is done, has failed, or is left to itself. */
-static int connect_wait(const struct fdref *r, const struct endpoint *remote, bool *failed)
+int sock_connect_wait(const struct fdref *r, const struct endpoint *remote)
 {
 	struct sock *s = sock_of(r);
 	usec_t deadline = sock_deadline(&s->sndtimeo);
-	bool started = false;
+	bool started = false, failed = false;
 	int rc, waited = 1;
 
 	for (;;) {
-		rc = connect_step(r, remote, &started, failed);
+		rc = connect_step(r, remote, &started, &failed);
+		if (failed)
+			disconnect(r);
 		/* At SO_SNDTIMEO it goes on by itself (socket(7)). */
 		if ((rc != -EINPROGRESS && rc != -EALREADY) || waited == 0 || atomic_load(&s->nonblock))
 			return rc;
@@ -459,30 +463,37 @@ static int connect_wait(const struct fdref *r, const struct endpoint *remote, bo
 	}
 }
 
+/* The state comes before the address (__inet_stream_connect). */
+int sock_connect_to(struct sock *s, const struct sockaddr *sa, socklen_t len, struct endpoint *remote)
+{
+	int rc = 0;
+
+	if (atomic_load(&s->phase) == PHASE_UNCONNECTED)
+		rc = addr_read(s->family, sa, len, remote);
+	if (rc)
+		return rc;
+	if (atomic_load(&s->phase) == PHASE_UNCONNECTED)
+		settle(s, remote);
+	atomic_store_explicit(&rt.shared->link_wanted, true, memory_order_relaxed);
+	return 0;
+}
+
 int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
 	struct sock *s = sock_of(r);
 	struct endpoint remote = {0};
-	bool failed = false;
 	int rc = len > sizeof(struct sockaddr_storage) || len < sizeof(sa->sa_family) ? -EINVAL : sa ? 0 : -EFAULT;
 
 	if (rc)
 		return rc;
 	if (sa->sa_family == AF_UNSPEC)
 		return disconnect(r);
-	/* The state comes before the address (__inet_stream_connect). */
-	if (atomic_load(&s->phase) == PHASE_UNCONNECTED) {
-		rc = addr_read(s->family, sa, len, &remote);
-		if (rc)
-			return rc;
-		settle(s, &remote);
-	}
-	atomic_store_explicit(&rt.shared->link_wanted, true, memory_order_relaxed);
+	rc = sock_connect_to(s, sa, len, &remote);
+	if (rc)
+		return rc;
 	if (!hold_more(s, r->gen))
 		return -EBADF;
-	rc = connect_wait(r, &remote, &failed);
-	if (failed)
-		disconnect(r);
+	rc = sock_connect_wait(r, &remote);
 	sock_unhold(s);
 	return rc;
 }

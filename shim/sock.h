@@ -41,6 +41,7 @@ struct sock {
 	_Atomic bool dual;	   /* the placeholder listens too */
 	_Atomic bool dirty;	   /* the placeholder was used: not to be recycled */
 	_Atomic uint8_t phase;	   /* enum sock_phase */
+	_Atomic bool deferred;	   /* TCP_FASTOPEN_CONNECT: connect() has returned, the SYN waits for data */
 	_Atomic int error;	   /* pending, positive: of a connection that the socket no longer has */
 	_Atomic uint32_t rcvlowat;
 	_Atomic usec_t rcvtimeo, sndtimeo; /* 0: for ever */
@@ -82,6 +83,7 @@ void sock_retain(const struct fdref *r);
 int sock_release(const struct fdref *r, bool *pristine);
 ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+ssize_t sock_fastopen(const struct fdref *r, const struct msghdr *msg, int flags);
 int sock_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len);
 int sock_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len);
 int sock_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
@@ -90,6 +92,11 @@ int sock_ioctl(const struct fdref *r, unsigned long request, void *arg);
 int sock_getfl(const struct fdref *r);
 int sock_setfl(const struct fdref *r, int flags);
 void sock_describe(const struct fdref *r, char *buf, size_t size);
+
+/* The steps of connect(), for MSG_FASTOPEN: the address and the stack for it; wait until it is done (0), has failed (-errno, and
+ * the socket is unconnected again) or is left to itself (-EINPROGRESS, -EALREADY).  The caller holds the socket. */
+int sock_connect_to(struct sock *s, const struct sockaddr *sa, socklen_t len, struct endpoint *remote);
+int sock_connect_wait(const struct fdref *r, const struct endpoint *remote);
 
 /* End a hold that a blocking call took with hold_more(): may be the last. */
 void sock_unhold(struct sock *s);

@@ -338,13 +338,86 @@ static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int i
 	}
 }
 
+/* ---- Fast Open (RFC 7413), as tcp_sendmsg_fastopen()
+ * -----------------------------------------------------------------------------
+ */
+
+/* Let the SYN go, with what it can carry: how much, -EINPROGRESS for nothing; 0: there is a connection, or was one, already. */
+static ssize_t fastopen_start(const struct fdref *r, const struct endpoint *remote, const struct msghdr *msg)
+{
+	struct sock *s = sock_of(r);
+	ssize_t n;
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return err;
+	if (s->phase == PHASE_CONNECTED)
+		n = -EISCONN;
+	else if (s->phase == PHASE_CONNECTING && !s->deferred)
+		n = 0;
+	else
+		n = engine_fastopen(st->engine, s->conn, remote, msg->msg_iov, (int)msg->msg_iovlen, now);
+	if (n > 0 || n == -EINPROGRESS) {
+		s->phase = PHASE_CONNECTING;
+		s->deferred = false;
+	}
+	stack_leave(st, now);
+	return n;
+}
+
+static ssize_t fastopen_held(const struct fdref *r, const struct endpoint *remote, const struct msghdr *msg, int flags)
+{
+	ssize_t n = fastopen_start(r, remote, msg), more;
+	struct cursor rest;
+	int rc;
+
+	if ((n < 0 && n != -EINPROGRESS) || (n && ((flags & MSG_DONTWAIT) || atomic_load(&sock_of(r)->nonblock))))
+		return n;
+	rc = sock_connect_wait(r, remote);
+	if (n < 0)
+		n = 0;
+	/* SO_SNDTIMEO is over, the connection goes on: what went counts. */
+	if (rc)
+		return rc == -EINPROGRESS || rc == -EALREADY ? (n ? n : rc) : rc;
+	if (n && (size_t)n >= iov_total(msg->msg_iov, (int)msg->msg_iovlen))
+		return n;
+	cursor_set(&rest, msg->msg_iov, (int)msg->msg_iovlen, (size_t)n);
+	more = sock_send(r, rest.iov, rest.n, flags & ~MSG_FASTOPEN);
+	return n ? n + (more > 0 ? more : 0) : more;
+}
+
+/* Without a name only if the SYN waits for data. */
+ssize_t sock_fastopen(const struct fdref *r, const struct msghdr *msg, int flags)
+{
+	struct sock *s = sock_of(r);
+	struct endpoint remote = {0};
+	const struct sockaddr *sa = msg->msg_name;
+	ssize_t n = 0;
+
+	if (sa && msg->msg_namelen >= sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
+		return -EOPNOTSUPP;
+	if (!sa && atomic_load(&s->phase) == PHASE_UNCONNECTED)
+		return -EINVAL;
+	if (!atomic_load(&s->deferred))
+		n = sock_connect_to(s, sa, sa ? msg->msg_namelen : 0, &remote);
+	if (n)
+		return n;
+	if (!hold_more(s, r->gen))
+		return -EBADF;
+	n = fastopen_held(r, &remote, msg, flags);
+	sock_unhold(s);
+	return n;
+}
+
 ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
 	struct sock *s = sock_of(r);
 	ssize_t n;
 
-	if (flags & MSG_FASTOPEN)
-		return -EOPNOTSUPP;
+	if ((flags & MSG_FASTOPEN) || atomic_load_explicit(&s->deferred, memory_order_relaxed))
+		return sock_fastopen(r, &(struct msghdr){.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt}, flags);
 	n = take_error(s);
 	if (n)
 		return n;

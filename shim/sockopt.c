@@ -308,6 +308,11 @@ static const struct {
     {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
     {IPPROTO_TCP, TCP_CONGESTION, false},
     {IPPROTO_TCP, TCP_NOTSENT_LOWAT, false},
+    {IPPROTO_TCP, TCP_FASTOPEN, false},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, false},
+    {IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, false},
+    {IPPROTO_TCP, TCP_FASTOPEN_KEY, false},
+    {IPPROTO_TCP, TCP_SAVE_SYN, false},
     {IPPROTO_IP, IP_TOS, false},
     {IPPROTO_IP, IP_TTL, false},
 };

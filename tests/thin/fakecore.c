@@ -221,6 +221,13 @@ static ssize_t fake_send(const struct fdref *r, const struct iovec *iov, int iov
 	return done || !iovcnt || !iov[0].iov_len ? (ssize_t)done : -EAGAIN;
 }
 
+static ssize_t fake_fastopen(const struct fdref *r, const struct msghdr *msg, int flags)
+{
+	int rc = fake_connect(r, msg->msg_name, msg->msg_namelen);
+
+	return rc ? rc : fake_send(r, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_FASTOPEN);
+}
+
 static int fake_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
 {
 	COUNT(getsockopt);
@@ -377,6 +384,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .release = fake_release,
 	    .recv = fake_recv,
 	    .send = fake_send,
+	    .fastopen = fake_fastopen,
 	    .getsockopt = fake_getsockopt,
 	    .setsockopt = fake_setsockopt,
 	    .getsockname = fake_getsockname,
