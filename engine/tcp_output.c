@@ -557,7 +557,7 @@ static void add_syn_options(struct engine *e, struct conn *c, struct tcp_fields 
 	bool passive = c->state != SYN_SENT;
 	bool ts = passive ? c->ts_ok : t->timestamps, sack = passive ? c->sack_ok : t->sack,
 	     ws = passive ? c->wscale_ok : t->window_scaling;
-	struct fo_cookie fo;
+	struct fo_cookie fo = {.len = -1};
 
 	wire_opt_syn(f, tcp_advertised_mss(e, c), sack, ts, tcp_ts_now(e, c->ts_offset), passive ? c->ts_recent : 0,
 		     ws ? c->rcv_wscale : -1);
