@@ -200,14 +200,25 @@ struct conn {
 	usec_t ts_recent_at;
 
 	/* Queues. */
-	struct pktq sndq;			       /* from snd_una on */
-	struct rte_mbuf *snd_new;		       /* first packet not yet transmitted, NULL: none */
-	struct pktq rcvq;			       /* in order, from copied_seq on */
-	struct ofoq ofoq;			       /* out of order, not overlapping */
-	uint32_t sndbuf, rcvbuf;		       /* bytes as SO_SNDBUF, SO_RCVBUF say them */
-	uint32_t snd_queued, rcv_queued;	       /* charged: truesize */
-	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
-	struct sack_block dsack;
+	struct pktq sndq;		 /* from snd_una on */
+	struct rte_mbuf *snd_new;	 /* first packet not yet transmitted, NULL: none */
+	struct pktq rcvq;		 /* in order, from copied_seq on */
+	struct ofoq ofoq;		 /* out of order, not overlapping */
+	uint32_t sndbuf, rcvbuf;	 /* bytes as SO_SNDBUF, SO_RCVBUF say them */
+	uint32_t snd_queued, rcv_queued; /* charged: truesize */
+	union {
+		struct {
+			struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
+			struct sack_block dsack;
+		};
+		/* A listener has none; while it listens: */
+		struct {
+			struct list fo_accepted;       /* children accepted, SYN,ACK not acknowledged */
+			uint32_t fo_pending;	       /* children whose SYN,ACK is not acknowledged */
+			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
+			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
+		};
+	};
 
 	/* The scoreboard (recovery.c, sack.c): bytes, and packets. */
 	uint32_t sacked_out, lost_out, retrans_out, sacked_pkts;
@@ -252,20 +263,13 @@ struct conn {
 	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
 
 	/*
-	 * Listener: its queues. Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged.  What
-	 * options set before listen() lies behind the child's part.
+	 * Listener: its queues. Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged.
 	 */
 	struct list accept_link; /* child: on accept_queue, syn_queue or fo_accepted of parent */
 	union {
 		struct {
 			struct list accept_queue, syn_queue;
-			struct list fo_accepted; /* accepted, SYN,ACK not acknowledged */
 			uint32_t backlog, naccept, nsyn;
-			uint32_t fo_pending;	       /* children whose SYN,ACK is not acknowledged */
-			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
-			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
-			uint32_t fo_max;	       /* TCP_FASTOPEN */
-			struct rte_mbuf *fo_keys;      /* TCP_FASTOPEN_KEY; NULL: the engine's */
 		};
 		struct {
 			struct conn *parent;
@@ -284,6 +288,9 @@ struct conn {
 			    *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
 		};
 	};
+
+	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
+	uint32_t fo_max;	  /* TCP_FASTOPEN */
 
 	/* Lists of the engine. */
 	struct list out_link, event_link, starved_link;

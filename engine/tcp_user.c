@@ -461,9 +461,12 @@ static void stop_listening(struct engine *e, struct conn *c)
 	drop_children(e, &c->accept_queue);
 	drop_children(e, &c->syn_queue);
 	fastopen_orphan_children(c);
-	/* The queues' place is a child's from now on. */
+	/* The queues' place is from now on what it is in others (conn.h). */
 	c->parent = NULL;
 	c->saved_syn = NULL;
+	c->delivered = c->lost = c->delivered_at = c->first_sent_at = 0;
+	c->app_limited = c->rate_bytes = c->rate_us = 0;
+	c->pace_ns = 0;
 	conn_closed(e, c);
 }
 
