@@ -71,6 +71,14 @@ static unsigned options_len(const struct tcp_part *t)
 	return len;
 }
 
+/* Of a simultaneous open: a SYN,ACK has seen our SYN; the bare one before it, which we answered, may have been anybody's. */
+static bool outdoes(const struct referee_conn *c, unsigned from, const struct tcp_part *t)
+{
+	const struct referee_end *other = &c->end[!from];
+
+	return t->flags & FLAG_ACK && other->answered && other->snd_max == other->isn + 1 && t->ack == other->snd_max;
+}
+
 /* A SYN begins the numbering of its direction, and a whole connection if it is the first or another one. */
 static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c, unsigned from, const struct packet *p)
 {
@@ -92,10 +100,11 @@ static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c,
 	}
 	e = &c->end[from];
 	/* Somebody's attempt to confuse an established connection, or another boot of its peer: its numbers are known. */
-	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen && c->end[!from].acked)
+	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen && c->end[!from].acked && !outdoes(c, from, &p->tcp))
 		return NULL;
 	if (!e->syn_seen || e->isn != p->tcp.seq) {
 		memset(e, 0, sizeof(*e));
+		c->end[!from].acked = c->end[!from].offered = false;
 		e->syn_seen = true;
 		e->isn = p->tcp.seq;
 		e->snd_max = p->tcp.seq + 1;
@@ -106,6 +115,7 @@ static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c,
 	if (ts && !e->has_ts)
 		e->ts_last = ts->a;
 	e->has_ts = ts;
+	e->answered |= (p->tcp.flags & FLAG_ACK) != 0;
 	e->has_sack = option(&p->tcp, OPT_SACKOK);
 	return c;
 }

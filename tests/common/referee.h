@@ -17,6 +17,7 @@ struct packet;
 /* What one end has said so far; sequence numbers are the wire's. */
 struct referee_end {
 	bool syn_seen, acked, fin_sent, has_wscale, has_ts, has_sack;
+	bool answered; /* its SYN was a SYN,ACK, or became one */
 	uint32_t isn;
 	uint32_t snd_max;    /* beyond everything sent, SYN and FIN counted */
 	uint32_t fin;	     /* number of the FIN */
