@@ -234,6 +234,9 @@ void tcp_send_timewait_ack(struct engine *e, struct timewait *tw);
 void tcp_send_probe(struct engine *e, struct conn *c,
 		    bool keepalive); /* a segment that must be answered: window or keep-alive probe */
 
+/* ---- idle.c ---- */
+void idle_restart(struct engine *e, struct conn *c); /* before new data goes out */
+
 /* ---- tcp_window.c ---- */
 uint32_t tcp_window(struct engine *e, struct conn *c); /* what to advertise, unscaled bytes; moves rcv_adv */
 /* Bytes of payload that a buffer of this size is good for: Linux's tcp_adv_win_scale. */

@@ -444,37 +444,6 @@ static bool fit_to_window(struct engine *e, struct conn *c, struct rte_mbuf *m)
 	return split(e, c, m, room);
 }
 
-/* RFC 5681 4.1: after an idle RTO the old window says nothing about the path (halved per RTO, as RFC 2861 and Linux have it). */
-static void restart_after_idle(struct engine *e, struct conn *c)
-{
-	usec_t idle = e->now - c->last_snd_at, rto = c->rto_us;
-	uint32_t floor = CC_INIT_CWND_SEGS * c->mss;
-
-	if (conn_flight(c) || idle <= rto)
-		return;
-	cc_ops(c->cc.algo)->on_idle(&c->cc, idle);
-	if (cc_ops(c->cc.algo)->control || !e->cfg.tcp.slow_start_after_idle || c->cc.cwnd <= floor)
-		return;
-	if (c->cc.ssthresh < c->cc.cwnd / 4 * 3)
-		c->cc.ssthresh = c->cc.cwnd / 4 * 3;
-	for (; idle > rto && c->cc.cwnd > floor; idle -= rto)
-		c->cc.cwnd /= 2;
-	if (c->cc.cwnd < floor)
-		c->cc.cwnd = floor;
-}
-
-/* An algorithm that models the path wants to know that nothing was in flight because there was nothing to send. */
-static void tell_restart(struct engine *e, struct conn *c)
-{
-	const struct cc_ops *cc = cc_ops(c->cc.algo);
-	struct cc_view v;
-
-	if (!cc->on_restart || !c->app_limited || conn_flight(c))
-		return;
-	v = rate_view(e, c);
-	cc->on_restart(&c->cc, &v);
-}
-
 /* How many packets from m on, all of them sendable, make one TSO frame. */
 static unsigned tso_count(const struct engine *e, const struct conn *c, struct rte_mbuf *m)
 {
@@ -513,10 +482,8 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 	struct rte_mbuf *m;
 
 	c->rwnd_blocked = false;
-	if (c->snd_new) {
-		restart_after_idle(e, c);
-		tell_restart(e, c);
-	}
+	if (c->snd_new)
+		idle_restart(e, c);
 	while (*turn && (m = c->snd_new)) {
 		unsigned n;
 		bool probe;
