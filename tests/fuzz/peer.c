@@ -11,8 +11,6 @@
 #include "tests/fuzz/world.h"
 
 #define WINDOW 0xffff
-#define ENGINE 0
-#define PEER 1
 /* A new connection's numbers are far from those of the one before. */
 #define ISN_STEP 0x01234567
 
@@ -91,7 +89,7 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 	}
 	if (t->flags & FLAG_SYN)
 		learn_syn(w, f, p);
-	fault = f->lawless ? NULL : referee_watch(&w->referee, ENGINE, p, true);
+	fault = f->lawless ? NULL : referee_watch(&w->referee, p, true);
 	if (fault)
 		world_fault("flow %u: %s", p->dst_port - PEER_PORT, fault);
 	if (p->src_port != f->our_port)
@@ -162,7 +160,7 @@ void peer_send(struct world *w, unsigned flow, const struct packet *p)
 	world_trace_packet(w, p, false);
 	if (!p->ip.bad_sum && !p->ip.bad_payload_sum && !p->ip.more_fragments) {
 		if (!f->lawless)
-			referee_watch(&w->referee, PEER, p, false);
+			referee_watch(&w->referee, p, false);
 		if (after(end, f->snd_nxt) && end - f->snd_nxt < 1 << 20)
 			f->snd_nxt = end;
 		if (after(p->tcp.ack, f->una) && !after(p->tcp.ack, f->rcv_nxt))

@@ -11,6 +11,7 @@
 #define FUZZ_WORLD_H
 
 #include "engine/engine.h"
+#include "tests/common/packet.h"
 #include "tests/common/referee.h"
 #include "tests/fuzz/input.h"
 
