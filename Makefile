@@ -72,8 +72,8 @@ table: $(BUILD)/run-sim
 # Fuzzers: libFuzzer under AddressSanitizer and UBSan, by tests/fuzz/run.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/fuzz/fuzz_*.c),$(wildcard tests/fuzz/*.c)))
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(filter-out %/onestack.o,$(TESTLIB_OBJ)) $(ENGINE_OBJ)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DPDK_LIBS) -ldl
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(TESTLIB_OBJ) $(ENGINE_OBJ)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lm
 $(BUILD)/tests/fuzz/fuzz_config: $(patsubst %,$(BUILD)/shim/%.o,config rules netif real)
 # What the tests' own parts do with an input is no discovery.
 ifneq ($(findstring fuzzer,$(SAN)),)
