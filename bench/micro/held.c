@@ -17,6 +17,7 @@
 #define WINDOW 64
 #define REQUESTS 200000
 #define SIZE 64
+#define REQUEST_US 2 /* virtual time that a request takes: about what it really does */
 
 static uint64_t now_ns(void)
 {
@@ -70,7 +71,7 @@ static void requests(struct pair *p, struct conn **client, unsigned conns, unsig
 		serve(p, 1);
 		pair_exchange(p);
 		answered += serve(p, 0);
-		p->now += 10;
+		p->now += WINDOW * REQUEST_US;
 	}
 	if (answered < count)
 		fprintf(stderr, "held: %u of %u requests were answered\n", answered, count);

@@ -14,7 +14,10 @@
 #include "bench/micro/pair.h"
 #include "tests/common/testpool.h"
 
-#define PACKETS 16384
+#define PACKETS_FEW 16384
+#define PACKETS_MANY 65536 /* what waits for delayed acknowledgments when many connections take turns */
+#define CONNS_FEW 8192
+#define EAL_MB 320
 
 static void die(const char *what)
 {
@@ -66,7 +69,7 @@ void pair_open(struct pair *p, unsigned conns, unsigned caps)
 	static unsigned opened;
 	char name[32];
 
-	if (!started && testpool_start(192))
+	if (!started && testpool_start(EAL_MB))
 		die("EAL does not start");
 	started = true;
 	memset(p, 0, sizeof(*p));
@@ -74,7 +77,7 @@ void pair_open(struct pair *p, unsigned conns, unsigned caps)
 	p->nlisteners = 1 + conns / PAIR_PORT_SHARE;
 	p->listeners = calloc(p->nlisteners, sizeof(*p->listeners));
 	snprintf(name, sizeof(name), "pair%u", opened++);
-	p->pool = testpool_create(name, PACKETS, 1500);
+	p->pool = testpool_create(name, conns > CONNS_FEW ? PACKETS_MANY : PACKETS_FEW, 1500);
 	if (!p->pool || !p->listeners)
 		die("no memory");
 	for (unsigned i = 0; i < 2; i++)
