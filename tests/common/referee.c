@@ -99,9 +99,14 @@ static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c,
 		c->addr[!from] = p->ip.dst;
 	}
 	e = &c->end[from];
-	/* Somebody's attempt to confuse an established connection, or another boot of its peer: its numbers are known. */
-	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen && c->end[!from].acked && !outdoes(c, from, &p->tcp))
+	/*
+	 * Another boot of the peer, an attempt to confuse, or another SYN cookie, and not one that has seen what we sent: which
+	 * one holds is not known from here, unless it was acknowledged.
+	 */
+	if (e->syn_seen && e->isn != p->tcp.seq && c->end[!from].syn_seen && !outdoes(c, from, &p->tcp)) {
+		c->over |= !c->end[!from].acked;
 		return NULL;
+	}
 	if (!e->syn_seen || e->isn != p->tcp.seq) {
 		memset(e, 0, sizeof(*e));
 		c->end[!from].acked = c->end[!from].offered = false;

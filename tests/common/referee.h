@@ -31,7 +31,7 @@ struct referee_end {
 struct referee_conn {
 	uint32_t addr[2]; /* network order */
 	uint16_t port[2];
-	bool over; /* reset */
+	bool over; /* reset, or its numbers are not known */
 	struct referee_end end[2];
 };
 
