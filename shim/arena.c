@@ -98,6 +98,9 @@ void arena_put(void *obj)
 	/* object_release() moved the generation on already; an object with its one reference left has that still to come. */
 	if ((uint32_t)ref)
 		atomic_store_explicit(&o->ref, ((ref >> 32) + 1) << 32, memory_order_release);
+	if (o->slab == SLAB_SOCK || o->slab == SLAB_EPSET)
+		for (unsigned i = 0; i < PROCS_MAX / 64; i++)
+			atomic_store_explicit(&((struct owned *)o)->holders[i], 0, memory_order_relaxed);
 	lock_take(&h->lock);
 	o->next_free = h->free;
 	h->free = o;

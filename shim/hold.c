@@ -48,19 +48,37 @@ static bool mark(void *obj, unsigned proc)
 	return !(atomic_fetch_or_explicit(holders_of(obj, proc), bit, memory_order_relaxed) & bit);
 }
 
-/* A process's reference ends, if it has one: true if it was the last of all. */
-static bool unmark(void *obj, unsigned proc)
-{
-	uint64_t bit = 1ull << (proc % 64);
-
-	if (!(atomic_fetch_and_explicit(holders_of(obj, proc), ~bit, memory_order_relaxed) & bit))
-		return false;
-	return object_release(obj);
-}
-
 static bool marked(void *obj, unsigned proc)
 {
 	return atomic_load_explicit(holders_of(obj, proc), memory_order_relaxed) & 1ull << (proc % 64);
+}
+
+/* False if it was not set. */
+static bool clear(void *obj, unsigned proc)
+{
+	uint64_t bit = 1ull << (proc % 64);
+
+	return atomic_fetch_and_explicit(holders_of(obj, proc), ~bit, memory_order_relaxed) & bit;
+}
+
+/*
+ * A process's reference ends, if it has one: true if it was the last of all.  Then the bit stays until the object is given back:
+ * should the process be killed while it takes it apart, who buries it goes on with that.
+ */
+static bool unmark(void *obj, unsigned proc)
+{
+	if ((uint32_t)atomic_load(&((struct object *)obj)->ref) != 1) {
+		if (!clear(obj, proc) || !object_release(obj))
+			return false;
+		mark(obj, proc);
+		return true;
+	}
+	if (!marked(obj, proc))
+		return false;
+	if (object_release(obj))
+		return true;
+	clear(obj, proc);
+	return false;
 }
 
 void hold_first(void *obj)
@@ -159,7 +177,13 @@ void hold_bury(enum slab slab, unsigned proc, void (*nobody)(void *obj))
 {
 	uint32_t n = arena_count(slab);
 
-	for (uint32_t i = 0; i < n; i++)
-		if (unmark(arena_at(slab, i), proc))
-			nobody(arena_at(slab, i));
+	for (uint32_t i = 0; i < n; i++) {
+		void *obj = arena_at(slab, i);
+
+		if (!marked(obj, proc))
+			continue;
+		/* Live: one holder less.  Not live: it was being taken apart. */
+		if (!object_is(obj, object_gen(obj)) || unmark(obj, proc))
+			nobody(obj);
+	}
 }

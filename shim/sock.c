@@ -96,7 +96,18 @@ struct sock *sock_make(struct conn *c, unsigned stack, int family)
 	return s;
 }
 
-/* Close a connection that is its user's no more, and was one of the stack at that age. */
+/* Inside the stack: close a connection that is its user's no more, and was one of the stack at that age. */
+static void conn_close(struct stack *st, struct conn *c, unsigned age, bool reset, usec_t now)
+{
+	if (!c || st->age != age)
+		return;
+	engine_set_user(c, 0);
+	if (reset)
+		engine_abort(st->engine, c, now);
+	else
+		engine_close(st->engine, c, now);
+}
+
 static void conn_drop(unsigned stack, struct conn *c, unsigned age, bool reset)
 {
 	struct stack *st = rt.stacks[stack];
@@ -104,13 +115,7 @@ static void conn_drop(unsigned stack, struct conn *c, unsigned age, bool reset)
 
 	if (!c || !stack_enter(st, &now))
 		return;
-	if (st->age == age) {
-		engine_set_user(c, 0);
-		if (reset)
-			engine_abort(st->engine, c, now);
-		else
-			engine_close(st->engine, c, now);
-	}
+	conn_close(st, c, age, reset, now);
 	stack_leave(st, now);
 }
 
@@ -571,10 +576,16 @@ static void linger(struct sock *s)
 
 void sock_end(struct sock *s)
 {
-	unsigned home = atomic_load(&s->stack), age = rt.stacks[home]->age;
+	struct stack *st = rt.stacks[atomic_load(&s->stack)];
+	unsigned age = st->age;
+	usec_t now;
 
-	spread_end(s, home);
-	conn_drop(home, atomic_exchange(&s->conn, NULL), age, false);
+	spread_end(s, st->id);
+	if (!atomic_load(&s->conn) || !stack_enter(st, &now))
+		return;
+	/* Taken inside: who is killed while it waits for the lock leaves it to whoever buries the socket. */
+	conn_close(st, atomic_exchange(&s->conn, NULL), age, false, now);
+	stack_leave(st, now);
 }
 
 void sock_bury(struct sock *s)
