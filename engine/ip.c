@@ -96,7 +96,7 @@ const struct ip_addr *ip_source_for(const struct engine *e, const struct ip_addr
 		if (ip_equal(&e->cfg.addrs[i].addr, dst))
 			return &e->cfg.addrs[i].addr;
 	}
-	if (ip_is_loopback(dst))
+	if (e->cfg.loopback && ip_is_loopback(dst))
 		return &lo;
 	p = on_link(e, dst);
 	if (!p)
