@@ -239,10 +239,6 @@ static int get_defer_accept(struct engine *e, struct conn *c)
 {
 	return c->defer_accept_s;
 }
-static uint32_t clamped(uint32_t window, uint32_t clamp)
-{
-	return window < clamp ? window : clamp;
-}
 static int set_window_clamp(struct engine *e, struct conn *c, int v)
 {
 	if (!v) {
@@ -253,8 +249,8 @@ static int set_window_clamp(struct engine *e, struct conn *c, int v)
 	}
 	c->window_clamp = v < MIN_RCVBUF / 2 ? MIN_RCVBUF / 2 : v;
 	/* What was offered stays offered; from there the window grows no further than this. */
-	if (STATE_BIT(c->state) & SYNCHRONIZED)
-		c->rcv_ssthresh = clamped(c->rcv_adv - c->rcv_nxt, c->window_clamp);
+	if (c->rcv_ssthresh > (uint32_t)c->window_clamp)
+		c->rcv_ssthresh = c->window_clamp;
 	return 0;
 }
 static int get_window_clamp(struct engine *e, struct conn *c)
