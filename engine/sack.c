@@ -25,11 +25,12 @@ struct rte_mbuf *sack_run_last(struct rte_mbuf *m, unsigned *steps)
 	return last;
 }
 
-/* Before packets below ack are let go: what points to them. */
 void sack_forget_below(struct conn *c, seq_t ack)
 {
 	unsigned n = 0;
 
+	if (!c->sack_hint[0])
+		return;
 	for (unsigned i = 0; i < SACK_HINTS && c->sack_hint[i]; i++)
 		if (seq_geq(pkt(c->sack_hint[i])->seq, ack))
 			c->sack_hint[n++] = c->sack_hint[i];
