@@ -35,6 +35,7 @@ void cc_set(struct cc *cc, unsigned algo, const struct cc_view *v)
 	cc->acked = 0;
 	cc->pacing_rate = 0;
 	cc->slow_on_purpose = false;
+	cc->sees_every_ack = table[algo]->control != NULL;
 	table[algo]->init(cc, v);
 }
 

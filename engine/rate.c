@@ -148,13 +148,9 @@ static struct rate sample_of(const struct engine *e, const struct conn *c, const
 
 void rate_control(struct engine *e, struct conn *c, const struct rate_sample *rs, struct ack *a)
 {
-	const struct cc_ops *cc = cc_ops(c->cc.algo);
-
-	if (!cc->control)
-		return;
 	a->rate = sample_of(e, c, rs);
 	a->view = rate_view(e, c);
-	cc->control(&c->cc, a);
+	cc_ops(c->cc.algo)->control(&c->cc, a);
 	if (c->cc.slow_on_purpose)
 		mark_app_limited(c);
 }

@@ -202,7 +202,8 @@ void input_process_ack(struct input *in)
 	if (in->seg.ack != una || window_changed)
 		timer_acked(in->e, c, in->seg.ack != una);
 	recovery_on_ack(in, &a);
-	rate_control(in->e, c, &in->rate, &a);
+	if (c->cc.sees_every_ack)
+		rate_control(in->e, c, &in->rate, &a);
 	timer_tail(in->e, c, in->seg.ack != una);
 	if (in->seg.ack != una || window_changed) {
 		tune_sndbuf(in->e, c);

@@ -125,8 +125,10 @@ static bool send_bare(struct engine *e, struct conn *c, seq_t seq, uint8_t flags
 	if (!m)
 		return false;
 	fill_fields(e, c, &f, seq, flags, TCP_OPT_MAX);
-	f.flags |= ecn_flags(c, false);
-	p.tos |= ecn_codepoint(c, false);
+	if (c->ecn_ok) {
+		f.flags |= ecn_flags(c, false);
+		p.tos |= ecn_codepoint(c, false);
+	}
 	c->segs_out++;
 	e->stats.out_segs++;
 	emit(e, m, &f, &p, 0);
@@ -668,7 +670,8 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		chrono_update(e, c);
 		if (stalled(c))
 			timer_window_closed(e, c);
-		if (!c->snd_new && !c->lost_out) {
+		/* A mere receiver has been marked before. */
+		if (!c->snd_new && !c->lost_out && (conn_flight(c) || !c->app_limited)) {
 			rate_out_of_data(c);
 			c->pace_waiting = false;
 		}
