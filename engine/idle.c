@@ -10,7 +10,7 @@ static void decay_window(struct engine *e, struct conn *c, usec_t idle)
 {
 	uint32_t floor = CC_INIT_CWND_SEGS * c->mss;
 
-	if (cc_ops(c->cc.algo)->control || !e->cfg.tcp.slow_start_after_idle || c->cc.cwnd <= floor)
+	if (cc_sets_window(&c->cc) || !e->cfg.tcp.slow_start_after_idle || c->cc.cwnd <= floor)
 		return;
 	if (c->cc.ssthresh < c->cc.cwnd / 4 * 3)
 		c->cc.ssthresh = c->cc.cwnd / 4 * 3;
