@@ -39,8 +39,8 @@ void prr_update(struct conn *c, uint32_t delivered, bool safe)
 		if (sndcnt > most)
 			sndcnt = most;
 	}
-	/* The first retransmission goes out whatever the count says. */
-	if (!c->prr_out && sndcnt < c->mss)
+	/* The first retransmission goes out whatever the count says; after a mark there is none. */
+	if (c->ca_state == CA_RECOVERY && !c->prr_out && sndcnt < c->mss)
 		sndcnt = c->mss;
 	c->cc.cwnd = pipe + (sndcnt > 0 ? (uint32_t)sndcnt : 0);
 }

@@ -60,7 +60,7 @@ static void repaired(struct engine *e, struct conn *c)
 	if (recovery_reducing(c))
 		return;
 	c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
-	if (c->cc.cwnd > c->cc.ssthresh && !cc_ops(c->cc.algo)->control)
+	if (c->cc.cwnd > c->cc.ssthresh && !cc_sets_window(&c->cc))
 		c->cc.cwnd = c->cc.ssthresh;
 }
 
