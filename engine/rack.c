@@ -45,14 +45,20 @@ static void note_reordering(struct input *in, struct rte_mbuf *m)
 	in->reordered = true;
 }
 
-/* Step 2: an ACK that came sooner than any before, or that echoes an earlier timestamp, is one of the original. */
+/*
+ * Step 2: an ACK that came sooner than any before, or that echoes an earlier timestamp, is one of the original.  A SACK echoes
+ * the last segment in order whatever it reports (RFC 7323 4.3): its echo says nothing, and the answer to a tail loss probe must
+ * count, or only the RTO repairs the rest of the tail.
+ */
 static bool ack_is_of_original(const struct input *in, struct rte_mbuf *m)
 {
 	uint32_t age = (uint32_t)in->e->now - pkt(m)->sent_at;
 
 	if (!(pkt(m)->flags & PKT_EVER_RETRANS))
 		return false;
-	return age < in->c->min_rtt_us || tcp_echoes_before(in, tcp_ts_at(in->e->now - age, in->c->ts_offset));
+	if (age < in->c->min_rtt_us)
+		return true;
+	return seq_leq(pkt_end(m), in->seg.ack) && tcp_echoes_before(in, tcp_ts_at(in->e->now - age, in->c->ts_offset));
 }
 
 void rack_delivered(struct input *in, struct rte_mbuf *m)
