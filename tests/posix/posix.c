@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Out of the way of most cases, below those that close all descriptors from 500 on. */
@@ -251,6 +252,18 @@ void meet(void)
 int port(int k)
 {
 	return case_port + k;
+}
+
+void say_child(const char *what, pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		MUST(errno == EINTR ? 0 : -1);
+	if (WIFEXITED(status))
+		say("%s: exit status %d", what, WEXITSTATUS(status));
+	else
+		say("%s: signal %d", what, WTERMSIG(status));
 }
 
 int sigpipes(void)

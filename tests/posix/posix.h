@@ -141,6 +141,9 @@ int64_t now_ms(void);
 /* Print whether at least ms milliseconds, and not absurdly more, have passed since start. */
 void say_elapsed(const char *what, int64_t start, int64_t ms);
 
+/* Wait for the child, print how it ended. */
+void say_child(const char *what, pid_t pid);
+
 /* SIGPIPEs since the last call (the framework counts them; the default action would end the process). */
 int sigpipes(void);
 

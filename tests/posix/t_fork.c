@@ -17,19 +17,6 @@
 
 extern char **environ;
 
-/* Wait for the child, print how it ended. */
-static void say_child(const char *what, pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		MUST(errno == EINTR ? 0 : -1);
-	if (WIFEXITED(status))
-		say("%s: exit status %d", what, WEXITSTATUS(status));
-	else
-		say("%s: signal %d", what, WTERMSIG(status));
-}
-
 /* A word there and back proves that the connection works. */
 static void echo_server(int fd)
 {

@@ -17,18 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void say_end(const char *what, pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		MUST(errno == EINTR ? 0 : -1);
-	if (WIFEXITED(status))
-		say("%s: exit status %d", what, WEXITSTATUS(status));
-	else
-		say("%s: signal %d", what, WTERMSIG(status));
-}
-
 /* Read a word, send it back; 0 if all went well.  For children, whose output is not collected. */
 static int echo_once(int fd)
 {
@@ -71,7 +59,7 @@ static void child_serves_server(void)
 
 	if (pid == 0)
 		_exit(echo_once(fd));
-	say_end("child", pid);
+	say_child("child", pid);
 	MUST(echo_once(fd));
 	T(close(fd));
 }
@@ -98,7 +86,7 @@ static void parent_closes_server(void)
 	}
 	T(close(fd));
 	tell("parent has closed");
-	say_end("child", pid);
+	say_child("child", pid);
 }
 
 static void parent_closes_client(void)
@@ -130,7 +118,7 @@ static void child_killed_server(void)
 	tell("parent has closed");
 	hear("still open");
 	MUST(kill(pid, SIGKILL));
-	say_end("child", pid);
+	say_child("child", pid);
 	MUST(close(hold[0]));
 	MUST(close(hold[1]));
 }
@@ -164,7 +152,7 @@ static void grandchild_server(void)
 	}
 	MUST(close(hold[1]));
 	T(close(fd));
-	say_end("child", pid);
+	say_child("child", pid);
 	tell("child is gone");
 	await_pipe(hold[0]);
 	MUST(close(hold[0]));
@@ -189,7 +177,7 @@ static void child_shuts_down_server(void)
 
 	if (pid == 0)
 		_exit(shutdown(fd, SHUT_WR) ? 1 : 0);
-	say_end("child", pid);
+	say_child("child", pid);
 	T(send(fd, "x", 1, MSG_NOSIGNAL));
 	T(recv(fd, &c, 1, 0));
 	T(close(fd));
@@ -216,7 +204,7 @@ static void flags_and_options_server(void)
 		set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 		_exit(fcntl(fd, F_SETFL, O_NONBLOCK) ? 1 : 0);
 	}
-	say_end("child", pid);
+	say_child("child", pid);
 	say("nodelay %d, nonblock %d", get_int(fd, IPPROTO_TCP, TCP_NODELAY) != 0, (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 	T(recv(fd, &(char){0}, 1, 0));
 	tell("seen");
@@ -245,7 +233,7 @@ static void two_readers_server(void)
 		mine += (int)n;
 	if (pid == 0)
 		_exit(write(count[1], &mine, sizeof(mine)) == sizeof(mine) ? 0 : 1);
-	say_end("child", pid);
+	say_child("child", pid);
 	MUST(read(count[0], &theirs, sizeof(theirs)));
 	say("together %d", mine + theirs);
 	MUST(close(count[0]));
@@ -271,7 +259,7 @@ static void bulk_by_child_server(void)
 		send_pattern(fd, 3000000, 0);
 		_exit(recv_pattern(fd, 3000000, 0) == 3000000 ? 0 : 1);
 	}
-	say_end("child", pid);
+	say_child("child", pid);
 	T(close(fd));
 }
 
@@ -332,7 +320,7 @@ static void accept_in_child_server(void)
 		_exit(fd < 0 ? 9 : echo_once(fd));
 	}
 	tell("listening");
-	say_end("child", pid);
+	say_child("child", pid);
 	tell("child is gone");
 	fd = accept_one(listener);
 	MUST(echo_once(fd));
@@ -407,12 +395,12 @@ static void workers(int (*serve)(int listener), bool nonblock)
 	tell("listening");
 	hear("half");
 	MUST(kill(pid[0], SIGKILL));
-	say_end("first worker", pid[0]);
+	say_child("first worker", pid[0]);
 	tell("one is gone");
 	hear("all");
 	for (int i = 1; i < WORKERS; i++) {
 		MUST(kill(pid[i], SIGKILL));
-		say_end("worker", pid[i]);
+		say_child("worker", pid[i]);
 	}
 	T(close(listener));
 }
@@ -469,7 +457,7 @@ static void epoll_inherited_server(void)
 		_exit(echo_once(fd));
 	}
 	tell("forked");
-	say_end("child", pid);
+	say_child("child", pid);
 	T(epoll_wait(epfd, &got, 1, 0));
 	tell("again");
 	await(fd, POLLIN);
@@ -503,7 +491,7 @@ static void epoll_changed_by_child_server(void)
 		ev.data.u64 = 6;
 		_exit(epoll_ctl(epfd, EPOLL_CTL_DEL, a, NULL) || epoll_ctl(epfd, EPOLL_CTL_ADD, b, &ev));
 	}
-	say_end("child", pid);
+	say_child("child", pid);
 	tell("changed");
 	await(a, POLLIN);
 	T(epoll_wait(epfd, &got, 1, 10000));
@@ -561,7 +549,7 @@ static void child_connects_client(void)
 		_exit(recv(own, buf, 1, 0) == 0 ? 0 : 2);
 	}
 	echo_client(fd);
-	say_end("child", pid);
+	say_child("child", pid);
 	say_closed(fd);
 }
 
