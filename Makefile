@@ -121,7 +121,7 @@ microbench:
 	@tests/install-deps bench
 	@$(MAKE) --no-print-directory $(JOBS) micro
 	@bench/micro/run $(if $(UPDATE),-u)
-posix apps: all tools
+posix apps cpython: all tools
 	@tests/$@/run
 deps:
 	@tests/install-deps check
@@ -151,6 +151,7 @@ help:
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
 	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
 	@echo 'make microbench ns and instructions of each step; UPDATE=1 writes the counts into bench/instructions.txt'
+	@echo 'make cpython     CPython'\''s own tests of sockets and processes on the engine'\''s loopback'
 	@echo 'make posix|apps|unit|script|sim   one kind of test'
 	@echo 'make fuzz       FUZZ_SECONDS=3600: each fuzzer for that long, one on each core'
 	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='
@@ -161,5 +162,5 @@ ifeq ($(DPDK_LIBS)$(filter test demo bench microbench fuzz deps clean lint forma
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help micro microbench
+.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
 .SECONDARY:

@@ -125,6 +125,16 @@ static bool coalesce(struct engine *e, struct rte_mbuf *prev, struct rte_mbuf *m
 	return true;
 }
 
+/* Is everything up to end there, in prev or in prev and the packet that begins where it ends? */
+static bool nothing_new(struct rte_mbuf *prev, seq_t end)
+{
+	struct rte_mbuf *next = pkt(prev)->next;
+
+	if (seq_geq(pkt_end(prev), end))
+		return true;
+	return next && pkt(next)->seq == pkt_end(prev) && seq_geq(pkt_end(next), end);
+}
+
 void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	seq_t start = pkt(m)->seq, end = pkt_end(m);
@@ -134,7 +144,7 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 
 	find_place(c, start, random, &at);
 	prev = at.prev;
-	if (prev && seq_geq(pkt_end(prev), end)) {
+	if (prev && nothing_new(prev, end)) {
 		e->stats.ofo_merge++;
 		c->dsack = (struct sack_block){start, end};
 		c->dsack_pending = c->sack_ok && e->cfg.tcp.dsack;

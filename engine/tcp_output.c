@@ -595,6 +595,9 @@ static void output_probe(struct engine *e, struct conn *c)
 	if (!c->probe_due)
 		return;
 	c->probe_due = false;
+	/* What came between the timer and now may have answered it: a SACKed packet in particular is not to go again. */
+	if (!tlp_timeout(e, c))
+		return;
 	if (m && (pkt(m)->len <= c->mss || split(e, c, m, c->mss)) && window_allows(c, m)) {
 		if (!send_packets(e, c, m, 1))
 			return;

@@ -23,6 +23,8 @@ static void add(struct sums *s, struct rte_mbuf *m)
 	s->sacked += p->flags & PKT_SACKED ? p->len : 0;
 	s->lost += p->flags & PKT_LOST ? p->len : 0;
 	s->retrans += p->flags & PKT_RETRANS ? p->len : 0;
+	if (__builtin_popcount(p->flags & (PKT_SACKED | PKT_LOST | PKT_RETRANS)) > 1)
+		s->fault = "a packet in two conditions of the scoreboard at once";
 	if (!p->len)
 		s->fault = "an empty packet in a queue";
 	else if (p->off + p->len > m->buf_len)

@@ -14,6 +14,7 @@
 
 #include "engine/csum.h"
 #include "engine/wire.h"
+#include "tests/common/audit.h"
 #include "tests/common/testpool.h"
 
 #define ROUNDS 400
@@ -213,6 +214,8 @@ static void round_of(uint64_t seed)
 		engine_run(b.e, now);
 		drain_events(a.e);
 		drain_events(b.e);
+		assert_string_equal(audit_engine(a.e) ?: "", "");
+		assert_string_equal(audit_engine(b.e) ?: "", "");
 	}
 	end_fini(&a, now);
 	end_fini(&b, now);
