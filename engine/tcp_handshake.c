@@ -215,8 +215,6 @@ bool handshake_syn_sent(struct input *in)
 		return false;
 	}
 	syn_sent_established(in);
-	/* "If there are other controls or text in the segment, then continue processing at the sixth step": behind the SYN. */
-	in->seg.flags &= ~TH_SYN;
-	in->seg.seq++;
+	input_behind_syn(in);
 	return true;
 }

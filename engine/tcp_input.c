@@ -381,6 +381,15 @@ static void update_ts_recent(struct input *in)
 	c->ts_recent_at = in->e->now;
 }
 
+/* "If there are other controls or text in the segment, then continue processing at the sixth step": they begin behind the SYN. */
+void input_behind_syn(struct input *in)
+{
+	if (!(in->seg.flags & TH_SYN))
+		return;
+	in->seg.flags &= ~TH_SYN;
+	in->seg.seq++;
+}
+
 /* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
 static void otherwise(struct input *in)
 {
@@ -391,7 +400,10 @@ static void otherwise(struct input *in)
 		return;
 	update_ts_recent(in);
 	in->c->last_rcv_at = in->e->now;
-	if (!process_ack(in) || !process_text(in) || !process_fin(in))
+	if (!process_ack(in))
+		return;
+	input_behind_syn(in);
+	if (!process_text(in) || !process_fin(in))
 		return;
 	if (in->c->ack_now || in->c->snd_new || in->c->lost_out || (in->c->fin_queued && !in->c->fin_sent))
 		tcp_want_output(in->e, in->c);

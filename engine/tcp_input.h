@@ -37,7 +37,8 @@ void input_challenge_ack(struct input *in); /* RFC 5961, as often as is allowed 
 void input_segment(struct input *in);	    /* for c, which is no listener */
 
 /* ---- tcp_handshake.c ---- */
-void input_learn_syn(struct input *in); /* the options and numbers of the peer's SYN */
+void input_behind_syn(struct input *in); /* what else the segment of a SYN carries comes next */
+void input_learn_syn(struct input *in);	 /* the options and numbers of the peer's SYN */
 /* A segment in SYN-SENT; true: go on with its text and its FIN. */
 bool handshake_syn_sent(struct input *in);
 /* The ACK of a segment in SYN-RECEIVED, or of a Fast Open that is not confirmed: false unless it ends the handshake. */

@@ -17,7 +17,7 @@
 #include "tests/common/testpool.h"
 #include "tests/script/run.h"
 
-#define SCRIPTS_MAX 16384 /* tests/script/mutants makes thousands */
+#define SCRIPTS_MAX 65536 /* tests/script/mutants makes thousands */
 #define REPORT_MAX 65536
 #define POOL_MBUFS 4096
 #define JUMBO_MBUFS 1024

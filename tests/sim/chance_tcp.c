@@ -32,6 +32,9 @@ static const struct special {
     {"net.core.somaxconn", {"4096", "4096", "1", "4"}},
     {"net.core.rmem_max", {"212992", "4096"}},
     {"net.core.wmem_max", {"212992", "8192"}},
+    /* Routers here don't fragment what comes without DF. */
+    {"net.ipv4.ip_no_pmtu_disc", {"0"}},
+    {"net.ipv4.route.min_pmtu", {"552", "276"}},
     /* A reset where the others are silent: history would have to explain it everywhere. */
     {"net.ipv4.tcp_abort_on_overflow", {"0"}},
 };
