@@ -55,7 +55,7 @@ struct result {
 };
 
 static struct world world;
-static const char *algorithm[CC_MAX];
+static char algorithm[CC_MAX][CC_NAME_MAX];
 static unsigned nalgorithms;
 
 static double link_goodput(uint64_t rate_bps)
@@ -271,7 +271,7 @@ static unsigned find_algorithms(void)
 	nalgorithms = 0;
 	for (unsigned i = 0; cc_ops(i) && nalgorithms < CC_MAX; i++)
 		if (!tcp_settings_set(&t, "net.ipv4.tcp_congestion_control", cc_ops(i)->name))
-			algorithm[nalgorithms++] = cc_ops(i)->name;
+			snprintf(algorithm[nalgorithms++], CC_NAME_MAX, "%s", cc_ops(i)->name);
 	return nalgorithms;
 }
 
