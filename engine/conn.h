@@ -128,7 +128,6 @@ struct conn {
 	bool orphan : 1;		   /* the user has let go: freed when CLOSED */
 	bool urg_valid : 1, urg_seen : 1, urg_taken : 1; /* an urgent byte is announced; has arrived; was read with MSG_OOB */
 	bool snd_urgent : 1;				 /* snd_up is ahead of snd_una */
-	bool cwnd_limited : 1;
 	bool rtt_measured : 1;
 	bool rcvbuf_locked : 1, sndbuf_locked : 1;	/* set by the user: no auto-tuning */
 	bool bound : 1, bound_addr : 1, bound_port : 1; /* by the user */
@@ -137,16 +136,15 @@ struct conn {
 	bool in_accept_queue : 1, starved : 1;
 	bool force_probe : 1; /* send one segment whatever the window says */
 	bool dsack_pending : 1;
-	bool zero_window : 1;	/* the last window we advertised was closed */
-	bool more : 1;		/* MSG_MORE on the last write */
-	bool defer_expired : 1; /* TCP_DEFER_ACCEPT waited long enough */
-	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
-	uint8_t chrono : 2;	/* enum chrono: which clock of chrono_ms runs */
-	uint8_t pmtudisc : 3;	/* IP_MTU_DISCOVER */
-	bool pmtu_locked : 1;	/* the path takes less than we care to send: DF is off */
-	bool probing : 1;	/* mtu_probe.c searches for the path MTU */
-	bool rwnd_blocked : 1;	/* data waits for the peer's window */
-	bool nospace : 1;	/* the user found the send buffer full and waits for room */
+	bool zero_window : 1;  /* the last window we advertised was closed */
+	bool more : 1;	       /* MSG_MORE on the last write */
+	bool retrans_seen : 1; /* something was retransmitted since the last RTO-free ACK */
+	uint8_t chrono : 2;    /* enum chrono: which clock of chrono_ms runs */
+	uint8_t pmtudisc : 3;  /* IP_MTU_DISCOVER */
+	bool pmtu_locked : 1;  /* the path takes less than we care to send: DF is off */
+	bool probing : 1;      /* mtu_probe.c searches for the path MTU */
+	bool rwnd_blocked : 1; /* data waits for the peer's window */
+	bool nospace : 1;      /* the user found the send buffer full and waits for room */
 	bool orphan_counted : 1;
 	bool linger_on : 1;
 	bool rate_app_limited : 1;	  /* the last rate sample */
