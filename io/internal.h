@@ -164,6 +164,10 @@ struct port {
 	struct gate gate;
 	struct waiting wait;
 	struct capture *capture;
+	struct {
+		bool used;
+		int fd;
+	} large; /* packet_tx.c */
 	const struct traits *traits;
 	struct memif memif;
 	struct port_info info;
@@ -268,6 +272,15 @@ void kernel_if_af_xdp(const char *name, const struct kernel_if *k, unsigned queu
 void kernel_if_ring(const char *given, uint16_t mtu, char *string);
 void kernel_if_af_packet(const char *name, uint16_t mtu, unsigned queues, char *string);
 
+/*
+ * A packet socket beside the driver of an interface without hardware, for frames of more than one segment (packet_tx.c).  open()
+ * adds to the port's capabilities; nothing if there can be none.
+ */
+void packet_tx_open(struct port *p, const char *ifname);
+void packet_tx_close(struct port *p);
+/* port_tx() of such a port. */
+unsigned packet_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
+
 /* Descriptors: a snapshot of the sockets of one kind (AF_PACKET, AF_XDP) that this process has open. */
 struct fd_set_of {
 	unsigned n;
@@ -283,6 +296,8 @@ void wait_setup(struct port *p, const struct fd_set_of *before);
 
 struct capture *capture_open(struct port *p, const char *path, struct io_error *err);
 void capture_close(struct capture *c);
+/* Hand a burst to the driver, or to whom the port has beside it. */
+unsigned port_burst(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 /* Copy n frames that were received. */
 void capture_rx(struct capture *c, unsigned q, struct rte_mbuf **pkts, unsigned n);
 /* Transmit n frames through the driver with those it took copied: the driver frees them, so they are copied before. */

@@ -180,7 +180,7 @@ unsigned capture_tx(struct capture *c, struct port *p, unsigned q, struct rte_mb
 
 		want = RTE_MIN(n - at, (unsigned)BATCH);
 		got = copy_batch(c, q, pkts + at, want, copies, false);
-		sent = rte_eth_tx_burst(p->id, q, pkts + at, want);
+		sent = port_burst(p, q, pkts + at, want);
 		write_batch(c, copies, RTE_MIN(sent, got));
 		rte_pktmbuf_free_bulk(copies, got);
 		at += sent;

@@ -175,11 +175,16 @@ static unsigned drop_no_carrier(struct port *p, unsigned q, struct rte_mbuf **pk
 	return n;
 }
 
+unsigned port_burst(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
+{
+	return p->large.used ? packet_tx(p, q, pkts, n) : rte_eth_tx_burst(p->id, q, pkts, n);
+}
+
 static unsigned transmit(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
 {
 	if (p->capture)
 		return capture_tx(p->capture, p, q, pkts, n);
-	return rte_eth_tx_burst(p->id, q, pkts, n);
+	return port_burst(p, q, pkts, n);
 }
 
 unsigned port_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
@@ -544,6 +549,8 @@ static int open_kernel_if(struct port *p, struct setup *s)
 		snprintf(p->info.note, sizeof(p->info.note), "%.15s has %u queues, this port %u: ethtool -L %.15s combined %u",
 			 s->dev.name, k.rx_queues, p->info.queues, s->dev.name, p->info.queues);
 	}
+	if (!rc && k.virtual)
+		packet_tx_open(p, s->dev.name);
 	if (!rc && !s->cfg->mac)
 		memcpy(p->info.mac, k.mac, sizeof(p->info.mac));
 	return rc;
@@ -624,6 +631,7 @@ void port_close(struct port *p)
 		memif_stop(p);
 	else
 		rte_eth_dev_stop(p->id);
+	packet_tx_close(p);
 	unplug(p->id);
 	rte_free(p);
 }

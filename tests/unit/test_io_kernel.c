@@ -18,6 +18,11 @@
 
 #include <cmocka.h>
 
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_tcp.h>
+
+#include "engine/engine.h"
 #include "io_proc.h"
 
 #define FRAMES 2000
@@ -213,6 +218,120 @@ static void tap_carries_frames_and_wakes(void **state)
 	assert_true(await(spawn(frames_and_waiting, &(struct kind){"net_tap0,iface=io_tap", "net_tap", "io_tap", 1500, ""})));
 }
 
+/* ---- large frames ---------------------------------------------------------------------------------------------------------- */
+
+#define SEGMENT 1000u
+#define PART 700u /* of the frame's mbufs: other limits than the segments' */
+
+struct tcp_packet {
+	struct rte_ether_hdr eth;
+	struct rte_ipv4_hdr ip;
+	struct rte_tcp_hdr tcp;
+	uint8_t payload[];
+} __attribute__((packed, aligned(2)));
+
+static uint8_t payload_at(uint32_t seq)
+{
+	return (uint8_t)(seq * 31 + seq / 256);
+}
+
+/* One mbuf of payload that begins at seq; len bytes. */
+static struct rte_mbuf *part_make(uint32_t seq, unsigned len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool_of(0));
+	uint8_t *at = m ? (uint8_t *)rte_pktmbuf_append(m, len) : NULL;
+
+	CHECK(at);
+	for (unsigned i = 0; i < len; i++)
+		at[i] = payload_at(seq + i);
+	return m;
+}
+
+/* As the engine leaves a frame to a port: the checksum is the pseudo-header's, and more than SEGMENT bytes are to be cut up. */
+static struct rte_mbuf *tcp_make(uint32_t seq, unsigned len)
+{
+	struct rte_mbuf *m = part_make(seq, RTE_MIN(len, PART));
+	struct tcp_packet *t;
+
+	for (unsigned at = PART; at < len; at += PART)
+		CHECK(!rte_pktmbuf_chain(m, part_make(seq + at, RTE_MIN(len - at, PART))));
+	t = (struct tcp_packet *)rte_pktmbuf_prepend(m, sizeof(*t));
+	CHECK(t);
+	memset(t, 0, sizeof(*t));
+	memset(&t->eth.dst_addr, 0xff, 6);
+	t->eth.ether_type = htons(ETH_P_IP);
+	t->ip = (struct rte_ipv4_hdr){.version_ihl = 0x45, .time_to_live = 64, .next_proto_id = IPPROTO_TCP};
+	t->ip.total_length = htons(m->pkt_len - sizeof(t->eth));
+	t->ip.src_addr = htonl(0x0a090001);
+	t->ip.dst_addr = htonl(0x0a090002);
+	t->ip.hdr_checksum = rte_ipv4_cksum(&t->ip);
+	t->tcp = (struct rte_tcp_hdr){.sent_seq = htonl(seq), .data_off = 0x50, .tcp_flags = RTE_TCP_ACK_FLAG};
+	m->l2_len = sizeof(t->eth);
+	m->l3_len = sizeof(t->ip);
+	m->l4_len = sizeof(t->tcp);
+	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
+	if (len > SEGMENT) {
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+		m->tso_segsz = SEGMENT;
+	}
+	t->tcp.cksum = rte_ipv4_phdr_cksum(&t->ip, m->ol_flags);
+	return m;
+}
+
+/* The next segment is that one, whole. */
+static void receives_segment(int fd, uint32_t seq, unsigned len)
+{
+	_Alignas(struct tcp_packet) uint8_t buf[2000];
+	struct tcp_packet *t = (struct tcp_packet *)buf;
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	CHECK(poll(&pfd, 1, WAIT_MS) == 1);
+	CHECK(recv(fd, buf, sizeof(buf), 0) == (ssize_t)(sizeof(*t) + len));
+	CHECK(ntohl(t->tcp.sent_seq) == seq && ntohs(t->ip.total_length) == sizeof(*t) - sizeof(t->eth) + len);
+	CHECK(rte_raw_cksum(&t->ip, sizeof(t->ip)) == UINT16_MAX);
+	CHECK(rte_ipv4_udptcp_cksum_verify(&t->ip, &t->tcp) == 0);
+	for (unsigned i = 0; i < len; i++)
+		CHECK(t->payload[i] == payload_at(seq + i));
+}
+
+/* What the port is to send as it is, and what is to be cut up, in one burst: the segments come out in order. */
+static void large_frames(void *arg)
+{
+	static const unsigned sizes[] = {10, 2500, SEGMENT, 20000, 1, 47000, 2000};
+	struct rte_mbuf *burst[RTE_DIM(sizes)];
+	uint32_t seq = UINT32_MAX - 30000;
+	unsigned sent = 0;
+	struct port *p;
+	int fd;
+
+	enter_namespace(1500);
+	CHECK(!system("ethtool -K io_a tx off tso off gso off >/dev/null"));
+	start_io("io_a", IO_HUGE_NO);
+	p = open_port("io_a", 1, 1500, arg);
+	CHECK(port_info(p)->caps & ENGINE_TX_TSO && port_info(p)->tso_max >= 47000 + 120);
+	fd = packet_socket("io_b");
+	for (unsigned i = 0; i < RTE_DIM(sizes); i++) {
+		burst[i] = tcp_make(seq, sizes[i]);
+		seq += sizes[i];
+	}
+	while (sent < RTE_DIM(sizes))
+		sent += port_tx(p, 0, burst + sent, RTE_DIM(sizes) - sent);
+	seq = UINT32_MAX - 30000;
+	for (unsigned i = 0; i < RTE_DIM(sizes); i++)
+		for (unsigned left = sizes[i], len; left; left -= len, seq += len) {
+			len = RTE_MIN(left, SEGMENT);
+			receives_segment(fd, seq, len);
+		}
+	port_close(p);
+}
+
+static void large_frames_leave_as_segments(void **state)
+{
+	need(geteuid() == 0, "root");
+	assert_true(await(spawn(large_frames, NULL)));
+	assert_true(await(spawn(large_frames, "/dev/null")));
+}
+
 /* ---- after a kill ---------------------------------------------------------------------------------------------------------- */
 
 static void kill_and_reopen(void *arg)
@@ -309,6 +428,7 @@ int main(void)
 	    cmocka_unit_test(interface_with_large_mtu_falls_back_to_af_packet),
 	    cmocka_unit_test(af_packet_carries_frames_and_wakes),
 	    cmocka_unit_test(tap_carries_frames_and_wakes),
+	    cmocka_unit_test(large_frames_leave_as_segments),
 	    cmocka_unit_test(interface_can_be_opened_after_a_kill),
 	    cmocka_unit_test(interface_that_is_down_is_named),
 	    cmocka_unit_test(missing_permission_is_named),
