@@ -123,14 +123,14 @@ struct dctcp {
 #define DCTCP_ALPHA_ONE 1024
 
 struct cc {
-	uint32_t cwnd, ssthresh; /* bytes; ssthresh starts at UINT32_MAX */
-	uint32_t mss;		 /* SMSS; kept up to date by the connection */
-	uint8_t algo;		 /* index into the table */
-	bool ce_state;		 /* as a receiver: the last segment had met congestion (DCTCP.CE, RFC 8257 3.2) */
-	bool sees_every_ack;	 /* the algorithm has control(): asked for each ACK, so kept at hand */
-	bool slow_on_purpose;	 /* rate samples say nothing of the bandwidth: mark them as application-limited */
-	uint32_t acked;		 /* what was acknowledged and has not made cwnd grow yet (RFC 3465 2.1) */
-	uint64_t pacing_rate;	 /* bytes per second; 0: the algorithm does not ask for pacing */
+	uint32_t cwnd, ssthresh;  /* bytes; ssthresh starts at UINT32_MAX */
+	uint16_t mss;		  /* SMSS; kept up to date by the connection */
+	uint8_t algo;		  /* index into the table */
+	bool ce_state : 1;	  /* as a receiver: the last segment had met congestion (DCTCP.CE, RFC 8257 3.2) */
+	bool sees_every_ack : 1;  /* the algorithm has control(): asked for each ACK, so kept at hand */
+	bool slow_on_purpose : 1; /* rate samples say nothing of the bandwidth: mark them as application-limited */
+	uint32_t acked;		  /* what was acknowledged and has not made cwnd grow yet (RFC 3465 2.1) */
+	uint64_t pacing_rate;	  /* bytes per second; 0: the algorithm does not ask for pacing */
 	union {
 		struct {
 			struct cubic_stage stage, undo; /* undo: as it was before the last loss */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * conn.h - the transmission control block, in the order of RFC 9293 section 3.3.1, hot fields first, and the small TIME-WAIT
+ * conn.h - the transmission control block, hot fields first, and the small TIME-WAIT
  * entry. One writer: whoever is inside the engine.  No pointer here leads out of the engine's region but those to mbufs.
  */
 #ifndef ENGINE_CONN_H
@@ -31,7 +31,7 @@ enum tcp_state {
 /* F-RTO after a timeout (RFC 5682): not in use; the first lost segment is out; new data is tried before all that is LOST. */
 enum frto { FRTO_OFF, FRTO_HEAD_SENT, FRTO_TRY_NEW };
 
-#define SACK_HINTS 4
+#define SACK_HINTS 3 /* as many SACK blocks as fit beside timestamps */
 
 #define STATE_BIT(s) (1u << (s))
 /* States in which a peer is known and both sequence spaces are. */
@@ -74,45 +74,47 @@ struct timewait {
 	uint16_t neigh;
 };
 
-enum conn_timer { TIMER_LOSS, TIMER_RTX, TIMER_DELACK, TIMER_KEEPALIVE, TIMER_LIFE, TIMER_PACE, TIMERS };
+enum conn_timer {
+	TIMER_LOSS,
+	TIMER_RTX,
+	TIMER_DELACK,
+	TIMER_PACE,
+	SHORT_TIMERS,
+	TIMER_KEEPALIVE = SHORT_TIMERS,
+	TIMER_LIFE,
+	TIMERS
+};
+#define SHORT_TIMER_MAX_US 120000000u /* the largest RTO */
 /*
  * TIMER_LOSS: the tail loss probe, or the end of the reordering window (RFC 8985); looked at before TIMER_RTX, which a probe puts
  * off. TIMER_RTX: retransmission or persist (never both: persist when snd_una == snd_nxt and the window is closed). TIMER_LIFE:
  * end of SYN-RECEIVED, FIN-WAIT-2 of an orphan, deferred accept, whichever the state has. TIMER_PACE: the next quantum may leave.
+ *
+ * Short timers end within SHORT_TIMER_MAX_US, so the low half of the clock says when: what lies further ahead lies in the past.
+ * (A process that was stopped for 71 minutes may find one late by up to that much.)
  */
 
 struct conn {
 	struct flow f;
 
+	/* ---- What every segment touches, in and out: the first cache lines. ---- */
+
+	uint8_t state; /* enum tcp_state; written by set_state() alone */
+	uint8_t ca_state;
+	uint8_t snd_wscale, rcv_wscale;
 	/* Send sequence variables. */
 	seq_t snd_una, snd_nxt;
 	seq_t snd_end;	  /* one past the last byte queued; the FIN, once queued, has this number */
 	uint32_t snd_wnd; /* scaled */
-	seq_t snd_wl1, snd_wl2;
-	seq_t iss;
-	seq_t snd_up;
-	seq_t snd_sml;	      /* end of the last small segment sent (Minshall's Nagle) */
-	uint32_t snd_wnd_max; /* largest window the peer ever offered */
+	seq_t snd_wl1;	  /* SND.WL2 is not kept: only an ACK of SND.UNA or more sets the window, and SND.WL2 is no larger */
 	/* Receive sequence variables. */
 	seq_t rcv_nxt;
 	seq_t rcv_adv;	  /* right edge last advertised: never moves left (RFC 9293 3.8.6) */
 	seq_t rcv_wup;	  /* rcv_nxt when the last ACK was sent */
 	seq_t copied_seq; /* next byte for the user */
-	seq_t irs;
-	seq_t rcv_up;	/* number of the urgent byte */
-	seq_t peer_fin; /* number of the FIN, when peer_fin_known */
-
-	uint8_t state; /* enum tcp_state; written by set_state() alone */
-	uint8_t ca_state;
-	uint8_t snd_wscale, rcv_wscale;
-	uint8_t dupacks;
-	uint8_t backoff;     /* doublings of rto; also counts persist probes */
-	uint8_t retransmits; /* timeouts in a row */
-	uint8_t probes;	     /* unanswered keep-alive or window probes */
-	uint8_t quickacks;   /* ACKs still to be sent at once */
-	uint8_t nofo_recent; /* of ofo_recent[] */
-	uint8_t urg_byte;
-	uint8_t tos, ttl;
+	/* Timestamps (RFC 7323). */
+	uint32_t ts_recent, ts_offset;
+	usec_t ts_recent_at;
 
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
 	bool rcv_shutdown : 1, snd_shutdown : 1; /* as Linux's sk_shutdown: by the user, by FIN, by the end of the connection */
@@ -173,37 +175,102 @@ struct conn {
 	bool tlp_out : 1, tlp_is_retrans : 1; /* a probe is unanswered; it was a retransmission */
 	bool undo_armed : 1, retrans_stamped : 1;
 	uint8_t frto : 2; /* enum frto */
+	uint8_t dupacks;
+	uint8_t quickacks;   /* ACKs still to be sent at once */
+	uint8_t nofo_recent; /* of ofo_recent[] */
+	uint8_t tos, ttl;
 
 	/* Segment sizes. */
-	uint16_t mss;	   /* what we may send: payload bytes with the usual options taken off */
-	uint16_t peer_mss; /* from the peer's SYN */
-	uint16_t rcv_mss;  /* estimate of what the peer sends, for delayed ACKs */
-	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
-	uint16_t pmtu;
-	uint16_t neigh; /* index of the neighbour in use */
-
-	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
-	uint16_t max_acked;    /* payload of the largest packet that got through whole */
-	uint16_t pmtu_claim;   /* 0: none */
+	uint16_t mss;	       /* what we may send: payload bytes with the usual options taken off */
+	uint16_t rcv_mss;      /* estimate of what the peer sends, for delayed ACKs */
+	uint16_t neigh;	       /* index of the neighbour in use */
 	uint16_t pmtu_changes; /* the engine's, when pmtu was last looked up */
-	/* Probing it (mtu_probe.c): sizes of IP packets. */
-	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
-	uint16_t probe_size;		/* in flight; 0: none */
-	seq_t pmtu_claim_seq;		/* of the packet that the claim quotes */
-	seq_t probe_seq;
-	uint32_t probe_at_s; /* when the search for more began, seconds */
-
-	/* Timestamps (RFC 7323). */
-	uint32_t ts_recent, ts_offset;
-	usec_t ts_recent_at;
+	uint16_t reordering;   /* segments; DupThresh as long as no reordering was seen */
+	uint16_t keepidle_s, keepintvl_s, defer_accept_s;
 
 	/* Queues. */
 	struct pktq sndq;		 /* from snd_una on */
 	struct rte_mbuf *snd_new;	 /* first packet not yet transmitted, NULL: none */
 	struct pktq rcvq;		 /* in order, from copied_seq on */
-	struct ofoq ofoq;		 /* out of order, not overlapping */
 	uint32_t sndbuf, rcvbuf;	 /* bytes as SO_SNDBUF, SO_RCVBUF say them */
 	uint32_t snd_queued, rcv_queued; /* charged: truesize */
+	uint32_t rcv_ssthresh;		 /* the window is not to be larger now */
+	int window_clamp;		 /* TCP_WINDOW_CLAMP; 0: none */
+
+	/* Timers: deadlines, 0 is off (conn_deadline() reads them); one wheel entry at or before the earliest. */
+	uint32_t deadline[SHORT_TIMERS];
+	usec_t long_deadline[TIMERS - SHORT_TIMERS];
+	usec_t last_rcv_at; /* last valid segment in (keep-alive) */
+	usec_t last_snd_at; /* last data out */
+	struct wheel_timer wheel;
+
+	/* Lists of the engine, and what the user is told. */
+	struct list out_link, event_link;
+	uint64_t user;
+	uint32_t ready; /* EPOLL* now; atomic, read by any thread */
+	uint32_t edges; /* EPOLL* that fired since the last engine_next_event() */
+	uint32_t rcvlowat, notsent_lowat;
+
+	/* Round-trip time (RFC 6298), microseconds. */
+	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us, rcv_rtt_us;
+	uint32_t last_data_ms; /* last data in (interactive flow?), low half of the clock in ms */
+
+	/* The scoreboard (recovery.c, sack.c): bytes, and packets. */
+	uint32_t sacked_out, lost_out, retrans_out, sacked_pkts;
+	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
+	uint32_t rack_xmit_at, rack_rtt_us;
+	seq_t rack_end_seq;
+	seq_t high_sacked;	/* RACK.fack: one past the highest byte SACKed or acknowledged */
+	seq_t cwnd_limited_seq; /* snd_nxt when the window last was the limit */
+	seq_t snd_sml;		/* end of the last small segment sent (Minshall's Nagle) */
+
+	/* Receive buffer tuning (autotune.c). */
+	uint32_t rcv_space_at; /* start of this round trip; low half of the clock */
+	seq_t rcv_space_seq;   /* copied_seq then */
+	uint32_t rcv_space;    /* bytes the user took in the best one so far */
+	uint32_t rcv_rtt_at;   /* low 32 bits of the clock when a window was offered whose end is: */
+	seq_t rcv_rtt_seq;
+	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
+
+	/* For TCP_INFO. */
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint32_t delivered_pkts, delivered_ce; /* packets that the peer got, SYN included; of them with a congestion mark */
+	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
+	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
+
+	struct cc cc;
+
+	/* Listener: its queues and its options. */
+	union {
+		struct {
+			struct list accept_queue, syn_queue;
+			uint32_t backlog, naccept, nsyn;
+		};
+		struct {
+			/* Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged. */
+			struct conn *parent;
+			struct rte_mbuf *saved_syn; /* TCP_SAVED_SYN: headers that nobody has read yet */
+
+			/* Delivery rate (rate.c). */
+			uint32_t delivered, lost;	      /* bytes, modulo 2^32 */
+			uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
+			uint32_t app_limited;		      /* samples are, until delivered is beyond this; 0: they are not */
+			uint32_t rate_bytes, rate_us;	      /* the last sample */
+			uint32_t retrans_stamp; /* undo.c: timestamp clock at the first retransmission, when retrans_stamped */
+			uint64_t pace_ns;	/* departure time of the next frame (pace.c) */
+
+			/* The scoreboard's places, empty before the connection is established. */
+			struct pkt_list lost_list; /* LOST, to be sent again */
+			struct rte_mbuf
+			    *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
+		};
+	};
+
+	/* ---- What loss, reordering and the beginning and the end of a connection touch. ---- */
+	/* The scoreboard's lists and places. */
+	struct pkt_list rtx_list;		/* RETRANS, in order of transmission */
+	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
+	struct ofoq ofoq;			/* received out of order, not overlapping */
 	union {
 		struct {
 			struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
@@ -217,102 +284,75 @@ struct conn {
 			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
 		};
 	};
-
-	/* The scoreboard (recovery.c, sack.c): bytes, and packets. */
-	uint32_t sacked_out, lost_out, retrans_out, sacked_pkts;
-	struct pkt_list rtx_list;		/* RETRANS, in order of transmission */
-	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
-	seq_t recovery_point;			/* snd_nxt when recovery or loss began */
-	seq_t high_sacked;			/* RACK.fack: one past the highest byte SACKed or acknowledged */
-	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
-	uint32_t rack_xmit_at, rack_rtt_us;
-	seq_t rack_end_seq, rack_dsack_round;
-	uint16_t reordering; /* segments; DupThresh as long as no reordering was seen */
-	uint8_t reo_wnd_mult, reo_wnd_persist;
+	seq_t recovery_point; /* snd_nxt when recovery or loss began */
+	seq_t rack_dsack_round;
 	uint32_t reord_seen;
 	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
 	/* Proportional rate reduction (prr.c), bytes. */
 	uint32_t prr_recover_fs, prr_delivered, prr_out;
 	/* What an undo needs (undo.c). */
 	uint32_t prior_cwnd, prior_ssthresh;
-	seq_t undo_marker;	/* snd_una when the episode began */
-	int undo_retrans;	/* segments sent again in it and not reported as duplicates; -1: none sent again yet */
-	uint32_t retrans_stamp; /* timestamp clock at its first retransmission, when retrans_stamped */
-	seq_t cwnd_limited_seq; /* snd_nxt when the window last was the limit */
-	struct cc cc;
+	seq_t undo_marker; /* snd_una when the episode began */
+	int undo_retrans;  /* segments sent again in it and not reported as duplicates; -1: none sent again yet */
+	uint8_t reo_wnd_mult, reo_wnd_persist;
+	uint8_t backoff;     /* doublings of rto; also counts persist probes */
+	uint8_t retransmits; /* timeouts in a row */
+	uint8_t probes;	     /* unanswered keep-alive or window probes */
+	uint8_t urg_byte;
+	uint8_t error, soft_error; /* errno: pending; the reason if it times out (ICMP) */
 
-	/* Round-trip time (RFC 6298), microseconds. */
-	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us, rcv_rtt_us;
+	seq_t iss, irs;
+	seq_t snd_up;
+	uint32_t snd_wnd_max;	  /* largest window the peer ever offered */
+	seq_t rcv_up;		  /* number of the urgent byte */
+	seq_t peer_fin;		  /* number of the FIN, when peer_fin_known */
+	uint32_t rtx_started_ms;  /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
+	uint32_t last_oow_ack_ms; /* rate limit of answers to invalid segments, 0: none yet */
 
-	/* Timers: deadlines, 0 is off; one wheel entry at or before the earliest. */
-	usec_t deadline[TIMERS];
-	struct wheel_timer wheel;
-	usec_t last_rcv_at;	/* last valid segment in (keep-alive) */
-	usec_t last_data_at;	/* last data in (interactive flow?) */
-	usec_t last_snd_at;	/* last data out */
-	usec_t rtx_started_at;	/* first timeout of a row, for R2 and TCP_USER_TIMEOUT */
-	usec_t last_oow_ack_at; /* rate limit of answers to invalid segments */
-	uint32_t rcv_space_at;	/* receive buffer tuning: start of this round trip; low half of the clock */
-	seq_t rcv_space_seq;	/* copied_seq then */
-	uint32_t rcv_space;	/* bytes the user took in the best one so far */
-	uint32_t rcv_ssthresh;	/* the window is not to be larger now */
-	uint32_t rcv_rtt_at;	/* low 32 bits of the clock when a window was offered whose end is: */
-	seq_t rcv_rtt_seq;
-	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
+	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
+	uint16_t peer_mss; /* from the peer's SYN */
+	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
+	uint16_t pmtu;
+	uint16_t max_acked;  /* payload of the largest packet that got through whole */
+	uint16_t pmtu_claim; /* 0: none */
+	/* Probing it (mtu_probe.c): sizes of IP packets. */
+	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
+	uint16_t probe_size;		/* in flight; 0: none */
+	seq_t pmtu_claim_seq;		/* of the packet that the claim quotes */
+	seq_t probe_seq;
+	uint32_t probe_at_s; /* when the search for more began, seconds */
 
 	/*
-	 * Listener: its queues. Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged.
+	 * accept_link, of a child: on accept_queue, syn_queue or fo_accepted of parent. starved_link, when starved: on the
+	 * engine's list.  Only a child of a Fast Open may need both: as long as fo_child it is on the first list alone.
 	 */
-	struct list accept_link; /* child: on accept_queue, syn_queue or fo_accepted of parent */
 	union {
-		struct {
-			struct list accept_queue, syn_queue;
-			uint32_t backlog, naccept, nsyn;
-		};
-		struct {
-			struct conn *parent;
-			struct rte_mbuf *saved_syn; /* TCP_SAVED_SYN: headers that nobody has read yet */
-
-			/* Delivery rate (rate.c). */
-			uint32_t delivered, lost;	      /* bytes, modulo 2^32 */
-			uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
-			uint32_t app_limited;		      /* samples are, until delivered is beyond this; 0: they are not */
-			uint32_t rate_bytes, rate_us;	      /* the last sample */
-			uint64_t pace_ns;		      /* departure time of the next frame (pace.c) */
-
-			/* The scoreboard's places, empty before the connection is established. */
-			struct pkt_list lost_list; /* LOST, to be sent again */
-			struct rte_mbuf
-			    *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
-		};
+		struct list accept_link, starved_link;
 	};
 
-	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
-	uint32_t fo_max;	  /* TCP_FASTOPEN */
-
-	/* Lists of the engine. */
-	struct list out_link, event_link, starved_link;
-
-	/* To the user. */
-	uint64_t user;
-	uint32_t ready; /* EPOLL* now; atomic, read by any thread */
-	uint32_t edges; /* EPOLL* that fired since the last engine_next_event() */
-	int error;	/* pending, positive errno */
-	int soft_error; /* ICMP: the reason if it times out */
-
-	/* Options of the user. */
-	uint32_t keepidle_s, keepintvl_s, keepcnt, user_timeout_ms, linger_s, rcvlowat, notsent_lowat;
-	int defer_accept_s, linger2_s, syn_retries, window_clamp;
+	/* More options of the user. */
+	uint8_t keepcnt, syn_retries; /* syn_retries, linger2_s: 0 as the setting says */
+	int8_t linger2_s;
+	uint32_t user_timeout_ms, linger_s;
 	int priority;
-
+	uint32_t fo_max;	  /* TCP_FASTOPEN */
+	uint32_t total_retrans;	  /* for TCP_INFO, as the two below */
+	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
 	uint64_t max_pacing_rate; /* SO_MAX_PACING_RATE, bytes per second; UINT64_MAX: none */
-
-	/* For TCP_INFO. */
-	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
-	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, total_retrans, dsack_dups, rcv_ooopack;
-	uint32_t delivered_pkts, delivered_ce; /* packets that the peer got, SYN included; of them with a congestion mark */
-	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
+	uint32_t dsack_dups, rcv_ooopack;
 };
+_Static_assert(sizeof(struct conn) <= 1024, "an idle connection is promised to take no more than 1 KiB");
+
+/* When this timer expires, 0: it is off.  One that is overdue is due now. */
+static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec_t now)
+{
+	uint32_t ahead;
+
+	if (t >= SHORT_TIMERS)
+		return c->long_deadline[t - SHORT_TIMERS];
+	ahead = c->deadline[t] - (uint32_t)now;
+	return !c->deadline[t] ? 0 : ahead <= SHORT_TIMER_MAX_US ? now + ahead : now;
+}
 
 static inline uint32_t conn_flight(const struct conn *c)
 {

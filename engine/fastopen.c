@@ -191,15 +191,10 @@ void fastopen_give(struct engine *e, struct conn *c, struct fo_cookie *fo)
 
 /* ---- the end of the handshake ---- */
 
-void fastopen_settled(struct engine *e, struct conn *c, bool reset)
+static void leave_listener(struct engine *e, struct conn *c, bool reset)
 {
 	struct conn *l = c->parent;
 
-	if (!c->fo_child)
-		return;
-	c->fo_child = false;
-	if (!l)
-		return;
 	l->fo_pending--;
 	if (reset) {
 		recent_resets(e, l);
@@ -209,6 +204,17 @@ void fastopen_settled(struct engine *e, struct conn *c, bool reset)
 		list_del(&c->accept_link);
 		c->parent = NULL;
 	}
+}
+
+void fastopen_settled(struct engine *e, struct conn *c, bool reset)
+{
+	if (!c->fo_child)
+		return;
+	c->fo_child = false;
+	if (c->parent)
+		leave_listener(e, c, reset);
+	if (c->starved)
+		list_add_tail(&e->starved, &c->starved_link);
 }
 
 void fastopen_orphan_children(struct conn *l)

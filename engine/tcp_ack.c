@@ -32,12 +32,11 @@ static bool update_window(struct input *in)
 	if (!window_is_news(in, wnd))
 		return false;
 	c->snd_wl1 = in->seg.seq;
-	c->snd_wl2 = in->seg.ack;
 	c->snd_wnd = wnd;
 	/* The window that was probed for has opened: what is sent now has its own time. */
 	if (changed && wnd && !conn_flight(c)) {
 		c->backoff = 0;
-		c->rtx_started_at = 0;
+		c->rtx_started_ms = 0;
 	}
 	if (wnd > c->snd_wnd_max)
 		c->snd_wnd_max = wnd;
@@ -146,7 +145,7 @@ static void advance(struct input *in, struct ack *a)
 	c->snd_una = in->seg.ack;
 	c->bytes_acked += a->acked;
 	c->retransmits = c->backoff = c->probes = 0;
-	c->rtx_started_at = 0;
+	c->rtx_started_ms = 0;
 	if (c->snd_urgent && seq_leq(c->snd_up, c->snd_una))
 		c->snd_urgent = false;
 	if (seq_lt(c->snd_sml, c->snd_una))

@@ -115,7 +115,7 @@ static void leave_parent(struct engine *e, struct conn *c)
 {
 	struct conn *p = c->parent;
 
-	if (!list_linked(&c->accept_link))
+	if (!p)
 		return;
 	list_del(&c->accept_link);
 	if (c->in_accept_queue)
@@ -134,6 +134,14 @@ static void free_aside(struct engine *e, struct rte_mbuf **m)
 	*m = NULL;
 }
 
+/* While fo_child the place of starved_link is accept_link's. */
+static void stop_starving(struct conn *c)
+{
+	if (c->starved && !c->fo_child)
+		list_del(&c->starved_link);
+	c->starved = false;
+}
+
 static void conn_free(struct engine *e, struct conn *c)
 {
 	if (c->state != LISTEN) {
@@ -148,7 +156,7 @@ static void conn_free(struct engine *e, struct conn *c)
 	e->norphans -= c->orphan_counted;
 	list_del(&c->out_link);
 	list_del(&c->event_link);
-	list_del(&c->starved_link);
+	stop_starving(c);
 	c->in_use = false;
 	slab_put(&e->conns, c);
 }
@@ -167,8 +175,7 @@ static void detach(struct engine *e, struct conn *c)
 	purge_send_queue(e, c);
 	reasm_purge(e, c);
 	list_del(&c->out_link);
-	list_del(&c->starved_link);
-	c->starved = false;
+	stop_starving(c);
 	c->rcv_shutdown = c->snd_shutdown = true;
 	c->ack_now = c->ack_pending = c->syn_due = c->force_probe = c->fo_deferred = false;
 }
@@ -180,7 +187,7 @@ void conn_closed(struct engine *e, struct conn *c)
 	fastopen_settled(e, c, false);
 	fastopen_ended(e, c);
 	/* Nobody will ever see a child that was not ready for accept() yet. */
-	unaccepted = c->state != LISTEN && list_linked(&c->accept_link) && !c->in_accept_queue;
+	unaccepted = c->state != LISTEN && c->parent && !c->in_accept_queue;
 
 	detach(e, c);
 	conn_set_state(e, c, CLOSED);
@@ -220,7 +227,7 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	c->retrans_seen = false;
 	c->delivered_pkts = 1; /* the SYN */
 	/* Linux counts from a child's birth: its SYN, and what ended the handshake; not the SYN,ACK. */
-	if (c->state == SYN_RECEIVED && list_linked(&c->accept_link)) {
+	if (c->state == SYN_RECEIVED && c->parent) {
 		c->segs_in = c->fo_child ? 1 : 2;
 		c->segs_out = 0;
 	}

@@ -50,7 +50,7 @@ static bool complete_fastopen(struct input *in)
 	fastopen_settled(in->e, c, false);
 	c->syn_due = false;
 	c->retransmits = c->backoff = 0;
-	c->rtx_started_at = 0;
+	c->rtx_started_ms = 0;
 	if (!c->data_segs_out)
 		input_handshake_rtt(in);
 	c->snd_wl1 = in->seg.seq - 1; /* the SYN's window was not scaled: this one counts whatever was sent since */
@@ -75,17 +75,16 @@ bool handshake_complete(struct input *in)
 	}
 	if (!echo_plausible(in))
 		return false;
-	if (list_linked(&c->accept_link) && !listener_has_room(in))
+	if (c->parent && !listener_has_room(in))
 		return false;
 	c->snd_una = c->iss + 1;
 	c->syn_due = false;
 	c->snd_wnd = c->snd_wnd_max = input_window(in);
 	c->snd_wl1 = in->seg.seq;
-	c->snd_wl2 = in->seg.ack;
 	input_handshake_rtt(in);
 	conn_init_transfer(in->e, c);
 	conn_set_state(in->e, c, ESTABLISHED);
-	if (list_linked(&c->accept_link))
+	if (c->parent)
 		listener_child_ready(in);
 	else
 		active_open_done(in);
@@ -99,7 +98,7 @@ bool handshake_complete(struct input *in)
 void handshake_outdo_bare_syn(struct input *in)
 {
 	struct conn *c = in->c;
-	bool active_open = c->state == SYN_RECEIVED && !list_linked(&c->accept_link) && !c->fo_child;
+	bool active_open = c->state == SYN_RECEIVED && !c->parent && !c->fo_child;
 
 	if (!active_open || (in->seg.flags & (TH_SYN | TH_ACK | TH_RST)) != (TH_SYN | TH_ACK) || in->seg.seq == c->irs ||
 	    !acks_syn(in))
@@ -154,7 +153,6 @@ void input_learn_syn(struct input *in)
 	}
 	c->snd_wnd = c->snd_wnd_max = s->wnd; /* RFC 7323 2.2: never scaled in a SYN */
 	c->snd_wl1 = s->seq;
-	c->snd_wl2 = s->ack;
 	c->rcv_ssthresh = tcp_syn_window(in->e, c);
 	c->rcv_adv = c->rcv_nxt + c->rcv_ssthresh;
 	tcp_sync_mss(in->e, c);

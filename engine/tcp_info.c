@@ -58,7 +58,7 @@ static void fill_times(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_min_rtt = c->rtt_measured ? c->min_rtt_us : UINT32_MAX;
 	i->tcpi_rcv_rtt = c->rcv_rtt_us;
 	i->tcpi_last_data_sent = ms_since(e, c->last_snd_at);
-	i->tcpi_last_data_recv = ms_since(e, c->last_data_at);
+	i->tcpi_last_data_recv = c->last_data_ms ? (uint32_t)(e->now / 1000) - c->last_data_ms : 0;
 	i->tcpi_last_ack_recv = ms_since(e, c->last_rcv_at);
 	i->tcpi_rwnd_limited = chrono_us(e, c, CHRONO_RWND);
 	i->tcpi_sndbuf_limited = chrono_us(e, c, CHRONO_SNDBUF);

@@ -20,15 +20,15 @@
 bool input_answer_allowed(struct input *in)
 {
 	struct conn *c = in->c;
-	usec_t pause = (usec_t)in->e->cfg.tcp.invalid_ratelimit * 1000;
+	uint32_t now_ms = (uint32_t)(in->e->now / 1000);
 
 	if (in->seg.len && !(in->seg.flags & TH_SYN))
 		return true;
-	if (c->last_oow_ack_at && in->e->now - c->last_oow_ack_at < pause) {
+	if (c->last_oow_ack_ms && now_ms - c->last_oow_ack_ms < in->e->cfg.tcp.invalid_ratelimit) {
 		in->e->stats.ack_skipped++;
 		return false;
 	}
-	c->last_oow_ack_at = in->e->now;
+	c->last_oow_ack_ms = now_ms ? now_ms : 1;
 	return true;
 }
 

@@ -187,7 +187,7 @@ void listener_child_ready(struct input *in)
 
 void listener_child_data(struct engine *e, struct conn *child)
 {
-	if (!list_linked(&child->accept_link) || child->in_accept_queue)
+	if (!child->parent || child->in_accept_queue)
 		return;
 	timer_life(e, child, 0);
 	listener_to_accept_queue(e, child);

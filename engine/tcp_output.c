@@ -13,7 +13,7 @@
 #define PROTO_TCP 6
 #define MAY_SEND \
 	(STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSING) | STATE_BIT(LAST_ACK))
-#define PINGPONG_US 40000 /* an answer within the delayed-ACK time makes a flow interactive */
+#define PINGPONG_MS 40 /* an answer within the delayed-ACK time makes a flow interactive */
 
 void tcp_want_output(struct engine *e, struct conn *c)
 {
@@ -505,7 +505,7 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 			mtu_probe_sent(e, c, m);
 		sent_new(c, m, n);
 		c->force_probe = false;
-		if (c->data_segs_in && e->now - c->last_data_at < PINGPONG_US)
+		if (c->data_segs_in && (uint32_t)(e->now / 1000) - c->last_data_ms < PINGPONG_MS)
 			c->pingpong = true;
 		--*turn;
 	}

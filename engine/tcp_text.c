@@ -160,7 +160,7 @@ void input_queue_text(struct input *in)
 	struct text t;
 
 	c->data_segs_in++;
-	c->last_data_at = in->e->now;
+	c->last_data_ms = (uint32_t)(in->e->now / 1000);
 	measure_rcv_mss(c, in->seg.len);
 	if (!trim(in, &t))
 		return;

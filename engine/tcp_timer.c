@@ -17,42 +17,74 @@
 #include "engine/fastopen.h"
 
 #define RTO_MAX_US 120000000ull
+_Static_assert(RTO_MAX_US <= SHORT_TIMER_MAX_US, "a timeout is a short timer");
 #define CORK_US 200000 /* a corked small segment waits no longer */
 #define ORPHAN_RETRIES 8
 
-static void schedule(struct engine *e, struct conn *c)
+/* The entry is at or before the other deadlines already. */
+static void schedule(struct engine *e, struct conn *c, usec_t at)
 {
-	usec_t first = USEC_NEVER;
-
-	for (int i = 0; i < TIMERS; i++)
-		if (c->deadline[i] && c->deadline[i] < first)
-			first = c->deadline[i];
-	if (first != USEC_NEVER && (!wheel_armed(&c->wheel) || first < c->wheel.at))
-		wheel_arm(&e->wheel, &c->wheel, first);
+	if (at && (!wheel_armed(&c->wheel) || at < c->wheel.at))
+		wheel_arm(&e->wheel, &c->wheel, at);
 }
 
+/* 0: off.  One that would be 0 as its low half is put off by a microsecond. */
 static void set(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
 {
-	c->deadline[t] = at;
-	if (at)
-		schedule(e, c);
+	if (at > e->now + SHORT_TIMER_MAX_US)
+		at = e->now + SHORT_TIMER_MAX_US;
+	if (at && !(uint32_t)at)
+		at++;
+	c->deadline[t] = (uint32_t)at;
+	schedule(e, c, at);
+}
+
+static void set_long(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
+{
+	c->long_deadline[t - SHORT_TIMERS] = at;
+	schedule(e, c, at);
+}
+
+static void clear(struct conn *c, enum conn_timer t)
+{
+	if (t < SHORT_TIMERS)
+		c->deadline[t] = 0;
+	else
+		c->long_deadline[t - SHORT_TIMERS] = 0;
 }
 
 void timer_stop_all(struct engine *e, struct conn *c)
 {
-	for (int i = 0; i < TIMERS; i++)
-		c->deadline[i] = 0;
+	for (enum conn_timer t = 0; t < TIMERS; t++)
+		clear(c, t);
 	wheel_disarm(&e->wheel, &c->wheel);
 }
 
 /* ---- events ---- */
 
+static void rtx_starts(struct conn *c, usec_t at)
+{
+	if (c->rtx_started_ms)
+		return;
+	c->rtx_started_ms = (uint32_t)(at / 1000);
+	if (!c->rtx_started_ms)
+		c->rtx_started_ms = 1;
+}
+
+/* Milliseconds that TCP_USER_TIMEOUT leaves; 0: none, or that there is no such limit. */
+static uint32_t user_time_left(const struct engine *e, const struct conn *c)
+{
+	uint32_t gone_ms = (uint32_t)(e->now / 1000) - c->rtx_started_ms;
+
+	return c->rtx_started_ms && gone_ms < c->user_timeout_ms ? c->user_timeout_ms - gone_ms : 0;
+}
+
 /* RFC 5482: the last retransmission before the user's timeout is cut short to meet it. */
 static usec_t rtx_deadline(const struct engine *e, const struct conn *c)
 {
-	usec_t at = e->now + rtt_rto(c), limit = c->rtx_started_at + (usec_t)c->user_timeout_ms * 1000;
+	usec_t rto = rtt_rto(c), left = c->user_timeout_ms ? (usec_t)user_time_left(e, c) * 1000 : 0;
 
-	return c->user_timeout_ms && c->rtx_started_at && limit > e->now && limit < at ? limit : at;
+	return e->now + (left && left < rto ? left : rto);
 }
 
 void timer_data_sent(struct engine *e, struct conn *c)
@@ -94,14 +126,15 @@ void timer_reordering(struct engine *e, struct conn *c, usec_t us)
 /* RFC 8985 7.2: never later than the timeout would be. */
 void timer_tail(struct engine *e, struct conn *c, bool restart)
 {
-	usec_t pto, at;
+	usec_t pto, rtx, at;
 
 	if (c->loss_is_reordering)
 		return;
 	pto = tlp_timeout(e, c);
+	rtx = conn_deadline(c, TIMER_RTX, e->now);
 	at = pto ? e->now + pto : 0;
-	if (c->deadline[TIMER_RTX] && at > c->deadline[TIMER_RTX])
-		at = c->deadline[TIMER_RTX];
+	if (rtx && at > rtx)
+		at = rtx;
 	if (restart || !at)
 		set(e, c, TIMER_LOSS, at);
 }
@@ -121,18 +154,18 @@ void timer_keepalive_changed(struct engine *e, struct conn *c)
 {
 	bool connected = STATE_BIT(c->state) & (SYNCHRONIZED & ~STATE_BIT(TIME_WAIT));
 
-	set(e, c, TIMER_KEEPALIVE, c->keepalive && connected ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
+	set_long(e, c, TIMER_KEEPALIVE, c->keepalive && connected ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
 }
 
 void timer_established(struct engine *e, struct conn *c)
 {
 	set(e, c, TIMER_RTX, 0);
-	set(e, c, TIMER_KEEPALIVE, c->keepalive ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
+	set_long(e, c, TIMER_KEEPALIVE, c->keepalive ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
 }
 
 void timer_life(struct engine *e, struct conn *c, usec_t at)
 {
-	set(e, c, TIMER_LIFE, at);
+	set_long(e, c, TIMER_LIFE, at);
 }
 
 void timer_pace(struct engine *e, struct conn *c, usec_t at)
@@ -168,7 +201,7 @@ static bool give_up(struct engine *e, struct conn *c)
 
 static bool user_timed_out(const struct engine *e, const struct conn *c)
 {
-	return c->user_timeout_ms && c->rtx_started_at && e->now - c->rtx_started_at >= (usec_t)c->user_timeout_ms * 1000;
+	return c->user_timeout_ms && c->rtx_started_ms && !user_time_left(e, c);
 }
 
 /* RFC 9293 3.8.3: a SYN that is not answered. */
@@ -188,8 +221,7 @@ static bool syn_timeout(struct engine *e, struct conn *c)
 	c->total_retrans++;
 	e->stats.syn_retrans++;
 	e->stats.retrans_segs++;
-	if (!c->rtx_started_at)
-		c->rtx_started_at = e->now - c->rto_us;
+	rtx_starts(c, e->now - c->rto_us);
 	c->syn_due = true;
 	tcp_want_output(e, c);
 	if (c->fo_child)
@@ -226,8 +258,7 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 {
 	if (orphan_too_many(e, c))
 		return false;
-	if (!c->rtx_started_at)
-		c->rtx_started_at = e->now - c->rto_us;
+	rtx_starts(c, e->now - c->rto_us);
 	if ((!c->user_timeout_ms && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
 		return give_up(e, c);
 	e->stats.timeouts++;
@@ -266,8 +297,7 @@ static bool persist_timeout(struct engine *e, struct conn *c)
 		tcp_want_output(e, c);
 		return true;
 	}
-	if (!c->rtx_started_at)
-		c->rtx_started_at = e->now;
+	rtx_starts(c, e->now);
 	if (c->probes >= retries_allowed(e, c) || user_timed_out(e, c) || orphan_starved(e, c))
 		return give_up(e, c);
 	if (orphan_too_many(e, c))
@@ -304,8 +334,7 @@ static bool loss_expired(struct engine *e, struct conn *c)
 	if (!tlp_timeout(e, c))
 		return true;
 	/* RFC 8985 7.3: a probe puts the timeout off. */
-	if (!c->rtx_started_at)
-		c->rtx_started_at = c->last_snd_at;
+	rtx_starts(c, c->last_snd_at);
 	c->probe_due = true;
 	set(e, c, TIMER_RTX, rtx_deadline(e, c));
 	tcp_want_output(e, c);
@@ -339,11 +368,11 @@ static bool keepalive_expired(struct engine *e, struct conn *c)
 	if (!c->keepalive)
 		return true;
 	if (conn_flight(c) || c->snd_new) {
-		set(e, c, TIMER_KEEPALIVE, e->now + limit);
+		set_long(e, c, TIMER_KEEPALIVE, e->now + limit);
 		return true;
 	}
 	if (idle < limit) {
-		set(e, c, TIMER_KEEPALIVE, c->last_rcv_at + limit);
+		set_long(e, c, TIMER_KEEPALIVE, c->last_rcv_at + limit);
 		return true;
 	}
 	if (keepalive_failed(c, idle)) {
@@ -352,7 +381,7 @@ static bool keepalive_expired(struct engine *e, struct conn *c)
 	}
 	c->probes++;
 	tcp_send_probe(e, c, true);
-	set(e, c, TIMER_KEEPALIVE, e->now + (usec_t)c->keepintvl_s * 1000000);
+	set_long(e, c, TIMER_KEEPALIVE, e->now + (usec_t)c->keepintvl_s * 1000000);
 	return true;
 }
 
@@ -380,12 +409,15 @@ void timer_expired(struct engine *e, struct conn *c)
 	    [TIMER_KEEPALIVE] = keepalive_expired, [TIMER_LIFE] = life_expired, [TIMER_PACE] = pace_expired,
 	};
 
-	for (int i = 0; i < TIMERS; i++) {
-		if (!c->deadline[i] || c->deadline[i] > e->now)
+	for (enum conn_timer t = 0; t < TIMERS; t++) {
+		usec_t at = conn_deadline(c, t, e->now);
+
+		if (!at || at > e->now)
 			continue;
-		c->deadline[i] = 0;
-		if (!handlers[i](e, c) || c->state == CLOSED)
+		clear(c, t);
+		if (!handlers[t](e, c) || c->state == CLOSED)
 			return;
 	}
-	schedule(e, c);
+	for (enum conn_timer t = 0; t < TIMERS; t++)
+		schedule(e, c, conn_deadline(c, t, e->now));
 }

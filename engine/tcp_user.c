@@ -233,7 +233,8 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 	if (c->snd_queued < c->sndbuf && conn_unsent(c) < tcp_notsent_lowat(e, c) && !c->starved) {
 		tune_sndbuf_starved(e, c);
 		c->starved = true;
-		list_add_tail(&e->starved, &c->starved_link);
+		if (!c->fo_child)
+			list_add_tail(&e->starved, &c->starved_link);
 	}
 	ready_update(e, c, 0);
 	chrono_update(e, c);

@@ -68,7 +68,7 @@ void wheel_init(struct wheel *w, usec_t now)
 void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at)
 {
 	wheel_disarm(w, t);
-	t->at = at;
+	t->at = at < WHEEL_TIME_MAX ? at : WHEEL_TIME_MAX;
 	place(w, t);
 	w->armed++;
 	if (at < w->next)

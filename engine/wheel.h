@@ -12,13 +12,14 @@
 
 #define WHEEL_BITS 6
 #define WHEEL_SLOTS (1u << WHEEL_BITS)
-#define WHEEL_LEVELS 11 /* 66 bits: any usec_t */
+#define WHEEL_LEVELS 9			  /* 54 bits: more than a timer has */
+#define WHEEL_TIME_MAX ((1ull << 52) - 1) /* 142 years */
 
 struct wheel_timer {
-	struct list link; /* in a slot; unlinked: not armed */
-	usec_t at;	  /* deadline, absolute */
-	uint8_t kind;	  /* the owner's: says what the timer is embedded in */
-	uint8_t level, slot;
+	struct list link;	    /* in a slot; unlinked: not armed */
+	usec_t at : 52;		    /* deadline, absolute */
+	usec_t kind : 2;	    /* the owner's: says what the timer is embedded in */
+	usec_t level : 4, slot : 6; /* where it is */
 };
 
 struct wheel {

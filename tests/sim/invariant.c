@@ -37,21 +37,24 @@ static void complain(const struct look *l, const struct conn *c, const char *wha
 	world_fail(l->w, "host %u, ports %u and %u, state %u: %s", l->host, c->f.t.lport, c->f.t.rport, c->state, what);
 }
 
-static usec_t earliest_deadline(const struct conn *c)
+static usec_t earliest_deadline(const struct conn *c, usec_t now)
 {
 	usec_t first = USEC_NEVER;
 
-	for (unsigned i = 0; i < TIMERS; i++)
-		if (c->deadline[i] && c->deadline[i] < first)
-			first = c->deadline[i];
+	for (enum conn_timer t = 0; t < TIMERS; t++) {
+		usec_t at = conn_deadline(c, t, now);
+
+		if (at && at < first)
+			first = at;
+	}
 	return first;
 }
 
 /* Who waits for the network must have a timer: nobody else would wake him. */
-static const char *timer_fault(const struct conn *c)
+static const char *timer_fault(const struct conn *c, usec_t now)
 {
-	usec_t first = earliest_deadline(c);
-	bool will_send = list_linked(&c->out_link) || list_linked(&c->starved_link);
+	usec_t first = earliest_deadline(c, now);
+	bool will_send = list_linked(&c->out_link) || c->starved;
 
 	if (first != USEC_NEVER && (!wheel_armed(&c->wheel) || c->wheel.at > first))
 		return "a deadline that the wheel does not know";
@@ -65,7 +68,7 @@ static const char *timer_fault(const struct conn *c)
 static void look_at(struct conn *c, void *arg)
 {
 	const struct look *l = arg;
-	const char *fault = STATE_BIT(c->state) & NO_DATA_STATES ? NULL : timer_fault(c);
+	const char *fault = STATE_BIT(c->state) & NO_DATA_STATES ? NULL : timer_fault(c, l->e->now);
 
 	if (fault)
 		complain(l, c, fault);

@@ -18,9 +18,9 @@ static void one_timer_fires_exactly(void **state)
 		usec_t now, at;
 	} rows[] = {
 	    /* Times around the last microsecond there is, then digits of every level about to carry. */
-	    {UINT64_MAX - 10, UINT64_MAX - 1},
-	    {1, UINT64_MAX - 1},
-	    {(1ull << 60) - 1, 1ull << 60},
+	    {WHEEL_TIME_MAX - 10, WHEEL_TIME_MAX - 1},
+	    {1, WHEEL_TIME_MAX - 1},
+	    {(1ull << 50) - 1, 1ull << 50},
 	    {(1ull << 48) - 1, 1ull << 48},
 	    {(1ull << 48) - 2, (1ull << 48) + 5},
 	    {(1ull << 36) - 1, (1ull << 36) + 63},
