@@ -11,6 +11,8 @@
  * orphan, eight doublings of the least RTO, and of a listener's child.
  */
 #define PATIENCE_US 15000000
+/* Probes of a closed window are this long under way at least before the pause between them cannot grow any more. */
+#define STARVED_US 100000000
 
 /* Nothing was heard from the other end for long, or it was not heard. */
 static bool silence(const struct world *w, const struct session *s, unsigned who)
@@ -39,14 +41,24 @@ bool history_lost_child(const struct world *w, const struct session *s)
 		w->starved || host_dropped_syns(w, s->side[1].host) || h->cfg.lazy_us > PATIENCE_US);
 }
 
+/*
+ * The peer had closed its socket while our window was shut, and in time gave up, as Linux's tcp_probe_timer() does with an orphan
+ * although each probe is answered; the answer to the next segment from here is a reset.
+ */
+static bool outwaited(const struct world *w, const struct side *me, const struct side *peer)
+{
+	return peer->done && me->paused_us > STARVED_US && host_counter(w, peer->host, "TcpExtTCPAbortOnTimeout");
+}
+
 static bool reset(const struct world *w, const struct session *s, unsigned who)
 {
-	const struct side *peer = &s->side[!who];
+	const struct side *me = &s->side[who], *peer = &s->side[!who];
 
 	/* With SYN cookies data that overtakes the ACK of the handshake is taken for a guess (RFC 4987 3.6). */
 	if (host_counter(w, s->side[1].host, "TcpExtSyncookiesFailed"))
 		return true;
-	return peer->quit || peer->lost || peer->error || silence(w, s, who) || (who == 0 && history_lost_child(w, s));
+	return peer->quit || peer->lost || peer->error || outwaited(w, me, peer) || silence(w, s, who) ||
+	       (who == 0 && history_lost_child(w, s));
 }
 
 static bool refused(const struct world *w, const struct session *s, unsigned who)

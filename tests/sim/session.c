@@ -90,8 +90,10 @@ static void by_chance(struct world *w, struct side *me)
 {
 	if (rng_chance(&w->rng, me->option_ppm))
 		session_change_option(w, me);
-	if (rng_chance(&w->rng, me->pause_ppm))
-		me->paused_until = w->now + 1 + rng_below(&w->rng, me->pause_us);
+	if (!rng_chance(&w->rng, me->pause_ppm))
+		return;
+	me->paused_until = w->now + 1 + rng_below(&w->rng, me->pause_us);
+	me->paused_us += me->paused_until - w->now;
 }
 
 /* Write until the socket is full, the plan is fulfilled or a pause comes; false if the side is over. */

@@ -56,6 +56,7 @@ struct side {
 	unsigned urgent_ppm;	       /* chance that a write is urgent */
 	uint64_t quit_at;	       /* end by mode after so many bytes in both directions; UINT64_MAX: never */
 	usec_t progress_at;	       /* when it last sent or received */
+	usec_t paused_us;	       /* all pauses so far */
 	int error;
 };
 
