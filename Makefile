@@ -108,6 +108,11 @@ test:
 	@tests/install-deps test
 	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@MAKE="$(MAKE) $(JOBS)" tests/all
+# The whole table of programs in README.md, which it writes anew.
+test-apps:
+	@tests/install-deps apps
+	@$(MAKE) --no-print-directory $(JOBS) all tools
+	@tests/apps/run -a
 demo:
 	@tests/install-deps demo
 	@$(MAKE) --no-print-directory $(JOBS) all tools
@@ -149,6 +154,7 @@ help:
 	@echo 'make            build the two libraries into $(BUILD)/'
 	@echo 'make demo       iperf3 over Linux and over the shim, one table'
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
+	@echo 'make test-apps  every program that is known to work, README'\''s table of them; installs some 40 packages'
 	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
 	@echo 'make microbench ns and instructions of each step; UPDATE=1 writes the counts into bench/instructions.txt'
 	@echo 'make cpython     CPython'\''s own tests of sockets and processes on the engine'\''s loopback'
@@ -158,9 +164,9 @@ help:
 	@echo 'make lint|format|readme|deps|clean'
 	@echo 'SAN=address,undefined and BUILD=dir: a sanitizer build; OPT=-O0, ARCH=native, CC=clang'
 
-ifeq ($(DPDK_LIBS)$(filter test demo bench microbench fuzz deps clean lint format help readme tools,$(MAKECMDGOALS)),)
+ifeq ($(DPDK_LIBS)$(filter test test-apps demo bench microbench fuzz deps clean lint format help readme tools,$(MAKECMDGOALS)),)
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
+.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
 .SECONDARY:

@@ -34,6 +34,8 @@ lab_die() {
 lab_open() {
 	[ -x "$LAB_LEASH" ] || lab_die "$LAB_LEASH is not built: run make first"
 	LAB_TMP=$(mktemp -d "${TMPDIR:-/tmp}/mts-XXXXXX") || lab_die "no temporary directory"
+	# Servers that are not root look for their files and make their sockets here.
+	chmod 711 "$LAB_TMP" && mkdir -m 1777 "$LAB_TMP/run"
 	LAB_ID=${LAB_TMP##*/}
 	LAB_LINK=none
 	trap lab_close EXIT
@@ -111,7 +113,7 @@ lab_link() {
 	[ "$LAB_MODE" = netns ] && lab_unlink
 	LAB_LINK=$kind LAB_MTU=${2:-1500}
 	LAB_USES_SHIM=([a]=no [b]=no)
-	LAB_SOCK=$LAB_TMP/memif.$RANDOM$RANDOM
+	LAB_SOCK=$LAB_TMP/run/memif.$RANDOM$RANDOM
 	case $kind in
 	linux | linux-raw) [ "$kind" = linux ] || raw=raw ;;
 	lo) return 0 ;;

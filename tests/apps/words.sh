@@ -21,6 +21,14 @@ serve() {
 	SERVER=$(lab_address a)
 }
 
+# as USER: in AS, the words that run a server which refuses to be root.  A kernel interface takes two capabilities, a memif none.
+as() {
+	local need=-all
+
+	[ "$LAB_LINK" != shim-a ] || need=+net_raw,+net_admin
+	AS=(setpriv --reuid="$1" --regid="$(id -g "$1")" --clear-groups --inh-caps="$need" --ambient-caps="$need")
+}
+
 # client program...: run a client on end b; the case fails if it does.
 client() {
 	lab_run client b $LIMIT "$@" || fail "status $?: $*"
