@@ -186,7 +186,7 @@ static void notify(struct stack *st)
 	}
 }
 
-void stack_drive(struct stack *st, usec_t now)
+unsigned stack_drive(struct stack *st, usec_t now)
 {
 	struct rte_mbuf *pkts[RX_BURST];
 	unsigned n, total = 0;
@@ -205,6 +205,7 @@ void stack_drive(struct stack *st, usec_t now)
 	if (now >= engine_next_deadline(st->engine))
 		engine_run(st->engine, now);
 	atomic_store_explicit(&st->last_drive, now, memory_order_relaxed);
+	return total;
 }
 
 /* Send.  What goes to ourselves arrives before the call returns, as on Linux's loopback; so do the answers. When to wake next. */
@@ -249,12 +250,14 @@ void stack_leave(struct stack *st, usec_t now)
 
 static void try_drive(struct stack *st, bool ring)
 {
+	unsigned got;
 	usec_t now;
 
 	if (!stack_try_enter(st, &now))
 		return;
-	stack_drive(st, now);
-	if (ring)
+	got = stack_drive(st, now);
+	/* Nothing came, so nothing is about to join the frames that wait for the doorbell: they would only be late. */
+	if (ring || (!got && st->ntx))
 		stack_flush(st, now);
 	stack_leave(st, now);
 }

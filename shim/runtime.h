@@ -88,8 +88,8 @@ bool stack_enter(struct stack *st, usec_t *now);
 bool stack_try_enter(struct stack *st, usec_t *now);
 /* Send what is to be sent (as the doorbell's price allows), tell the waiters, release the lock. */
 void stack_leave(struct stack *st, usec_t now);
-/* Packets in, timers, packets out.  Caller is inside the stack. */
-void stack_drive(struct stack *st, usec_t now);
+/* Packets in: how many; timers.  Caller is inside the stack. */
+unsigned stack_drive(struct stack *st, usec_t now);
 /* Ring the doorbell now, whatever it costs. */
 void stack_flush(struct stack *st, usec_t now);
 /* Has it not looked for packets for that long? */
@@ -99,7 +99,7 @@ static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 }
 /* Is one of them that stale? */
 bool stacks_stale(usec_t now, usec_t us);
-/* Drive every stack that nobody else drives at this moment. ring: pending frames leave too, dear or not. */
+/* Drive every stack that nobody else drives at this moment. ring: pending frames leave too, dear or not; else if nothing came. */
 void stacks_drive(bool ring);
 /* A process died: take the locks of stacks that it had, and renew those that it was inside. */
 void stacks_recover(void);

@@ -22,6 +22,8 @@
 #define SPIN_YIELD_US 5u
 /* Spinning that a signal may still interrupt without ending the wait. */
 #define OPEN_SPIN_US 5u
+/* While packets keep coming, spinning goes on for so long before signals and the kernel's descriptors get their turn. */
+#define SPIN_TURN_US 1000u
 #define NAP_SLACK_NS 1000
 /* How long a thread sleeps that another process could not wake. */
 #define UNWAKEABLE_US 1000u
@@ -110,17 +112,25 @@ static bool look(struct waiting *w, usec_t now)
 	return w->ask_kernel(w);
 }
 
-/* Spin for up to us microseconds, not past the deadline; true if it was worth it. */
-static bool spin(struct waiting *w, usec_t start, unsigned us)
+/*
+ * Spin for us microseconds, not past the deadline; true if it was worth it.  A packet that came begins them anew, but not beyond
+ * most: what is waited for may take many (a writer waits until a third of its buffer is acknowledged), each soon after the last.
+ */
+static bool spin(struct waiting *w, usec_t start, unsigned us, unsigned most)
 {
-	usec_t now = io_now(), yielded = now;
+	usec_t now = io_now(), yielded = now, end = start + (us < most ? most : us);
+	uint64_t frames = stacks_frames(), before;
 
-	while (now - start < us && now < w->deadline) {
+	while (now - start < us && now < end && now < w->deadline) {
 		stacks_drive(false);
 		if (look(w, now))
 			return true;
 		__builtin_ia32_pause();
 		now = io_now();
+		before = frames;
+		frames = stacks_frames();
+		if (frames != before)
+			start = now;
 		if (now - yielded > SPIN_YIELD_US) {
 			sched_yield();
 			yielded = now;
@@ -194,6 +204,8 @@ struct sleep {
 	const sigset_t *mask; /* to be in force while asleep, and only then */
 	int signal_fd;	      /* tells of signals instead, which stay blocked; -1: they interrupt */
 	bool watching;
+	bool spun;	 /* what was waited for came while spinning between two stays */
+	usec_t began;	 /* the last stay */
 	uint64_t frames; /* received when the last look for packets began */
 	struct rest rest;
 };
@@ -232,6 +244,7 @@ static int stay(struct sleep *s, nfds_t n)
 
 	if (!thread_is_wakeable(s->t) && until > io_now() + UNWAKEABLE_US)
 		until = io_now() + UNWAKEABLE_US;
+	s->began = io_now();
 	rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
 
 	if (s->watching)
@@ -275,6 +288,22 @@ static int sleep_once(struct sleep *s)
 	return rc;
 }
 
+/*
+ * Something woke us that was not what is waited for, a packet as a rule: where it came soon, the next will, and a sleep for each
+ * would put a wake-up into every round trip.  True if what is waited for came meanwhile.
+ */
+static bool spin_between(struct sleep *s)
+{
+	usec_t now = io_now();
+
+	if (!s->began)
+		return false;
+	spin_learn(s->t, now - s->began, false);
+	s->began = 0;
+	s->spun = spin(s->w, now, spin_budget(s->t), SPIN_TURN_US);
+	return s->spun;
+}
+
 /* Sleep until there is something: 1; 0 at the deadline, -EINTR. */
 static int sleep_for(struct sleep *s)
 {
@@ -285,6 +314,8 @@ static int sleep_for(struct sleep *s)
 		if (!s->watching && rt.nstacks)
 			s->watching = watch_take(s->t);
 		rc = sleep_once(s);
+		if (!rc && spin_between(s))
+			rc = 1;
 	} while (!rc);
 	if (rc == 1)
 		return 1;
@@ -297,7 +328,7 @@ static int sleep_for(struct sleep *s)
 }
 
 /* The third stage, with all signals blocked but in the kernel wait itself; before: what was blocked outside. */
-static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before)
+static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before, bool *spun)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
 	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1};
@@ -316,6 +347,7 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	rc = w->enroll(w, t);
 	if (!rc)
 		rc = sleep_for(&s);
+	*spun = s.spun;
 	w->resign(w);
 	rest_over(&s.rest);
 	if (slack > NAP_SLACK_NS)
@@ -333,11 +365,11 @@ static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsig
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	*spun = rt.nstacks && spin(w, start, budget);
+	*spun = rt.nstacks && spin(w, start, budget, SPIN_TURN_US);
 	if (*spun)
 		rc = 1;
 	else
-		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before);
+		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before, spun);
 	if (rc == 1 && handler_waits(w->sigmask ? w->sigmask : &before, w->restart))
 		w->interrupted = true;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -362,7 +394,7 @@ int wait_for(struct waiting *w)
 		return 1;
 	if (w->interrupted)
 		return -EINTR;
-	spun = rt.nstacks && spin(w, start, budget < OPEN_SPIN_US ? budget : OPEN_SPIN_US);
+	spun = rt.nstacks && spin(w, start, budget < OPEN_SPIN_US ? budget : OPEN_SPIN_US, 0);
 	if (spun) {
 		spin_learn(t, io_now() - start, true);
 		return 1;
