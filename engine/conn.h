@@ -333,6 +333,7 @@ struct conn {
 	/* More options of the user. */
 	uint8_t keepcnt, syn_retries; /* syn_retries, linger2_s: 0 as the setting says */
 	int8_t linger2_s;
+	uint8_t ack_delay_ms; /* longest that the peer kept the ACK of a lone segment (tlp.c) */
 	uint32_t user_timeout_ms, linger_s;
 	int priority;
 	uint32_t fo_max;	  /* TCP_FASTOPEN */

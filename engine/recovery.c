@@ -395,6 +395,7 @@ void recovery_on_ack(struct input *in, struct ack *a)
 	tidy(c);
 	if (all_is_well(c, a)) {
 		adjust_window(c, a, 0, false);
+		tlp_learn_ack_delay(c, a);
 		return;
 	}
 	rack_on_ack(in, a);

@@ -7,6 +7,7 @@
 #include "engine/stack.h"
 
 #define RTO_INITIAL_US 1000000u /* RFC 6298 2.1 */
+#define ACK_DELAY_FIRST_MS 50	/* before more is known: Linux's 40 ms, and what its timer may add */
 #define RTO_MIN_US 200000u
 #define RTO_MAX_US 120000000u /* Linux's TCP_RTO_MAX; RFC 6298 2.5 wants 60 s or more */
 #define RTT_MAX_US RTO_MAX_US /* a longer sample would change nothing */
@@ -27,6 +28,7 @@ void rtt_init(struct conn *c)
 	c->rto_us = RTO_INITIAL_US;
 	c->rtt_measured = false;
 	c->backoff = 0;
+	c->ack_delay_ms = ACK_DELAY_FIRST_MS;
 }
 
 /* RFC 6298 2.3 with G the clock's microsecond; the variance term has a floor, as on Linux, rather than the sum. */

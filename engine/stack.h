@@ -310,8 +310,9 @@ static inline bool recovery_reducing(const struct conn *c)
 {
 	return c->ca_state == CA_CWR || c->ca_state == CA_RECOVERY;
 }
-usec_t tlp_timeout(const struct engine *e, const struct conn *c); /* us from now; 0: no probe is to be sent */
-struct rte_mbuf *tlp_last_sent(const struct conn *c);		  /* NULL: no data is in flight */
+bool tlp_wanted(const struct engine *e, const struct conn *c);	   /* may a probe be sent, when its time comes? */
+usec_t tlp_deadline(const struct engine *e, const struct conn *c); /* its time, if nothing happens until then */
+struct rte_mbuf *tlp_last_sent(const struct conn *c);		   /* NULL: no data is in flight */
 void tlp_sent(struct engine *e, struct conn *c, bool retransmission);
 
 /* ---- rate.c ---- */

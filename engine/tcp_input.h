@@ -104,6 +104,8 @@ void rack_reordering(struct engine *e, struct conn *c, uint32_t distance); /* se
 void rack_recovered(struct conn *c);					   /* an episode ended without undo */
 
 /* ---- tlp.c ---- */
+/* Nothing is left in flight, nothing was lost: if it was one segment, that is how long the peer keeps an ACK. */
+void tlp_learn_ack_delay(struct conn *c, const struct ack *a);
 void tlp_on_ack(struct input *in, const struct ack *a);
 
 /* ---- prr.c ---- */

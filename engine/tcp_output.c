@@ -596,7 +596,7 @@ static void output_probe(struct engine *e, struct conn *c)
 		return;
 	c->probe_due = false;
 	/* What came between the timer and now may have answered it: a SACKed packet in particular is not to go again. */
-	if (!tlp_timeout(e, c))
+	if (!tlp_wanted(e, c))
 		return;
 	if (m && (pkt(m)->len <= c->mss || split(e, c, m, c->mss)) && window_allows(c, m)) {
 		if (!send_packets(e, c, m, 1))

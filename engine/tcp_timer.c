@@ -126,13 +126,12 @@ void timer_reordering(struct engine *e, struct conn *c, usec_t us)
 /* RFC 8985 7.2: never later than the timeout would be. */
 void timer_tail(struct engine *e, struct conn *c, bool restart)
 {
-	usec_t pto, rtx, at;
+	usec_t rtx, at;
 
 	if (c->loss_is_reordering)
 		return;
-	pto = tlp_timeout(e, c);
 	rtx = conn_deadline(c, TIMER_RTX, e->now);
-	at = pto ? e->now + pto : 0;
+	at = tlp_wanted(e, c) ? tlp_deadline(e, c) : 0;
 	if (rtx && at > rtx)
 		at = rtx;
 	if (restart || !at)
@@ -331,7 +330,7 @@ static bool loss_expired(struct engine *e, struct conn *c)
 		recovery_on_reordering_timeout(e, c);
 		return true;
 	}
-	if (!tlp_timeout(e, c))
+	if (!tlp_wanted(e, c))
 		return true;
 	/* RFC 8985 7.3: a probe puts the timeout off. */
 	rtx_starts(c, c->last_snd_at);

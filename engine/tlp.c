@@ -7,9 +7,8 @@
 
 #define EARLY_RETRANS_TLP 3    /* net.ipv4.tcp_early_retrans: 3 and above */
 #define PTO_NO_RTT_US 1000000u /* 7.2: without a sample of the round-trip time */
-/* 7.2: what a delayed ACK may add when there is one segment to be acknowledged (Linux's least RTO), and what timers may. */
-#define MAX_ACK_DELAY_US 200000u
-#define PTO_MARGIN_US 2000u
+#define PTO_MARGIN_US 2000u    /* what timers may add */
+#define MAX_ACK_DELAY_MS 200   /* as Linux and 7.2 have it, in the worst case */
 
 static bool single_segment(const struct conn *c)
 {
@@ -18,17 +17,47 @@ static bool single_segment(const struct conn *c)
 	return !head || head == c->snd_new || !pkt(head)->next || pkt(head)->next == c->snd_new;
 }
 
-usec_t tlp_timeout(const struct engine *e, const struct conn *c)
+bool tlp_wanted(const struct engine *e, const struct conn *c)
 {
 	bool calm = c->ca_state == CA_OPEN || c->ca_state == CA_CWR;
-	usec_t pto = PTO_NO_RTT_US;
 
-	if (e->cfg.tcp.early_retrans < EARLY_RETRANS_TLP || !c->sack_ok || !calm || c->sacked_out || c->lost_out || c->tlp_out ||
-	    !conn_flight(c) || !(STATE_BIT(c->state) & SYNCHRONIZED) || c->fo_child)
-		return 0;
-	if (c->rtt_measured)
-		pto = 2 * (usec_t)c->srtt_us + (single_segment(c) ? MAX_ACK_DELAY_US : PTO_MARGIN_US);
-	return pto;
+	return e->cfg.tcp.early_retrans >= EARLY_RETRANS_TLP && c->sack_ok && calm && !c->sacked_out && !c->lost_out &&
+	       !c->tlp_out && conn_flight(c) && (STATE_BIT(c->state) & SYNCHRONIZED) && !c->fo_child;
+}
+
+/*
+ * 7.2: two round trips.  In the second of them the ACK of a lone segment may be delayed, so it is longer where the peer may delay
+ * for longer than that: TLP.max_ack_delay, which is the implementation's to choose, is what the peer was seen to take.
+ *
+ * Deviation: the wait begins when the last segment was sent, as RFC 9002 6.2.1 has it, not anew with each ACK: an ACK of what
+ * was sent before does not make that of the last segment due any later.  But an ACK shows that the path is alive, and more may
+ * be close behind it: a quarter of a round trip passes first, as long as RACK waits for what may be reordered.
+ */
+usec_t tlp_deadline(const struct engine *e, const struct conn *c)
+{
+	usec_t pto = 2 * (usec_t)c->srtt_us, lone = c->srtt_us + c->ack_delay_ms * 1000u, rest = c->srtt_us / 4;
+
+	if (!c->rtt_measured)
+		return e->now + PTO_NO_RTT_US;
+	if (lone > pto && single_segment(c))
+		pto = lone;
+	pto += PTO_MARGIN_US;
+	rest += PTO_MARGIN_US;
+	return c->last_snd_at + pto > e->now + rest ? c->last_snd_at + pto : e->now + rest;
+}
+
+static void ack_may_take(struct conn *c, uint32_t ms)
+{
+	if (ms > MAX_ACK_DELAY_MS)
+		ms = MAX_ACK_DELAY_MS;
+	if (ms > c->ack_delay_ms)
+		c->ack_delay_ms = (uint8_t)ms;
+}
+
+void tlp_learn_ack_delay(struct conn *c, const struct ack *a)
+{
+	if (!conn_flight(c) && a->rtt && !a->acked_retrans && a->acked <= c->mss)
+		ack_may_take(c, (uint32_t)((a->rtt - c->min_rtt_us) / 1000) + 1);
 }
 
 struct rte_mbuf *tlp_last_sent(const struct conn *c)
@@ -71,6 +100,9 @@ void tlp_on_ack(struct input *in, const struct ack *a)
 
 	if (!c->tlp_out || seq_lt(in->seg.ack, c->tlp_end_seq))
 		return;
+	/* It came twice: the probe was sent too early. */
+	if (c->tlp_is_retrans && in->tlp_duplicate)
+		ack_may_take(c, 2 * c->ack_delay_ms);
 	if (!c->tlp_is_retrans || in->tlp_duplicate)
 		c->tlp_out = false;
 	else if (seq_gt(in->seg.ack, c->tlp_end_seq))
