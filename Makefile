@@ -14,8 +14,8 @@ CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC
 LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
-CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall
-THIN := $(CALLS) config early fdtab fresh loader log netif own placeholder real route rules
+CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec
+THIN := $(CALLS) config early fdtab fresh inherit loader log netif own placeholder pump real relay relay_exec relay_name route rules spawn
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))

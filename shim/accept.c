@@ -177,12 +177,14 @@ static int accept_rounds(const struct fdref *r, struct sockaddr *sa, socklen_t *
 int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
+	bool now = flags & ACCEPT_NOW;
 	int rc;
 
+	flags &= ~ACCEPT_NOW;
 	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
 		return -EINVAL;
 	rc = accept_once(r, sa, len, flags);
-	if (rc != -EAGAIN || atomic_load(&s->nonblock))
+	if (rc != -EAGAIN || now || atomic_load(&s->nonblock))
 		return rc;
 	if (!hold_more(s, r->gen))
 		return -EBADF;

@@ -9,6 +9,7 @@
 
 #include "deadline.h"
 #include "own.h"
+#include "relay.h"
 
 #include <limits.h>
 #include <string.h>
@@ -451,7 +452,7 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	if ((flags & MSG_FASTOPEN) && !fdtab_is_kernel(fd))
 		return fastopen(fd, msg, flags);
 	if (!io_ours(fd, &r))
-		return REAL(sendmsg)(fd, msg, flags);
+		return relay_needed(msg) ? relay_sendmsg(fd, msg, flags) : REAL(sendmsg)(fd, msg, flags);
 	return finish(saved, sendmsg_ours(&r, msg, flags));
 }
 

@@ -6,6 +6,7 @@
 
 #include "early.h"
 #include "placeholder.h"
+#include "relay_name.h"
 
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -118,6 +119,7 @@ static int accept_ours(const struct fdref *r, struct sockaddr *sa, socklen_t *le
 
 int accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
+	socklen_t room = sa && len ? *len : 0;
 	struct fdref r;
 	int saved = errno;
 	int got;
@@ -128,6 +130,8 @@ int accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 	if (got < 0 && errno == EMFILE && placeholder_drain())
 		got = REAL(accept4)(fd, sa, len, flags);
 	fdtab_forget(got);
+	if (got >= 0)
+		relay_name_fix(0, got, true, sa, len, room);
 	return got;
 }
 
@@ -194,8 +198,11 @@ int getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 	int saved = errno;
 	int rc;
 
-	if (!io_ours(fd, &r))
-		return REAL(getsockname)(fd, sa, len);
+	if (!io_ours(fd, &r)) {
+		socklen_t room = len ? *len : 0;
+
+		return relay_name_fix(REAL(getsockname)(fd, sa, len), fd, false, sa, len, room);
+	}
 	rc = name_check(&r, sa, len);
 	return (int)finish(saved, rc ? rc : core()->getsockname(&r, sa ? sa : (struct sockaddr *)&nowhere, len));
 }
@@ -207,8 +214,11 @@ int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 	int saved = errno;
 	int rc;
 
-	if (!io_ours(fd, &r))
-		return REAL(getpeername)(fd, sa, len);
+	if (!io_ours(fd, &r)) {
+		socklen_t room = len ? *len : 0;
+
+		return relay_name_fix(REAL(getpeername)(fd, sa, len), fd, true, sa, len, room);
+	}
 	rc = name_check(&r, sa, len);
 	/* Not connected comes before a bad length (inet_getname). */
 	if (rc == -EFAULT || rc == -EINVAL) {
@@ -238,8 +248,11 @@ int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
 	struct fdref r;
 
-	if (fdtab_is_kernel(fd))
-		return REAL(getsockopt)(fd, level, name, val, len);
+	if (fdtab_is_kernel(fd)) {
+		socklen_t room = len ? *len : 0;
+
+		return relay_getsockopt_fix(REAL(getsockopt)(fd, level, name, val, len), fd, level, name, val, len, room);
+	}
 	return (int)OWNED(fd, r, own_getsockopt(&r, level, name, val, len), getsockopt_ours(&r, level, name, val, len),
 			  REAL(getsockopt)(fd, level, name, val, len));
 }
@@ -258,7 +271,7 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 	struct fdref r;
 
 	if (fdtab_is_kernel(fd))
-		return REAL(setsockopt)(fd, level, name, val, len);
+		return relay_setsockopt_fix(REAL(setsockopt)(fd, level, name, val, len), fd, level);
 	return (int)OWNED(fd, r, own_setsockopt(&r, level, name, val, len), setsockopt_ours(&r, level, name, val, len),
 			  REAL(setsockopt)(fd, level, name, val, len));
 }

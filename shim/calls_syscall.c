@@ -184,6 +184,10 @@ static long call_fd(long number, const long a[6], bool *done)
 		return fcntl(INT(0), INT(1), a[2]);
 	case SYS_ioctl:
 		return ioctl(INT(0), (unsigned long)a[1], PTR(2));
+	case SYS_execve:
+		return execve(PTR(0), PTR(1), PTR(2));
+	case SYS_execveat:
+		return execveat(INT(0), PTR(1), PTR(2), PTR(3), INT(4));
 	case SYS_exit_group:
 		_exit(INT(0));
 	default:

@@ -527,6 +527,11 @@ void config_capture(char *const *environment)
 	}
 }
 
+char *const *config_captured(void)
+{
+	return captured;
+}
+
 const struct config *config_get(void)
 {
 	static struct config cfg;

@@ -67,6 +67,8 @@ struct config {
  * program, for which only the default file counts.
  */
 void config_capture(char *const *environment);
+/* The remembered ones, NULL at the end. */
+char *const *config_captured(void);
 /* Read the remembered environment and the file once; later calls return the same.  Never NULL. */
 const struct config *config_get(void);
 

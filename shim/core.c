@@ -30,6 +30,7 @@ static const struct core_ops ops = {
     .getsockname = sock_getsockname,
     .getpeername = sock_getpeername,
     .ioctl = sock_ioctl,
+    .holders = sock_holders,
     .getfl = sock_getfl,
     .setfl = sock_setfl,
     .poll = core_poll,
@@ -43,6 +44,8 @@ static const struct core_ops ops = {
     .fork_prepare = core_fork_prepare,
     .fork_parent = core_fork_parent,
     .fork_child = core_fork_child,
+    .exec_begin = core_exec_begin,
+    .exec_failed = core_exec_failed,
 };
 
 __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(const struct thin_ops *thin)

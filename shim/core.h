@@ -26,7 +26,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define CORE_ABI 2
+#define CORE_ABI 3
 
 struct mmsghdr;
 struct config; /* config.h */
@@ -99,6 +99,9 @@ struct thin_ops {
 /* Who serves a destination or local address, and why (route.c's answer). */
 enum route { ROUTE_KERNEL, ROUTE_ENGINE, ROUTE_BOTH /* wildcard listener */ };
 
+/* A flag for accept() beside those of accept4(): do not wait, whatever O_NONBLOCK says. */
+#define ACCEPT_NOW (1 << 30)
+
 struct core_ops {
 	unsigned abi;
 	/*
@@ -136,6 +139,8 @@ struct core_ops {
 	/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO; -ENOTTY others as the kernel says for a TCP socket. */
 	int (*ioctl)(const struct fdref *r, unsigned long request, void *arg);
 	/* File status flags (F_GETFL, F_SETFL): O_RDWR | O_NONBLOCK | O_ASYNC. */
+	/* How many processes of the fork family hold it. */
+	unsigned (*holders)(const struct fdref *r);
 	int (*getfl)(const struct fdref *r);
 	int (*setfl)(const struct fdref *r, int flags);
 
@@ -164,6 +169,12 @@ struct core_ops {
 	void (*fork_prepare)(void);
 	void (*fork_parent)(void);
 	bool (*fork_child)(void);
+	/*
+	 * This thread is about to exec: from begin() on no other thread of the process is inside a stack, where it would be torn
+	 * away.  They wait; failed() lets them go on.
+	 */
+	void (*exec_begin)(void);
+	void (*exec_failed)(void);
 };
 
 /* The core's only exported symbol; NULL if it cannot serve (ABI mismatch). */

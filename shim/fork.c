@@ -97,6 +97,18 @@ bool core_fork_child(void)
 	return false;
 }
 
+void core_exec_begin(void)
+{
+	if (rt_up())
+		stacks_suspend();
+}
+
+void core_exec_failed(void)
+{
+	if (rt_up())
+		stacks_resume();
+}
+
 /* ---- exit
  * ------------------------------------------------------------------------------------------------------------------------ */
 

@@ -126,6 +126,16 @@ unsigned hold_count(const void *obj)
 	return (uint32_t)atomic_load_explicit(count_of(obj), memory_order_relaxed);
 }
 
+unsigned hold_processes(const void *obj)
+{
+	const struct owned *o = obj;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PROCS_MAX / 64; i++)
+		n += (unsigned)__builtin_popcountll(atomic_load_explicit(&o->holders[i], memory_order_relaxed));
+	return n;
+}
+
 void hold_share(enum slab slab, unsigned child)
 {
 	uint32_t n = arena_count(slab);

@@ -33,6 +33,9 @@ enum hold_left hold_none(void *obj);
 /* How often this process holds it; at that moment. */
 unsigned hold_count(const void *obj);
 
+/* How many processes hold it. */
+unsigned hold_processes(const void *obj);
+
 /* fork(), before: whatever this process holds, process `child` of the family will hold too. */
 void hold_share(enum slab slab, unsigned child);
 /* In the child: forget the parent's counts; then hold_found() for each descriptor; then hold_settle(): what turned out not to be

@@ -31,6 +31,7 @@ static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool load_failed;
 static int engine_state;
 static int reveal_fd = -1;
+static pid_t here;
 static unsigned objects_before; /* shared objects in the process when the core was loaded: its own come after them */
 
 static int count_object(struct dl_phdr_info *info, size_t size, void *arg)
@@ -233,6 +234,16 @@ bool loader_wanted(void)
 	return cfg->enabled && __atomic_load_n(&engine_state, __ATOMIC_RELAXED) != ENGINE_FAILED;
 }
 
+bool loader_is_here(void)
+{
+	return here == getpid();
+}
+
+void loader_born(void)
+{
+	here = getpid();
+}
+
 void loader_fork_prepare(void)
 {
 	pthread_mutex_lock(&load_lock);
@@ -250,7 +261,10 @@ void loader_fork_parent(void)
 
 void loader_fork_child(void)
 {
-	bool serves = core() && core()->fork_child();
+	bool serves;
+
+	loader_born();
+	serves = core() && core()->fork_child();
 
 	pthread_mutex_unlock(&load_lock);
 	/* Shared with the parent: what is done to them in one process shows in the other. */

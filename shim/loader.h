@@ -33,6 +33,10 @@ int loader_reveal_fd(void);
 /* Is this code address in the core or in a library that came with it? For these, nothing is intercepted that is private. */
 bool loader_owns(const void *code);
 
+/* Is this the process that the library's state is of?  Not in a child that clone() made in our memory. */
+bool loader_is_here(void);
+/* The process begins. */
+void loader_born(void);
 /* fork(): before, in the parent after, in the child after. */
 void loader_fork_prepare(void);
 void loader_fork_parent(void);

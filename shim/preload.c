@@ -5,7 +5,7 @@
 #include "calls.h"
 
 #include "config.h"
-#include "placeholder.h"
+#include "inherit.h"
 
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -19,7 +19,9 @@ __attribute__((constructor)) static void start(void)
 {
 	real_load();
 	real_vfork = real.vfork;
+	loader_born();
 	config_capture(environ);
+	inherit_begin(environ);
 	pthread_atfork(loader_fork_prepare, loader_fork_parent, loader_fork_child);
 }
 
@@ -44,47 +46,6 @@ void _exit(int status)
 void _Exit(int status)
 {
 	leave(status);
-}
-
-/*
- * Children that libc starts without fork(): no handler runs, and what they inherit are the placeholders of the moment.  Those
- * must not be recycled afterwards, nor may the pool's be inherited.
- */
-static void before_spawn(void)
-{
-	int saved = errno;
-
-	if (fdtab_size) {
-		placeholder_fork_prepare();
-		placeholder_drain();
-	}
-	errno = saved;
-}
-
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
-		char *const argv[], char *const envp[])
-{
-	before_spawn();
-	return REAL(posix_spawn)(pid, path, actions, attr, argv, envp);
-}
-
-int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
-		 char *const argv[], char *const envp[])
-{
-	before_spawn();
-	return REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
-}
-
-FILE *popen(const char *command, const char *mode)
-{
-	before_spawn();
-	return REAL(popen)(command, mode);
-}
-
-int system(const char *command)
-{
-	before_spawn();
-	return REAL(system)(command);
 }
 
 /*

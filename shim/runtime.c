@@ -6,6 +6,9 @@
 #include "shim/runtime.h"
 #include "shim/sock.h"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
@@ -32,15 +35,27 @@ static usec_t stack_time(struct stack *st)
 	return st->now;
 }
 
+/* With the lock of a process that ends: false, without it.  But where exec has failed there was no end. */
+static bool outlast(struct stack *st)
+{
+	while (atomic_load(&rt.gone)) {
+		lock_drop(&st->lock);
+		if (atomic_load(&rt.execing))
+			rt.real->syscall(SYS_futex, &rt.execing, FUTEX_WAIT, 1, NULL, NULL, 0);
+		else if (atomic_load(&rt.gone))
+			return false;
+		lock_take(&st->lock);
+	}
+	return true;
+}
+
 /* With the lock: false if this process is no longer to enter. */
 static bool entered(struct stack *st, usec_t *now)
 {
 	bool torn = st->inside;
 
-	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0)) {
-		lock_drop(&st->lock);
+	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0) && !outlast(st))
 		return false;
-	}
 	st->inside = true;
 	thread_self()->stacks_held++;
 	io_lcore_enter(st->id);
@@ -84,6 +99,26 @@ void stacks_abandon(void)
 		lock_take(&rt.stacks[i]->lock);
 		lock_drop(&rt.stacks[i]->lock);
 	}
+}
+
+void stacks_suspend(void)
+{
+	atomic_store(&rt.execing, 1);
+	atomic_store(&rt.gone, true);
+	for (unsigned i = 0; i < rt.nstacks; i++) {
+		/* A signal handler that interrupted a call of the core. */
+		if (lock_mine(&rt.stacks[i]->lock))
+			continue;
+		lock_take(&rt.stacks[i]->lock);
+		lock_drop(&rt.stacks[i]->lock);
+	}
+}
+
+void stacks_resume(void)
+{
+	atomic_store(&rt.gone, false);
+	atomic_store(&rt.execing, 0);
+	rt.real->syscall(SYS_futex, &rt.execing, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
 /* Frames to the port; what it refuses stays for the next time. */

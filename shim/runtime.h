@@ -61,11 +61,12 @@ struct runtime {
 	struct port_info info;
 	unsigned nstacks;
 	struct stack *stacks[IO_QUEUES_MAX];
-	struct shared *shared; /* what the processes of a fork family have in common */
-	unsigned proc;	       /* this one's number among them */
-	bool forking;	       /* fork() began with the engine up */
-	int child;	       /* the child's number, then; -1: it cannot join */
-	_Atomic bool gone;     /* it ends: no thread of it enters a stack any more */
+	struct shared *shared;	  /* what the processes of a fork family have in common */
+	unsigned proc;		  /* this one's number among them */
+	bool forking;		  /* fork() began with the engine up */
+	int child;		  /* the child's number, then; -1: it cannot join */
+	_Atomic bool gone;	  /* it ends: no thread of it enters a stack any more */
+	_Atomic uint32_t execing; /* or so it looks: it may be that exec fails */
 };
 extern struct runtime rt;
 
@@ -110,6 +111,9 @@ void stacks_recover(void);
 void stack_renew(struct stack *st, usec_t now);
 /* No thread of this process is inside a stack when this returns, nor will one be. */
 void stacks_abandon(void);
+/* The same until stacks_resume(), for an exec that may fail: who wants to enter waits. */
+void stacks_suspend(void);
+void stacks_resume(void);
 /* Frames received so far by all stacks. */
 uint64_t stacks_frames(void);
 /* Earliest deadline of all engines. */
@@ -145,5 +149,7 @@ void core_exiting(void);
 void core_fork_prepare(void);
 void core_fork_parent(void);
 bool core_fork_child(void);
+void core_exec_begin(void);
+void core_exec_failed(void);
 
 #endif

@@ -651,6 +651,11 @@ int sock_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_t *len)
 	return name_of(r, sa, len, true);
 }
 
+unsigned sock_holders(const struct fdref *r)
+{
+	return object_is(r->obj, r->gen) ? hold_processes(r->obj) : 0;
+}
+
 int sock_getfl(const struct fdref *r)
 {
 	struct sock *s = sock_of(r);

@@ -89,6 +89,7 @@ int sock_setsockopt(const struct fdref *r, int level, int name, const void *val,
 int sock_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
 int sock_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
 int sock_ioctl(const struct fdref *r, unsigned long request, void *arg);
+unsigned sock_holders(const struct fdref *r);
 int sock_getfl(const struct fdref *r);
 int sock_setfl(const struct fdref *r, int flags);
 void sock_describe(const struct fdref *r, char *buf, size_t size);

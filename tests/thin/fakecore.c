@@ -359,6 +359,11 @@ static void fake_exiting(void)
 	COUNT(exiting);
 }
 
+static unsigned fake_holders(const struct fdref *r)
+{
+	return 1;
+}
+
 static bool fake_fork_child(void)
 {
 	return false;
@@ -390,6 +395,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .getsockname = fake_getsockname,
 	    .getpeername = fake_getpeername,
 	    .ioctl = fake_ioctl,
+	    .holders = fake_holders,
 	    .getfl = fake_getfl,
 	    .setfl = fake_setfl,
 	    .poll = fake_poll,
@@ -403,6 +409,8 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .fork_prepare = fake_fork,
 	    .fork_parent = fake_fork,
 	    .fork_child = fake_fork_child,
+	    .exec_begin = fake_fork,
+	    .exec_failed = fake_fork,
 	};
 
 	thin = ops;
