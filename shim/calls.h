@@ -19,6 +19,7 @@
 #include "loader.h"
 #include "own.h"
 #include "real.h"
+#include "relay_name.h"
 
 #include <errno.h>
 
@@ -48,6 +49,8 @@ static inline bool io_ours(int fd, struct fdref *r)
 	if (__builtin_expect(fdtab_is_kernel(fd), 1))
 		return false;
 	*r = fdtab_get(fd);
+	if (r->kind == FD_RELAYED)
+		relay_touch(fd);
 	return r->kind == FD_SOCK || r->kind == FD_SPARE;
 }
 

@@ -72,6 +72,8 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 
 	if (!fdtab_size)
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
+	if (fdtab_get(fd).kind == FD_RELAYED)
+		relay_touch(fd);
 	set = fdtab_get(epfd);
 	target = fdtab_get(fd);
 	if (set.kind == FD_SPARE || target.kind == FD_SPARE)

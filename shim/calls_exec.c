@@ -18,15 +18,15 @@
 extern char **environ;
 
 /* An exec by any of its names: the rest of the call, with this environment. */
-#define EXEC(envp, call)                                     \
-	({                                                   \
-		char *room_[inherit_room(envp)];             \
-		char *const *env = inherit_env(envp, room_); \
-		bool mine_ = relay_exec_begin();             \
-		int rc_ = call;                              \
-		if (mine_)                                   \
-			relay_exec_failed();                 \
-		rc_;                                         \
+#define EXEC(envp, call)                                                            \
+	({                                                                          \
+		char *room_[inherit_room(envp)];                                    \
+		bool mine_ = relay_exec_begin();                                    \
+		char *const *env = inherit_env(envp, room_, relay_exec_expected()); \
+		int rc_ = call;                                                     \
+		if (mine_)                                                          \
+			relay_exec_failed();                                        \
+		rc_;                                                                \
 	})
 
 int execve(const char *path, char *const argv[], char *const envp[])
@@ -137,7 +137,7 @@ static void before_spawn(void)
 #define SPAWN(which, search_)                                                                                   \
 	({                                                                                                      \
 		char *room_[inherit_room(envp)];                                                                \
-		char *const *env = inherit_env(envp, room_);                                                    \
+		char *const *env = inherit_env(envp, room_, NULL);                                              \
 		struct spawn_call call_ = {path, search_, actions, attr, argv, env};                            \
 		before_spawn();                                                                                 \
 		spawn_is_ours(actions) ? spawn(pid, &call_) : REAL(which)(pid, path, actions, attr, argv, env); \

@@ -6,7 +6,6 @@
 
 #include "early.h"
 #include "placeholder.h"
-#include "relay_name.h"
 
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -244,17 +243,21 @@ static int getsockopt_ours(const struct fdref *r, int level, int name, void *val
 	return core()->getsockopt(r, level, name, val, len);
 }
 
+static int getsockopt_kernel(int fd, int level, int name, void *val, socklen_t *len)
+{
+	socklen_t room = len ? *len : 0;
+
+	return relay_getsockopt_fix(REAL(getsockopt)(fd, level, name, val, len), fd, level, name, val, len, room);
+}
+
 int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
 	struct fdref r;
 
-	if (fdtab_is_kernel(fd)) {
-		socklen_t room = len ? *len : 0;
-
-		return relay_getsockopt_fix(REAL(getsockopt)(fd, level, name, val, len), fd, level, name, val, len, room);
-	}
+	if (fdtab_is_kernel(fd))
+		return getsockopt_kernel(fd, level, name, val, len);
 	return (int)OWNED(fd, r, own_getsockopt(&r, level, name, val, len), getsockopt_ours(&r, level, name, val, len),
-			  REAL(getsockopt)(fd, level, name, val, len));
+			  getsockopt_kernel(fd, level, name, val, len));
 }
 
 static int setsockopt_ours(const struct fdref *r, int level, int name, const void *val, socklen_t len)
@@ -266,12 +269,17 @@ static int setsockopt_ours(const struct fdref *r, int level, int name, const voi
 	return early_refused(level, name) ? -EOPNOTSUPP : core()->setsockopt(r, level, name, val, len);
 }
 
+static int setsockopt_kernel(int fd, int level, int name, const void *val, socklen_t len)
+{
+	return relay_setsockopt_fix(REAL(setsockopt)(fd, level, name, val, len), fd, level);
+}
+
 int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct fdref r;
 
 	if (fdtab_is_kernel(fd))
-		return relay_setsockopt_fix(REAL(setsockopt)(fd, level, name, val, len), fd, level);
+		return setsockopt_kernel(fd, level, name, val, len);
 	return (int)OWNED(fd, r, own_setsockopt(&r, level, name, val, len), setsockopt_ours(&r, level, name, val, len),
-			  REAL(setsockopt)(fd, level, name, val, len));
+			  setsockopt_kernel(fd, level, name, val, len));
 }

@@ -37,6 +37,9 @@ static unsigned need_of(int fd)
 		return core() ? NEED_CORE : 0;
 	case FD_SPARE:
 		return NEED_SPARE;
+	case FD_RELAYED:
+		relay_touch(fd);
+		return 0;
 	default:
 		return 0;
 	}

@@ -41,6 +41,7 @@ enum fd_kind {
 	FD_EPOLL,      /* an epoll instance: obj is a struct epset, or NULL while it has no engine member */
 	FD_SPARE,      /* a placeholder in the pool: closed as far as the application can tell (EBADF) */
 	FD_PRIVATE,    /* the shim's own: out of reach of the application (EBADF; close loops pass over it) */
+	FD_RELAYED, /* the kernel's, in the place of an engine socket; its relay is to be told of the first use (relay_name.h) */
 };
 
 /* A descriptor looked up: valid as long as the generation is. */

@@ -8,6 +8,7 @@
 #include "inherit.h"
 
 #include "config.h"
+#include "relay_name.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -43,11 +44,13 @@ void inherit_begin(char **environment)
 			strcpy(preload, *at);
 		added |= !strcmp(*at, ADDED);
 	}
-	for (char **at = environment; added && *at; at++)
-		if (!is_ours(*at))
+	for (char **at = environment; *at; at++) {
+		if (begins(*at, INHERIT_RELAYS))
+			relay_expect(*at + strlen(INHERIT_RELAYS));
+		else if (!added || !is_ours(*at))
 			*to++ = *at;
-	if (added)
-		*to = NULL;
+	}
+	*to = NULL;
 }
 
 static size_t count(char *const *list)
@@ -61,25 +64,44 @@ static size_t count(char *const *list)
 
 size_t inherit_room(char *const *envp)
 {
-	return count(envp) + count(config_captured()) + 3;
+	return count(envp) + count(config_captured()) + 4;
 }
 
-char *const *inherit_env(char *const *envp, char **room)
+/* Does the environment say what it wants of us, or can we not be had? */
+static bool is_decided(char *const *envp)
 {
+	if (!*preload)
+		return true;
+	for (; envp && *envp; envp++)
+		if (is_ours(*envp))
+			return true;
+	return false;
+}
+
+/* One of those that are for one exec only. */
+static bool passes(const char *var)
+{
+	return !strcmp(var, ADDED) || begins(var, INHERIT_RELAYS);
+}
+
+char *const *inherit_env(char *const *envp, char **room, const char *relays)
+{
+	bool decided = is_decided(envp);
 	char **to = room;
 
-	for (char *const *at = envp; at && *at; at++) {
-		if (is_ours(*at) || !*preload)
-			return envp;
-		*to++ = *at;
-	}
-	if (!*preload)
+	if (decided && !relays)
 		return envp;
-	*to++ = preload;
-	*to++ = (char *)ADDED;
-	for (char *const *at = config_captured(); *at; at++)
-		if (strcmp(*at, ADDED))
-			*to++ = *at;
+	for (char *const *at = envp; at && *at; at++)
+		*to++ = *at;
+	if (!decided) {
+		*to++ = preload;
+		*to++ = (char *)ADDED;
+		for (char *const *at = config_captured(); *at; at++)
+			if (!passes(*at))
+				*to++ = *at;
+	}
+	if (relays)
+		*to++ = (char *)relays;
 	*to = NULL;
 	return room;
 }

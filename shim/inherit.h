@@ -12,10 +12,12 @@
 
 #include <stddef.h>
 
-/* At the start, after config_capture(): remember LD_PRELOAD, hide what was added. */
+/* At the start, after config_capture(): remember LD_PRELOAD, hide what was added, find the descriptors of relays. */
 void inherit_begin(char **environment);
 /* How many pointers the environment for a new program takes, the NULL included; and that environment. */
+/* relays: one more variable, INHERIT_RELAYS..., or NULL. */
+#define INHERIT_RELAYS "MTCPSHIM_RELAYS="
 size_t inherit_room(char *const *envp);
-char *const *inherit_env(char *const *envp, char **room);
+char *const *inherit_env(char *const *envp, char **room, const char *relays);
 
 #endif

@@ -32,6 +32,8 @@
 /* How often it looks whether a listener is still open, and whether there is room in its queue. */
 #define LISTEN_LOOK_MS 500
 #define QUEUE_LOOK_MS 5
+/* What is polled for each link. */
+#define FDS_EACH 3
 
 /* Bytes on their way in one direction. */
 struct flow {
@@ -46,6 +48,7 @@ struct flow {
 struct link {
 	struct link *next;
 	int engine, local;
+	int bell;     /* rings when the program first uses it; -1: that is known */
 	bool eager;   /* bytes from the engine are meant for this program */
 	bool listens; /* engine is a listener; local is unused */
 	bool waiting; /* local is not connected yet: its listener's queue is full */
@@ -104,6 +107,15 @@ static unsigned holders(int fd)
 	return r.kind == FD_SOCK ? core()->holders(&r) : 1;
 }
 
+/* Whose it is is known. */
+static void want(struct link *l)
+{
+	l->eager = true;
+	if (l->bell >= 0)
+		close(l->bell);
+	l->bell = -1;
+}
+
 /* Both ends are let go.  As close() does: bytes that the program was not given, or did not read, make it a reset. */
 static void finish(struct link *l)
 {
@@ -113,6 +125,7 @@ static void finish(struct link *l)
 		setsockopt(l->engine, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	close(l->engine);
 	close(l->local);
+	want(l);
 	l->over = true;
 }
 
@@ -138,7 +151,8 @@ static void move_out(struct link *l)
 
 	if (is_empty(f) && !f->ended)
 		fill(f, l->local);
-	l->eager |= !is_empty(f);
+	if (!is_empty(f))
+		want(l);
 	drain(f, l->engine);
 	if (f->refused && !f->ended)
 		shutdown(l->local, SHUT_RD);
@@ -173,6 +187,7 @@ static struct link *link_new(int engine, int local, bool eager)
 		return NULL;
 	l->engine = engine;
 	l->local = local;
+	l->bell = -1;
 	l->eager = eager;
 	l->next = links;
 	links = l;
@@ -234,6 +249,7 @@ static void serve_listener(struct link *l)
 
 	if (!is_listening(l)) {
 		close(l->engine);
+		want(l);
 		l->over = true;
 		return;
 	}
@@ -274,10 +290,10 @@ static int until_look(const struct link *l, int look)
 	return l->listens ? LISTEN_LOOK_MS : -1;
 }
 
-static void turn(struct link *l, const struct pollfd *engine, const struct pollfd *local)
+static void turn(struct link *l, const struct pollfd *engine, const struct pollfd *local, const struct pollfd *bell)
 {
-	if (!l->eager && holders(l->engine) == 1)
-		l->eager = true;
+	if (!l->eager && (bell->revents || holders(l->engine) == 1))
+		want(l);
 	if (l->listens)
 		serve_listener(l);
 	else if (l->waiting)
@@ -323,13 +339,14 @@ static void pump(void)
 		n = 0;
 		timeout = -1;
 		for (struct link *l = links; l; l = l->next)
-			n += 2;
+			n += FDS_EACH;
 		fds = n ? room_for(n) : NULL;
 		if (!fds)
 			return;
 		n = 0;
-		for (struct link *l = links; l; l = l->next, n += 2) {
+		for (struct link *l = links; l; l = l->next, n += FDS_EACH) {
 			ask(l, &fds[n], &fds[n + 1]);
+			fds[n + 2] = (struct pollfd){.fd = l->bell, .events = POLLIN};
 			t = until_look(l, look);
 			timeout = t >= 0 && (timeout < 0 || t < timeout) ? t : timeout;
 		}
@@ -338,8 +355,8 @@ static void pump(void)
 		for (struct link *l = links, *next; l; l = next) {
 			/* New ones are put in front. */
 			next = l->next;
-			turn(l, fds, fds + 1);
-			fds += 2;
+			turn(l, fds, fds + 1, fds + 2);
+			fds += FDS_EACH;
 		}
 		forget_over();
 	}
@@ -373,9 +390,20 @@ static void close_others(int *keep, unsigned n)
 		REAL(close)(fd);
 }
 
+static int bell_for(const struct relay_item *it)
+{
+	int fd = it->eager ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&it->name, it->name_len)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 static bool take_items(struct relay_item *items, unsigned n, int line)
 {
-	int *keep = calloc(2 * n + 1, sizeof(*keep));
+	int *keep = calloc(3 * n + 1, sizeof(*keep));
 	unsigned kept = 0;
 	struct link *l;
 
@@ -393,12 +421,16 @@ static bool take_items(struct relay_item *items, unsigned n, int line)
 		l->listens = it->ends.listens;
 		l->name = it->name;
 		l->name_len = it->name_len;
+		l->bell = bell_for(it);
 		keep[kept++] = it->r.fd;
 		if (it->inside >= 0)
 			keep[kept++] = it->inside;
 	}
 	if (!kept)
 		return false;
+	for (l = links; l; l = l->next)
+		if (l->bell >= 0)
+			keep[kept++] = l->bell;
 	keep[kept++] = line;
 	close_others(keep, kept);
 	free(keep);

@@ -12,7 +12,8 @@
  *
  * Who inherits a socket may not mean to use it, and its bytes must not be taken from those who do.  So where another process of
  * the family holds it too, the relay takes none before it is clear whose it is: the socket is one of the program's standard
- * descriptors or was sent by SCM_RIGHTS, the program writes to it, or all others have closed it.
+ * descriptors or was sent by SCM_RIGHTS, all others have closed it, or the program uses it: writes to it, or, under the shim,
+ * reads it, accepts from it or waits for it (relay_touch()).
  */
 #ifndef SHIM_RELAY_H
 #define SHIM_RELAY_H
@@ -47,6 +48,8 @@ void relay_run(struct relay_item *items, unsigned n, int line) __attribute__((no
 /* begin(): false if there is nothing to put back. */
 bool relay_exec_begin(void);
 void relay_exec_failed(void);
+/* After begin(): a variable for the new program's environment (inherit.h), or NULL. */
+const char *relay_exec_expected(void);
 /* A copy of the message with kernel sockets in the place of engine sockets, to be sent by libc's sendmsg(); its result is -1 with
  * errno too. */
 ssize_t relay_sendmsg(int fd, const struct msghdr *msg, int flags);

@@ -13,6 +13,7 @@
 #include "config.h"
 #include "fdtab.h"
 #include "fresh.h"
+#include "inherit.h"
 #include "loader.h"
 #include "log.h"
 #include "real.h"
@@ -37,7 +38,8 @@ static struct {
 	unsigned nfds, nitems;
 	size_t size;
 	int line;
-	pid_t owner; /* the process that this was noted in: a child may have come in between */
+	char expected[1024]; /* "": nothing */
+	pid_t owner;	     /* the process that this was noted in: a child may have come in between */
 } ex;
 
 /* ---- what is inherited -------------------------------------------------------------------------------------------------------
@@ -105,6 +107,37 @@ static bool collect(unsigned n)
 	return true;
 }
 
+/* ---- what the new program is to tell of --------------------------------------------------------------------------------------
+ */
+
+static void expect(int fd)
+{
+	size_t used = strlen(ex.expected);
+	bool first = !used;
+	int n = snprintf(ex.expected + used, sizeof(ex.expected) - used, "%s%d", first ? INHERIT_RELAYS : ",", fd);
+
+	/* No room: the relay has to find out by itself. */
+	if (n < 0 || used + (size_t)n >= sizeof(ex.expected))
+		ex.expected[used] = 0;
+}
+
+/* Sockets that others hold too, and those of relays that we were given and did not use. */
+static void list_expected(void)
+{
+	ex.expected[0] = 0;
+	for (unsigned i = 0; i < ex.nfds; i++)
+		if (ex.fds[i].placeholder >= 0 && !ex.items[ex.fds[i].item].eager)
+			expect(ex.fds[i].fd);
+	for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1))
+		if (fdtab_get(fd).kind == FD_RELAYED && !REAL(fcntl)(fd, F_GETFD))
+			expect(fd);
+}
+
+const char *relay_exec_expected(void)
+{
+	return ex.owner == getpid() && ex.expected[0] ? ex.expected : NULL;
+}
+
 /* ---- exec --------------------------------------------------------------------------------------------------------------------
  */
 
@@ -163,8 +196,10 @@ bool relay_exec_begin(void)
 	flush_fresh();
 	n = core() ? count_inherited() : 0;
 	ex.size = 0;
+	ex.nfds = 0;
 	if (n)
 		pass_on(n);
+	list_expected();
 	/* No other thread may be at work in a stack when it ceases to exist. */
 	if (core())
 		core()->exec_begin();

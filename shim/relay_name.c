@@ -7,12 +7,14 @@
 #endif
 #include "relay_name.h"
 
+#include "fdtab.h"
 #include "real.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,6 +126,43 @@ bool relay_ends_of(int fd, struct relay_ends *ends)
 	}
 	errno = saved;
 	return is_relays;
+}
+
+/* ---- the first use -----------------------------------------------------------------------------------------------------------
+ */
+
+/* The relay listens for it under the same name, as a datagram socket: those names are apart from the streams' (unix(7)). */
+void relay_touch(int fd)
+{
+	struct sockaddr_un un;
+	struct relay_ends ends;
+	socklen_t len = sizeof(un);
+	int saved = errno, to;
+
+	fdtab_forget(fd);
+	to = relay_ends_of(fd, &ends) ? REAL(socket)(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+	if (to >= 0) {
+		if (!(ends.listens ? REAL(getsockname)(fd, (struct sockaddr *)&un, &len)
+				   : REAL(getpeername)(fd, (struct sockaddr *)&un, &len)))
+			REAL(sendto)(to, "t", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&un, len);
+		REAL(close)(to);
+	}
+	errno = saved;
+}
+
+void relay_expect(const char *numbers)
+{
+	struct relay_ends ends;
+	char *end;
+	long fd;
+
+	for (; *numbers; numbers = *end ? end + 1 : end) {
+		fd = strtol(numbers, &end, 10);
+		if (end == numbers)
+			return;
+		if (fd >= 0 && fd <= INT32_MAX && relay_ends_of((int)fd, &ends))
+			fdtab_set((int)fd, FD_RELAYED, NULL, 0);
+	}
 }
 
 /* ---- answers -----------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,14 @@ void relay_addr(struct sockaddr_in *to, const struct sockaddr_storage *from);
 bool relay_ends_of(int fd, struct relay_ends *ends);
 
 /*
+ * A descriptor that is FD_RELAYED is about to be read, accepted from or waited for: tell the relay, which takes nothing from
+ * those who hold the engine socket too before it knows that somebody wants it.  From then on it is FD_KERNEL.
+ */
+void relay_touch(int fd);
+/* The numbers that a program is to touch, as digits and commas: mark those that stand for engine sockets. */
+void relay_expect(const char *numbers);
+
+/*
  * After libc's own call on a kernel descriptor, with its result: what the call is to give if the descriptor stands for an engine
  * socket.  room: what *len was before.  As libc: -1 and errno.
  */

@@ -288,6 +288,22 @@ static void number_server(void)
 	say_child("child", pid);
 }
 
+/* The parent keeps it all the time, and only the program reads. */
+static void kept_server(void)
+{
+	int fd = inheritable(pair());
+	struct command c;
+	pid_t pid = MUST(fork());
+
+	if (pid == 0) {
+		execv(SELF, command(&c, "echo", fd));
+		_exit(99);
+	}
+	say_child("child", pid);
+	MUST(send(fd, "parent\n", 7, 0));
+	T(close(fd));
+}
+
 /* A program that has nothing to do with the connection it inherits takes nothing from it. */
 static void leaked_server(void)
 {
@@ -599,6 +615,7 @@ static const struct posix_case cases[] = {
     {"clean_environment", clean_environment_server, text_client},
     BOTH(bulk),
     {"number", number_server, echo_client},
+    {"kept", kept_server, echo_client},
     BOTH(leaked),
     {"cloexec", cloexec_server, text_client},
     BOTH(fails),
