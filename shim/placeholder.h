@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#define POOL_MAX 1024
+#define POOL_MAX 8192
 
 /* A TCP socket of this family (AF_INET, AF_INET6), with flags 0 or SOCK_CLOEXEC; FD_KERNEL still.  -EMFILE, -ENFILE, -ENOMEM, ...
  */
