@@ -15,7 +15,7 @@ LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
 CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec
-THIN := $(CALLS) config early fdtab fresh inherit loader log netif own placeholder pump real relay relay_exec relay_name route rules spawn
+THIN := $(CALLS) config early fdtab fresh inherit list loader log netif own placeholder pump real relay relay_exec relay_name route rules spawn
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))
@@ -23,7 +23,7 @@ CORE_OBJ := $(filter-out $(THIN_OBJ),$(patsubst %.c,$(BUILD)/%.o,$(wildcard shim
 TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/common/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so
+all: $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so $(BUILD)/mtcpshim-ls
 
 # Its own calls of its wrappers stay inside (-Bsymbolic-functions): nobody interposes between them.
 $(BUILD)/libmtcpshim.so: $(THIN_OBJ)
@@ -85,6 +85,9 @@ fuzz:
 	@MAKE="$(MAKE) $(JOBS)" tests/fuzz/run
 
 # Programs of the tests and benchmarks: plain sockets, no DPDK.
+$(BUILD)/mtcpshim-ls: shim/ls/ls.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
 TOOLS := $(patsubst %,$(BUILD)/tests/apps/%,leash relay) $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
@@ -147,7 +150,7 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so $(DESTDIR)$(PREFIX)/lib
-	install -m 755 shim/mtcpshim $(DESTDIR)$(PREFIX)/bin
+	install -m 755 shim/mtcpshim $(BUILD)/mtcpshim-ls $(DESTDIR)$(PREFIX)/bin
 clean:
 	rm -rf build build-*
 help:

@@ -95,6 +95,8 @@ struct thin_ops {
 	void (*fd_private_close)(int fd);
 	/* The first number at or above fd that is not FD_KERNEL; -1: none. */
 	int (*fd_next)(int fd);
+	/* Answer `mtcpshim ls` in this process from now on. */
+	void (*list_start)(void);
 };
 
 /* Who serves a destination or local address, and why (route.c's answer). */
@@ -155,7 +157,7 @@ struct core_ops {
 	/* A kernel or FRESH descriptor number is about to be closed or replaced: drop it from the sets' books. */
 	void (*fd_closing)(int fd);
 
-	/* Who serves this descriptor and why, in words (for logs and listings). */
+	/* How the engine serves this descriptor, in words (for listings). */
 	void (*describe)(const struct fdref *r, char *buf, size_t size);
 	/*
 	 * The process is about to end (destructor, _exit): close every connection as the kernel would and send what is queued,

@@ -239,4 +239,5 @@ void helper_join(void)
 		atomic_store(&helper.runs, false);
 	else
 		atomic_store(&rt.shared->procs[rt.proc].helps, true);
+	rt.thin->list_start();
 }

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "fdtab.h"
+#include "list.h"
 #include "log.h"
 #include "placeholder.h"
 #include "real.h"
@@ -121,6 +122,7 @@ static const struct core_ops *load(void)
 	    .fd_private = private_fd,
 	    .fd_private_close = private_fd_close,
 	    .fd_next = fdtab_next,
+	    .list_start = list_start,
 	};
 	const struct core_ops *ops;
 	mtcpshim_core_fn *enter;
@@ -272,6 +274,7 @@ void loader_fork_child(void)
 	if (reveal_fd >= 0)
 		private_fd_close(reveal_fd);
 	reveal_fd = -1;
+	list_forget();
 	/* The engine is the parent's alone; quietly, also with MTCPSHIM_STRICT=1. */
 	if (engine_state == ENGINE_RUNS && !serves)
 		engine_state = ENGINE_FAILED;

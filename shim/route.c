@@ -235,6 +235,13 @@ static const struct config_rule *rule_find(const struct config *cfg, const struc
 	return NULL;
 }
 
+static __thread const char *last_why __attribute__((tls_model("initial-exec"))) = "";
+
+const char *route_why(void)
+{
+	return last_why;
+}
+
 /* The answer, with its reason in the log for who asks (MTCPSHIM_LOG=debug). */
 static enum route answer(const char *call, const struct route_addr *a, enum route who, const char *why)
 {
@@ -242,6 +249,7 @@ static enum route answer(const char *call, const struct route_addr *a, enum rout
 	    [ROUTE_KERNEL] = "kernel", [ROUTE_ENGINE] = "engine", [ROUTE_BOTH] = "engine and kernel"};
 	char text[INET6_ADDRSTRLEN];
 
+	last_why = why;
 	if (log_wants(LOG_LEVEL_DEBUG) && inet_ntop(AF_INET6, &a->addr, text, sizeof(text)))
 		log_line(LOG_LEVEL_DEBUG, "%s [%s]:%u: %s: %s", call, text, a->port, names[who], why);
 	return who;

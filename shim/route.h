@@ -48,6 +48,8 @@ bool route_addr_parse(int family, const struct sockaddr *sa, socklen_t len, stru
 enum route route_connect(const struct config *cfg, const struct route_addr *to);
 /* Who serves a listener on this local address. */
 enum route route_listen(const struct config *cfg, const struct route_addr *local);
+/* Why the latest answer of the two to this thread was what it was. */
+const char *route_why(void);
 /* Is this one of the engine's own addresses? */
 bool route_is_engine_addr(const struct config *cfg, const struct in6_addr *addr);
 

@@ -272,6 +272,8 @@ int runtime_up(void)
 		rc = helper_start(bring_up);
 		up_error = rc;
 		atomic_store(&rt.state, rc ? RT_FAILED : RT_UP);
+		if (!rc)
+			rt.thin->list_start();
 		break;
 	case RT_FAILED:
 		rc = up_error;

@@ -680,19 +680,19 @@ int sock_setfl(const struct fdref *r, int flags)
 
 void sock_describe(const struct fdref *r, char *buf, size_t size)
 {
-	static const char *const states[] = {"",	  "established", "syn-sent",   "syn-received", "fin-wait-1", "fin-wait-2",
-					     "time-wait", "closed",	 "close-wait", "last-ack",     "listening",  "closing"};
 	struct sock *s = sock_of(r);
+	unsigned procs = hold_processes(s);
 	usec_t now;
-	int rc, state;
+	int rc, n;
 	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st) {
-		snprintf(buf, size, "engine: %s", strerror(-rc));
+		snprintf(buf, size, "%s", strerror(-rc));
 		return;
 	}
-	state = engine_state(s->conn);
 	stack_leave(st, now);
-	snprintf(buf, size, "engine, stack %u%s, %s%s", st->id, atomic_load(&s->spread) ? " and all others" : "",
-		 state > 0 && state <= 11 ? states[state] : "?", atomic_load(&s->dual) ? "; the kernel listens too" : "");
+	n = snprintf(buf, size, "stack %u%s%s", st->id, atomic_load(&s->spread) ? " and all others" : "",
+		     atomic_load(&s->dual) ? ", the kernel listens too" : "");
+	if (procs > 1 && n > 0 && (size_t)n < size)
+		snprintf(buf + n, size - (size_t)n, ", shared by %u processes", procs);
 }

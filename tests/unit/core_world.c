@@ -136,6 +136,10 @@ static int world_next(int fd)
 	return fd < FDS ? fd : -1;
 }
 
+static void world_list_start(void)
+{
+}
+
 static const struct thin_ops thin = {
     .cfg = &cfg,
     .real = &real_libc,
@@ -147,6 +151,7 @@ static const struct thin_ops thin = {
     .fd_private = world_private,
     .fd_private_close = world_private_close,
     .fd_next = world_next,
+    .list_start = world_list_start,
 };
 
 /* ---- the wire: two queues of frames, copied as a real one does
