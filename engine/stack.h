@@ -243,7 +243,8 @@ uint32_t tcp_window(struct engine *e, struct conn *c); /* what to advertise, uns
 uint32_t tcp_window_of_space(const struct engine *e, uint32_t space);
 uint32_t tcp_window_offer(const struct engine *e, const struct conn *c); /* what could be advertised now */
 uint32_t tcp_syn_window(const struct engine *e, const struct conn *c);	 /* unscaled, for SYN segments */
-void tcp_choose_wscale(const struct engine *e, struct conn *c);
+void tcp_choose_wscale(const struct engine *e, struct conn *c);		 /* as its buffer may grow */
+uint8_t tcp_wscale_of_any(const struct engine *e);			 /* as any buffer may, whatever a socket's options are */
 void tcp_sync_mss(struct engine *e, struct conn *c);
 uint16_t tcp_advertised_mss(const struct engine *e, const struct conn *c);
 unsigned tcp_mss_to_mtu(const struct conn *c, unsigned mss); /* the IP packet that carries so much */

@@ -80,6 +80,13 @@ static uint32_t timestamp(const struct engine *e, const struct conn *c)
 	return ts + c->ts_offset;
 }
 
+/* Ours is not in the cookie: it must be the same at the ACK, however the listener's buffer was changed in between. */
+static void set_wscale(const struct engine *e, struct conn *c)
+{
+	if (c->wscale_ok)
+		c->rcv_wscale = tcp_wscale_of_any(e);
+}
+
 void syncookie_answer(struct input *in)
 {
 	struct conn *l = in->c, shape = {.pmtu = in->e->cfg.mtu};
@@ -92,6 +99,7 @@ void syncookie_answer(struct input *in)
 	if (!(in->seg.opts & OPT_TS) || !e->cfg.tcp.timestamps)
 		in->seg.opts &= OPT_MSS;
 	listener_shape(in, l, &shape);
+	set_wscale(e, &shape);
 	shape.ecn_ok &= shape.ts_ok;
 	f.flags |= shape.ecn_ok ? TH_ECE : 0;
 	f.seq = make(e, &in->seg, shape.peer_mss);
@@ -150,6 +158,7 @@ bool syncookie_ack(struct input *in)
 	in->seg = syn;
 	if (!listener_spawn(in, l, ack.ack - 1))
 		return true;
+	set_wscale(e, in->c);
 	in->seg = ack;
 	in->seg.tsecr = 0; /* what it echoes was not the time */
 	input_segment(in);

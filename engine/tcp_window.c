@@ -86,23 +86,35 @@ uint32_t tcp_window(struct engine *e, struct conn *c)
 	return offer;
 }
 
-/* The scale that lets the window grow as far as the buffer may (RFC 7323 2.2). */
+static int64_t most_of_any(const struct engine *e)
+{
+	return e->cfg.tcp.rmem[2] > e->cfg.tcp.rmem_max ? e->cfg.tcp.rmem[2] : e->cfg.tcp.rmem_max;
+}
+
+/* The scale that lets the window grow so far (RFC 7323 2.2). */
+static uint8_t scale_for(const struct engine *e, int64_t most)
+{
+	uint8_t shift = 0;
+
+	if (!e->cfg.tcp.window_scaling)
+		return 0;
+	for (; most > 65535 && shift < WSCALE_MAX; shift++)
+		most >>= 1;
+	return shift;
+}
+
 void tcp_choose_wscale(const struct engine *e, struct conn *c)
 {
-	const struct tcp_settings *t = &e->cfg.tcp;
-	int64_t most = c->rcvbuf_locked ? c->rcvbuf : t->rmem[2];
+	int64_t most = c->rcvbuf_locked ? c->rcvbuf : most_of_any(e);
 
-	if (!c->rcvbuf_locked && t->rmem_max > most)
-		most = t->rmem_max;
 	if (c->window_clamp > 0 && most > c->window_clamp)
 		most = c->window_clamp;
-	c->rcv_wscale = 0;
-	if (!t->window_scaling)
-		return;
-	while (most > 65535 && c->rcv_wscale < WSCALE_MAX) {
-		most >>= 1;
-		c->rcv_wscale++;
-	}
+	c->rcv_wscale = scale_for(e, most);
+}
+
+uint8_t tcp_wscale_of_any(const struct engine *e)
+{
+	return scale_for(e, most_of_any(e));
 }
 
 /* ---- sending ---- */

@@ -268,5 +268,7 @@ const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 	if (judge && !fault)
 		fault = judge_all(&c->end[from], &c->end[!from], &p->tcp);
 	learn(&c->end[from], &c->end[!from], &p->tcp);
+	if (r->cookies && (p->tcp.flags & (FLAG_SYN | FLAG_ACK)) == (FLAG_SYN | FLAG_ACK))
+		c->end[from].offered = false;
 	return fault;
 }

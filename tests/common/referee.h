@@ -38,7 +38,8 @@ struct referee_conn {
 struct referee {
 	struct referee_conn conn[REFEREE_CONNS_MAX]; /* oldest first; a new one takes the oldest's place when all are used */
 	unsigned next;				     /* how many there were */
-	bool local_drops;			     /* packets may be lost before they are seen here: holes are no fault */
+	bool cookies;	  /* a SYN,ACK may be a SYN cookie, whose sender does not know later what window it offered */
+	bool local_drops; /* packets may be lost before they are seen here: holes are no fault */
 };
 
 /*

@@ -89,6 +89,7 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 	}
 	if (t->flags & FLAG_SYN)
 		learn_syn(w, f, p);
+	w->referee.cookies = engine_stats(w->e)->syncookies_sent;
 	fault = f->lawless ? NULL : referee_watch(&w->referee, p, true);
 	if (fault)
 		world_fault("flow %u: %s", p->dst_port - PEER_PORT, fault);
