@@ -382,23 +382,28 @@ static bool cwnd_allows(const struct conn *c, uint32_t len)
 	return recovery_pipe(c) + len <= c->cc.cwnd;
 }
 
-/* True: all that was lost has been sent again, as far as the window goes. */
-static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
+/*
+ * False: something that was lost waits.  Then no new data goes out (RFC 6675 NextSeg(), rule 1 before rule 2): small segments
+ * would take every room that opens before there is enough for a large one.
+ */
+static bool output_lost(struct engine *e, struct conn *c, unsigned *turn)
 {
 	struct rte_mbuf *m;
 
 	while (*turn && (m = recovery_next_lost(c))) {
-		if (!c->fast_retransmit && !cwnd_allows(c, pkt(m)->len) && recovery_pipe(c))
-			return;
+		uint32_t len = pkt(m)->len < c->mss ? pkt(m)->len : c->mss;
+
+		if (!c->fast_retransmit && !cwnd_allows(c, len) && recovery_pipe(c))
+			return false;
 		if (c->paced && !c->fast_retransmit && pace_blocks(e, c))
-			return;
+			return false;
 		if (pkt(m)->len > c->mss) {
 			c->probe_size = 0; /* it goes in parts: their arrival would prove nothing */
 			if (!split(e, c, m, c->mss))
-				return;
+				return false;
 		}
 		if (!send_packets(e, c, m, 1))
-			return;
+			return false;
 		if (c->ca_state == CA_LOSS)
 			e->stats.slow_start_retrans++;
 		else
@@ -409,6 +414,7 @@ static void output_lost(struct engine *e, struct conn *c, unsigned *turn)
 		c->fast_retransmit = false;
 		--*turn;
 	}
+	return true;
 }
 
 /* ---- new data ---- */
@@ -662,8 +668,8 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		send_syn(e, c);
 	if ((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) {
 		output_probe(e, c);
-		output_lost(e, c, &turn);
-		output_new(e, c, &turn);
+		if (output_lost(e, c, &turn))
+			output_new(e, c, &turn);
 		output_fin(e, c);
 		if (c->snd_nxt != nxt)
 			timer_tail(e, c, true);

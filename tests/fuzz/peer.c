@@ -45,6 +45,7 @@ static void learn_syn(struct world *w, struct flow_view *f, const struct packet 
 	}
 	f->our_port = p->src_port;
 	f->answered = true;
+	f->spoken = false;
 	f->irs = f->una = p->tcp.seq;
 	f->rcv_nxt = f->irs + 1;
 	f->acked = f->edge = f->isn;
@@ -69,6 +70,20 @@ static void check_payload(const struct tcp_part *t, const uint8_t *payload)
 			world_fault("the engine sent a wrong byte at sequence number %u", t->seq + i);
 }
 
+/*
+ * A SYN cookie may begin a connection anew that was aborted, if its reset was lost or never sent for want of a packet: with other
+ * windows and acknowledgments than the first.  Which of those that were begun it is can't be seen.
+ */
+static void learn_cookies(struct world *w)
+{
+	const struct engine_stats *stats = engine_stats(w->e);
+
+	w->referee.cookies = stats->syncookies_sent;
+	for (unsigned i = 0; i < FLOWS && stats->syncookies_recv != w->cookies; i++)
+		w->flow[i].lawless |= w->flow[i].spoken;
+	w->cookies = stats->syncookies_recv;
+}
+
 void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 {
 	const struct tcp_part *t = &p->tcp;
@@ -87,9 +102,11 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 		f->lawless = true;
 		return;
 	}
+	learn_cookies(w);
 	if (t->flags & FLAG_SYN)
 		learn_syn(w, f, p);
-	w->referee.cookies = engine_stats(w->e)->syncookies_sent;
+	else
+		f->spoken = true;
 	fault = f->lawless ? NULL : referee_watch(&w->referee, p, true);
 	if (fault)
 		world_fault("flow %u: %s", p->dst_port - PEER_PORT, fault);

@@ -33,6 +33,7 @@ struct flow_view {
 	bool lawless;	       /* the peer said things after which the rules for the engine's answers do not hold */
 	bool answered;	       /* the engine's SYN was seen */
 	bool engine_ts;	       /* ... and had timestamps */
+	bool spoken;	       /* the engine has sent more than that */
 };
 
 /* How the peer behaves: from the first bytes of an input. */
@@ -57,7 +58,8 @@ struct world {
 	bool unread_known;	  /* what is read may be compared with the pattern */
 	bool sent_known;	  /* what the engine sends may be */
 	struct referee referee;
-	bool mute; /* the peer does not answer ARP */
+	uint64_t cookies; /* that the engine took for good ones, when last looked at */
+	bool mute;	  /* the peer does not answer ARP */
 };
 
 /* The states that an engine is brought into by the book. */
