@@ -204,8 +204,8 @@ struct sleep {
 	const sigset_t *mask; /* to be in force while asleep, and only then */
 	int signal_fd;	      /* tells of signals instead, which stay blocked; -1: they interrupt */
 	bool watching;
-	bool spun;	 /* what was waited for came while spinning between two stays */
 	usec_t began;	 /* the last stay */
+	bool by_port;	 /* it ended because a packet came */
 	uint64_t frames; /* received when the last look for packets began */
 	struct rest rest;
 };
@@ -215,10 +215,10 @@ static bool signalled(const struct sleep *s)
 	return s->signal_fd >= 0 && s->fds[s->w->nfds + 1].revents;
 }
 
-static bool caller_fds_ready(const struct waiting *w)
+static bool any_ready(const struct pollfd *fds, nfds_t n)
 {
-	for (nfds_t i = 0; i < w->nfds; i++)
-		if (w->fds[i].fd >= 0 && w->fds[i].revents)
+	for (nfds_t i = 0; i < n; i++)
+		if (fds[i].fd >= 0 && fds[i].revents)
 			return true;
 	return false;
 }
@@ -251,7 +251,7 @@ static int stay(struct sleep *s, nfds_t n)
 		atomic_store(&rt.shared->watch_until, 0);
 	if (rc <= 0)
 		return rc;
-	if (caller_fds_ready(s->w))
+	if (any_ready(s->w->fds, s->w->nfds))
 		return 1;
 	return signalled(s) ? run_handlers(s->mask) : 0;
 }
@@ -277,6 +277,7 @@ static int sleep_once(struct sleep *s)
 		rc = -ETIMEDOUT;
 	else
 		rc = stay(s, n);
+	s->by_port = !rc && any_ready(s->fds + ports, n - ports);
 	/*
 	 * A waker clears the flag first and writes then: its write may come after this look, and be found by the next sleep,
 	 * which must take it away too, or every sleep from then on ends at once.
@@ -289,19 +290,19 @@ static int sleep_once(struct sleep *s)
 }
 
 /*
- * Something woke us that was not what is waited for, a packet as a rule: where it came soon, the next will, and a sleep for each
- * would put a wake-up into every round trip.  True if what is waited for came meanwhile.
+ * A packet woke us: where it came soon the next will, and a sleep for each would put a wake-up into every round trip.  True if
+ * what is waited for came meanwhile.
  */
 static bool spin_between(struct sleep *s)
 {
 	usec_t now = io_now();
 
-	if (!s->began)
+	if (!s->by_port)
 		return false;
-	spin_learn(s->t, now - s->began, false);
-	s->began = 0;
-	s->spun = spin(s->w, now, spin_budget(s->t), SPIN_TURN_US);
-	return s->spun;
+	/* That it came late says nothing about the next: the whole wait's length will. */
+	if (now - s->began < SPIN_MAX_US)
+		spin_learn(s->t, now - s->began, false);
+	return spin(s->w, now, spin_budget(s->t), SPIN_TURN_US);
 }
 
 /* Sleep until there is something: 1; 0 at the deadline, -EINTR. */
@@ -328,7 +329,7 @@ static int sleep_for(struct sleep *s)
 }
 
 /* The third stage, with all signals blocked but in the kernel wait itself; before: what was blocked outside. */
-static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before, bool *spun)
+static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
 	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1};
@@ -347,7 +348,6 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	rc = w->enroll(w, t);
 	if (!rc)
 		rc = sleep_for(&s);
-	*spun = s.spun;
 	w->resign(w);
 	rest_over(&s.rest);
 	if (slack > NAP_SLACK_NS)
@@ -369,7 +369,7 @@ static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsig
 	if (*spun)
 		rc = 1;
 	else
-		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before, spun);
+		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before);
 	if (rc == 1 && handler_waits(w->sigmask ? w->sigmask : &before, w->restart))
 		w->interrupted = true;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
