@@ -81,8 +81,6 @@ static int file_make(void)
 		return fd;
 	file = fd;
 	byte_lock(F_SETLK, rt.proc);
-	/* It may sleep for as long as nobody can die. */
-	helper_wake();
 	return byte_lock(F_SETLK, TURN);
 }
 
@@ -101,7 +99,9 @@ static int number_take(void)
 		p->born = io_now();
 		atomic_store(&p->helps, false);
 		atomic_store(&p->state, PROC_BORN);
-		atomic_fetch_add(&rt.shared->nprocs, 1);
+		/* While there is only one, nobody can die, and the helper whose turn it is may sleep for good. */
+		if (atomic_fetch_add(&rt.shared->nprocs, 1) == 1)
+			helper_wake();
 		got = (int)i;
 	}
 	lock_drop(&rt.shared->proc_lock);
@@ -200,8 +200,8 @@ static void bury_threads(unsigned proc)
 		if (!object_is(t, object_gen(t)))
 			continue;
 		if (t->proc != proc) {
-			/* Its wake-up may have gone to the dead. */
-			thread_wake(t);
+			/* Its wake-up may have gone to the dead, who had noted it already. */
+			thread_rouse(t);
 			continue;
 		}
 		pollable_remove(&t->watch);

@@ -204,6 +204,12 @@ bool thread_wake(struct thread *t)
 	return true;
 }
 
+void thread_rouse(struct thread *t)
+{
+	atomic_store(&t->sleeping, 0);
+	ring(t);
+}
+
 void thread_flush_wakes(struct thread *t)
 {
 	while (t->nwakes)

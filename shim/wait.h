@@ -96,6 +96,8 @@ int thread_signal_fd(struct thread *t, const sigset_t *blocked);
 void thread_drain(struct thread *t);
 /* Wake it if it sleeps; true if it did.  Under a stack lock the system call is put off until the lock is released. */
 bool thread_wake(struct thread *t);
+/* Wake it whatever is noted about it; once for nothing does no harm. */
+void thread_rouse(struct thread *t);
 /* Do the wake-ups that were put off. */
 void thread_flush_wakes(struct thread *t);
 

@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +248,58 @@ static void child_sleeps_client(void)
 	T(close(fd));
 }
 
+/* Waits all the time: the connection that it waits for gets nothing before the end. */
+static void *wait_for_end(void *arg)
+{
+	struct pollfd p = {.fd = *(int *)arg, .events = POLLIN};
+
+	poll(&p, 1, -1);
+	return NULL;
+}
+
+/*
+ * A child is killed that alone held a connection: the peer is told.  Not the first child of the process, and while another thread
+ * waits all the time: the pauses give whoever watches over children the time to fall asleep; without them less is proven.
+ */
+static void child_killed_server(void)
+{
+	int idle = pair_at(0), fd = pair_at(1);
+	pthread_t waiter;
+	pid_t pid;
+
+	errno = pthread_create(&waiter, NULL, wait_for_end, &idle);
+	for (int i = 0; i < 3; i++) {
+		poll(NULL, 0, 150);
+		pid = MUST(fork());
+		if (pid == 0)
+			_exit(0);
+		MUST(waitpid(pid, NULL, 0));
+	}
+	poll(NULL, 0, 150);
+	pid = MUST(fork());
+	if (pid == 0)
+		for (;;)
+			pause();
+	MUST(close(fd));
+	MUST(kill(pid, SIGKILL));
+	MUST(waitpid(pid, NULL, 0));
+	tell("killed");
+	pthread_join(waiter, NULL);
+	T(close(idle));
+}
+
+static void child_killed_client(void)
+{
+	int idle = pair_at(0), fd = pair_at(1);
+	char c;
+
+	hear("killed");
+	await(fd, POLLIN);
+	T(recv(fd, &c, 1, 0));
+	T(close(fd));
+	T(close(idle));
+}
+
 /* A listener, with clients before and after the fork. */
 static void listener_server(void)
 {
@@ -298,6 +352,7 @@ static const struct posix_case cases[] = {
     {"child_uses_kernel", child_uses_kernel_server, one_connection_client},
     {"many_children", many_children_server, one_connection_client},
     BOTH(child_sleeps),
+    BOTH(child_killed),
     BOTH(listener),
 };
 
