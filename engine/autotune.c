@@ -9,6 +9,7 @@
 #include "engine/tcp_input.h"
 
 #define PAGE_BYTES 4096 /* the unit of tcp_mem */
+#define FILLS_TO_GROW 3 /* windows in a row that were filled and emptied */
 
 /* ---- the engine as a whole ---- */
 
@@ -44,14 +45,18 @@ bool tune_pressure(struct engine *e)
 
 /*
  * From timestamps: an echo of ours comes back with the data that our ACK let go; smoothed.  From windows: what we offered came in
- * full, which takes a round trip or, with a sender that has little to say, longer: only less is believed.
+ * full, which takes a round trip or, with a sender that has little to say, longer: only less is believed.  Less is believed at
+ * once from either: too long a round trip makes the buffer too large for good, and a large one does not stay in the cache.
  */
 static void rtt_update(struct conn *c, uint32_t sample_us, bool from_window)
 {
-	if (!c->rcv_rtt_us || (from_window && sample_us < c->rcv_rtt_us))
+	/* The handshake's round trip is a better guess than a window's that began before the peer had anything to say. */
+	if (!c->rcv_rtt_us)
+		c->rcv_rtt_us = c->min_rtt_us ? c->min_rtt_us : sample_us;
+	if (sample_us < c->rcv_rtt_us)
 		c->rcv_rtt_us = sample_us;
 	else if (!from_window)
-		c->rcv_rtt_us += ((int64_t)sample_us - c->rcv_rtt_us) / 8;
+		c->rcv_rtt_us += (sample_us - c->rcv_rtt_us) / 8;
 }
 
 static void measure_by_timestamp(struct input *in)
@@ -65,8 +70,10 @@ static void measure_by_timestamp(struct input *in)
 	/* A small segment may have waited for its writer. */
 	if (in->seg.len < c->rcv_mss || !tcp_ts_plausible(in->e, c, in->seg.tsecr))
 		return;
+	/* One tick may be as little as none: then it says nothing, and windows do. */
 	ms = tcp_ts_now(in->e, c->ts_offset) - in->seg.tsecr;
-	rtt_update(c, ms ? ms * 1000 : 1000, false);
+	if (ms > 1)
+		rtt_update(c, ms * 1000, false);
 }
 
 static void measure_by_window(struct input *in)
@@ -135,10 +142,29 @@ static void clamp_window(struct engine *e, struct conn *c)
 		c->rcv_ssthresh = 2 * mss;
 }
 
+static uint32_t tuned_window(const struct engine *e, const struct conn *c)
+{
+	uint32_t window = tcp_window_of_space(e, c->rcvbuf);
+
+	return window < c->rcv_ssthresh ? window : c->rcv_ssthresh;
+}
+
+/* The peer went as far as it may: was it the window that stopped it? */
+static void note_filled_window(const struct engine *e, struct conn *c)
+{
+	if (c->peer_fin_known || c->rcv_adv - c->rcv_nxt >= c->rcv_mss + (1u << c->rcv_wscale))
+		return;
+	if (c->rcv_nxt - c->rcv_filled_seq > 2 * tuned_window(e, c))
+		c->rcv_fills = 0;
+	c->rcv_filled = true;
+	c->rcv_filled_seq = c->rcv_nxt;
+}
+
 void tune_received(struct input *in, uint32_t len, uint32_t truesize)
 {
 	measure_by_timestamp(in);
 	measure_by_window(in);
+	note_filled_window(in->e, in->c);
 	/* Segments of a few bytes say nothing about what large ones would occupy. */
 	if (len >= 128)
 		grow_window(in, len, truesize);
@@ -158,19 +184,13 @@ static uint64_t space_for(const struct engine *e, const struct conn *c, uint64_t
 	return window / mss * per_packet;
 }
 
-/*
- * The user took more in a round trip than ever before: make room for twice that, which slow start may send in the next, and more
- * as the amount itself grows.
- */
-static void grow_rcvbuf(const struct engine *e, struct conn *c, uint32_t taken)
+static void grow_rcvbuf(struct engine *e, struct conn *c, uint64_t window)
 {
 	const struct tcp_settings *t = &e->cfg.tcp;
-	uint64_t window = 2 * (uint64_t)taken + 16 * c->rcv_mss, space;
+	uint64_t space;
 
-	if (!t->moderate_rcvbuf || c->rcvbuf_locked)
+	if (!t->moderate_rcvbuf || c->rcvbuf_locked || tune_pressure(e))
 		return;
-	if (c->rcv_space)
-		window += 2 * (window * (taken - c->rcv_space) / c->rcv_space);
 	space = space_for(e, c, window);
 	if (space > (uint64_t)t->rmem[2])
 		space = t->rmem[2];
@@ -178,15 +198,54 @@ static void grow_rcvbuf(const struct engine *e, struct conn *c, uint32_t taken)
 		c->rcvbuf = space;
 }
 
+/*
+ * The user took more in a round trip than ever before: make room for twice that, which slow start may send in the next, and more
+ * as the amount itself grows.
+ */
+static void follow_reader(struct engine *e, struct conn *c, uint32_t taken)
+{
+	uint64_t window = 2 * (uint64_t)taken + 16 * c->rcv_mss;
+
+	if (c->rcv_space)
+		window += 2 * (window * (taken - c->rcv_space) / c->rcv_space);
+	grow_rcvbuf(e, c, window);
+}
+
+/*
+ * Where round trips are shorter than tcp_rcvbuf_low_rtt, what is taken in one says more about how long a read is than about the
+ * path, and a buffer larger than it must be costs more than it gives: its packets have left the cache before they are read.  It
+ * is too small if time and again the peer fills the window and the user has read it all before half as much came in again; once
+ * is only somebody's pause.
+ */
+static void follow_filled_window(struct engine *e, struct conn *c)
+{
+	uint32_t window = tuned_window(e, c);
+
+	if (!c->rcv_filled || c->rcv_nxt != c->copied_seq)
+		return;
+	c->rcv_filled = false;
+	if (c->rcv_nxt - c->rcv_filled_seq > window / 2 || ++c->rcv_fills < FILLS_TO_GROW)
+		return;
+	c->rcv_fills = 0;
+	grow_rcvbuf(e, c, 2 * (uint64_t)window);
+}
+
 void tune_copied(struct engine *e, struct conn *c)
 {
-	uint32_t taken = c->copied_seq - c->rcv_space_seq;
+	uint32_t taken = c->copied_seq - c->rcv_space_seq, unread = c->rcv_nxt - c->copied_seq;
+	bool short_path = c->rcv_rtt_us < (uint32_t)e->cfg.tcp.rcvbuf_low_rtt;
 
-	if (!c->rcv_rtt_us || (uint32_t)e->now - c->rcv_space_at < c->rcv_rtt_us)
+	if (!c->rcv_rtt_us)
 		return;
+	if (short_path)
+		follow_filled_window(e, c);
+	if ((uint32_t)e->now - c->rcv_space_at < c->rcv_rtt_us)
+		return;
+	/* A reader that leaves data lying needs no larger buffer. */
+	taken -= unread < taken ? unread : taken;
 	if (taken > c->rcv_space) {
-		if (!tune_pressure(e))
-			grow_rcvbuf(e, c, taken);
+		if (!short_path)
+			follow_reader(e, c, taken);
 		c->rcv_space = taken;
 	}
 	c->rcv_space_seq = c->copied_seq;
@@ -235,5 +294,7 @@ void tune_init(struct engine *e, struct conn *c)
 	c->rcv_space_seq = c->copied_seq;
 	c->rcv_space_at = e->now;
 	c->rcv_rtt_us = c->rcv_rtt_at = c->rcv_rtt_tsecr = 0;
+	c->rcv_filled = false;
+	c->rcv_fills = 0;
 	tune_sndbuf(e, c);
 }

@@ -140,6 +140,7 @@ struct conn {
 	bool dsack_pending : 1;
 	bool zero_window : 1;  /* the last window we advertised was closed */
 	bool more : 1;	       /* MSG_MORE on the last write */
+	bool rcv_filled : 1;   /* the peer filled the window (autotune.c) */
 	bool retrans_seen : 1; /* something was retransmitted since the last RTO-free ACK */
 	uint8_t chrono : 2;    /* enum chrono: which clock of chrono_ms runs */
 	uint8_t pmtudisc : 3;  /* IP_MTU_DISCOVER */
@@ -174,7 +175,8 @@ struct conn {
 	bool probe_due : 1;		      /* a tail loss probe is to be sent */
 	bool tlp_out : 1, tlp_is_retrans : 1; /* a probe is unanswered; it was a retransmission */
 	bool undo_armed : 1, retrans_stamped : 1;
-	uint8_t frto : 2; /* enum frto */
+	uint8_t frto : 2;      /* enum frto */
+	uint8_t rcv_fills : 2; /* windows in a row that the peer filled and the user emptied (autotune.c) */
 	uint8_t dupacks;
 	uint8_t quickacks;   /* ACKs still to be sent at once */
 	uint8_t nofo_recent; /* of ofo_recent[] */
@@ -303,9 +305,12 @@ struct conn {
 
 	seq_t iss, irs;
 	seq_t snd_up;
-	uint32_t snd_wnd_max;	  /* largest window the peer ever offered */
-	seq_t rcv_up;		  /* number of the urgent byte */
-	seq_t peer_fin;		  /* number of the FIN, when peer_fin_known */
+	uint32_t snd_wnd_max; /* largest window the peer ever offered */
+	seq_t rcv_up;	      /* number of the urgent byte */
+	union {
+		seq_t peer_fin;	      /* number of the FIN, when peer_fin_known */
+		seq_t rcv_filled_seq; /* rcv_nxt when it last came up to rcv_adv, when rcv_filled */
+	};
 	uint32_t rtx_started_ms;  /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
 	uint32_t last_oow_ack_ms; /* rate limit of answers to invalid segments, 0: none yet */
 

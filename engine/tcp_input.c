@@ -333,6 +333,7 @@ static bool fin_in_order(struct input *in)
 	}
 	if ((in->seg.flags & TH_FIN) && seq_geq(at, c->rcv_nxt) && seq_leq(at, c->rcv_adv)) {
 		c->peer_fin_known = true;
+		c->rcv_filled = false; /* shares the place */
 		c->peer_fin = at;
 		in->c->ack_now |= at != c->rcv_nxt;
 	}
