@@ -158,6 +158,9 @@ static void advance(struct input *in, struct ack *a)
 
 static void sample_rtt(struct input *in, struct ack *a)
 {
+	/* Karn's rule for the whole of an ACK, as Linux has it: what lay behind a hole waited for its repair. */
+	if (a->acked_retrans)
+		a->rtt = 0;
 	if (!a->rtt && a->acked)
 		a->rtt = timestamp_rtt(in);
 	if (a->rtt)

@@ -501,7 +501,8 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 		c->rwnd_blocked = !fit_to_window(e, c, m);
 		if (c->rwnd_blocked || small_must_wait(c, m))
 			break;
-		if (!cwnd_allows(c, pkt(m)->len) || (c->paced && pace_blocks(e, c)))
+		/* A window is never less than a segment (RFC 5681 3.1), though segments have grown since it was set. */
+		if ((!cwnd_allows(c, pkt(m)->len) && recovery_pipe(c)) || (c->paced && pace_blocks(e, c)))
 			break;
 		probe = mtu_probe_ready(e, c);
 		n = probe ? 1 : tso_count(e, c, m);
