@@ -60,7 +60,7 @@ rows_conns() {
 }
 
 rows_apps() {
-	row http http 64 req/s 5 "nginx, wrk -c 64, 64 B, keep-alive" measure_http SECONDS 64
+	C="shim-a 1500" row http http 64 req/s 5 "nginx, wrk -c 64, 64 B, keep-alive" measure_http SECONDS 64
 	row http-4k http 4096 req/s "" "nginx, wrk -c 64, 4 KiB, keep-alive" measure_http SECONDS 4096
 	row http-64k http 65536 req/s "" "nginx, wrk -c 64, 64 KiB, keep-alive" measure_http SECONDS 65536
 	row http-1m http 1048576 req/s "" "nginx, wrk -c 64, 1 MiB, keep-alive" measure_http SECONDS 1048576

@@ -126,7 +126,8 @@ static void transmit(struct stack *st, usec_t now)
 {
 	unsigned sent = port_tx(rt.port, st->id, st->tx, st->ntx);
 
-	st->last_ring = now;
+	/* From its end: a dear one takes as long as frames would wait for the next. */
+	st->last_ring = rt.info.doorbell == IO_DOORBELL_CHEAP ? now : io_now();
 	/* Nobody at the other end: as on a cable that is out, frames are lost and TCP's timers see to the rest. */
 	if (!st->link_up && sent < st->ntx) {
 		rte_pktmbuf_free_bulk(st->tx + sent, st->ntx - sent);
@@ -148,7 +149,8 @@ static void output(struct stack *st, usec_t now, bool ring)
 		st->ntx += n;
 		if (!st->ntx)
 			return;
-		if (rt.info.doorbell != IO_DOORBELL_CHEAP && !ring && st->ntx < RX_BURST && now - st->last_ring < DOORBELL_US)
+		if (rt.info.doorbell != IO_DOORBELL_CHEAP && !ring && st->ntx < RX_BURST &&
+		    (int64_t)(now - st->last_ring) < DOORBELL_US)
 			return;
 		transmit(st, now);
 	} while (n == room && st->ntx < TX_PENDING);
