@@ -245,6 +245,20 @@ static void learn(struct referee_end *me, const struct referee_end *peer, const 
 	me->acked = me->offered = true;
 }
 
+static bool all_acked(const struct referee_end *me, const struct referee_end *peer)
+{
+	return me->fin_sent && peer->acked && before(me->fin, peer->ack_max);
+}
+
+/*
+ * As on Linux, a late copy of a client's first data can make its connection begin anew when it has ended where it was opened by a
+ * SYN cookie: for the cookie is in it, and is good for minutes.
+ */
+static bool may_be_revived(const struct referee *r, const struct referee_conn *c)
+{
+	return r->cookies && all_acked(&c->end[0], &c->end[1]) && all_acked(&c->end[1], &c->end[0]);
+}
+
 const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 {
 	unsigned from;
@@ -270,5 +284,7 @@ const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 	learn(&c->end[from], &c->end[!from], &p->tcp);
 	if (r->cookies && (p->tcp.flags & (FLAG_SYN | FLAG_ACK)) == (FLAG_SYN | FLAG_ACK))
 		c->end[from].offered = false;
+	if (may_be_revived(r, c))
+		c->over = true;
 	return fault;
 }

@@ -224,6 +224,7 @@ static bool drain(struct world *w, unsigned i, unsigned stack)
 
 	/* What waited for a neighbour in vain counts as sent. */
 	w->referee.local_drops |= stats->arp_failed || stats->arp_queue_full;
+	w->referee.cookies |= stats->syncookies_sent;
 
 	for (unsigned k = 0; k < got; k++) {
 		if (!fault)
