@@ -14,8 +14,8 @@ CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC
 LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
-CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec
-THIN := $(CALLS) config early fdtab fresh inherit list loader log netif own placeholder pump real relay relay_exec relay_name route rules spawn
+CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec signal
+THIN := $(CALLS) config early fdtab fresh guard inherit list loader log netif own placeholder pump real relay relay_exec relay_name route rules spawn
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))
@@ -160,7 +160,7 @@ help:
 	@echo 'make test-apps  every program that is known to work, and the table of them (README=1: into README.md); installs 45 packages'
 	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
 	@echo 'make microbench ns and instructions of each step; UPDATE=1 writes the counts into bench/instructions.txt'
-	@echo 'make cpython     CPython'\''s own tests of sockets and processes on the engine'\''s loopback'
+	@echo 'make cpython     CPython'\''s own tests on the engine'\''s loopback; ALL=1: every module, ten minutes'
 	@echo 'make posix|apps|unit|script|sim   one kind of test'
 	@echo 'make fuzz       FUZZ_SECONDS=3600: each fuzzer for that long, one on each core'
 	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='

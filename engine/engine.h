@@ -235,6 +235,8 @@ void engine_disconnect(struct engine *e, struct conn *c, usec_t now);
 
 /* Is there a listener for connections to this address and port? */
 bool engine_listens(struct engine *e, const struct endpoint *local);
+/* Does anything at all use this address and port: a listener, a connection, TIME-WAIT? */
+bool engine_port_used(struct engine *e, const struct endpoint *local);
 
 /* Take and clear the pending error: positive errno or 0 (SO_ERROR). */
 int engine_error(struct conn *c);

@@ -164,6 +164,19 @@ bool engine_listens(struct engine *e, const struct endpoint *local)
 	return listener_find(e, &t, 0);
 }
 
+bool engine_port_used(struct engine *e, const struct endpoint *local)
+{
+	list_each (l, port_chain(e, local->port)) {
+		const struct flow *f = container_of(l, struct flow, port_link);
+
+		if (f->t.lport != local->port)
+			continue;
+		if (ip_is_any(&local->addr) || ip_is_any(&f->t.laddr) || ip_equal(&local->addr, &f->t.laddr))
+			return true;
+	}
+	return false;
+}
+
 /* Linux's inet_bind_conflict: two sockets may share a port if their addresses differ, or both allow it in the same way. */
 static bool conflicts(const struct conn *c, const struct flow *other, const struct ip_addr *addr)
 {

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
 
 /* The listening connection in a stack; NULL: none there. */
 static struct conn *listener_in(struct sock *s, unsigned stack)
@@ -122,7 +123,8 @@ static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *
 {
 	struct sock *s = sock_of(r);
 	uint32_t epoch = atomic_load(&rt.shared->kernel_epoch);
-	int fd = rt.real->accept4(r->fd, sa, sa ? len : NULL, flags);
+	/* By number: libc's function is a cancellation point. */
+	int fd = (int)rt.real->syscall(SYS_accept4, r->fd, sa, sa ? len : NULL, flags);
 
 	if (fd < 0)
 		fd = -errno;

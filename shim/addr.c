@@ -80,3 +80,29 @@ int addr_write(int family, const struct endpoint *ep, struct sockaddr *sa, sockl
 	*len = full;
 	return 0;
 }
+
+/* Is it so in any of the stacks? */
+static bool any_stack(bool (*is)(struct engine *, const struct endpoint *), const struct sockaddr *sa, socklen_t len)
+{
+	struct endpoint at;
+	bool found = false;
+	usec_t now;
+
+	if (!rt_up() || addr_read(sa->sa_family, sa, len, &at))
+		return false;
+	for (unsigned i = 0; !found && i < rt.nstacks && stack_enter(rt.stacks[i], &now); i++) {
+		found = is(rt.stacks[i]->engine, &at);
+		stack_leave(rt.stacks[i], now);
+	}
+	return found;
+}
+
+bool sock_listens(const struct sockaddr *sa, socklen_t len)
+{
+	return any_stack(engine_listens, sa, len);
+}
+
+bool sock_port_used(const struct sockaddr *sa, socklen_t len)
+{
+	return any_stack(engine_port_used, sa, len);
+}

@@ -16,12 +16,14 @@
 
 #include "core.h"
 #include "fdtab.h"
+#include "guard.h"
 #include "loader.h"
 #include "own.h"
 #include "real.h"
 #include "relay_name.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 /* What libc declares already, declared visible: these and no others leave the library. */
 #define INTERCEPT(ret, name, args) extern __attribute__((visibility("default"))) ret name args;
@@ -38,6 +40,13 @@ static inline long finish(int saved, long r)
 {
 	errno = r < 0 ? (int)-r : saved;
 	return r < 0 ? -1 : r;
+}
+
+/* pthreads(7): a thread that was cancelled ends at the beginning of such a call. */
+static inline void cancel_point(void)
+{
+	if (__builtin_expect(guard_cancels, 0))
+		pthread_testcancel();
 }
 
 /*

@@ -90,7 +90,7 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	ops = loader_load();
 	if (!ops)
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
-	return (int)finish(saved, ops->epoll_ctl(epfd, op, fd, ev));
+	return (int)finish(saved, GUARDED(ops->epoll_ctl(epfd, op, fd, ev)));
 }
 
 /* ---- wait -------------------------------------------------------------------------------------------------------------------
@@ -144,11 +144,14 @@ static int wait_ours(const struct wait *w)
 
 	if (w->max <= 0 || (size_t)w->max > INT_MAX / sizeof(*w->evs) || !timespec_valid(w->timeout))
 		return -EINVAL;
+	cancel_point();
 	if (core())
-		return core()->epoll_wait(w->epfd, w->evs, w->max, w->timeout, w->mask);
+		return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, w->timeout, w->mask));
 	end = deadline_in(w->timeout);
 	n = wait_unloaded(w, &end);
-	return n == OWN_AGAIN ? core()->epoll_wait(w->epfd, w->evs, w->max, deadline_left(&end, &left), w->mask) : n;
+	if (n != OWN_AGAIN)
+		return n;
+	return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, deadline_left(&end, &left), w->mask));
 }
 
 /* Is it libc's to wait on this?  Else *rc is the result. */

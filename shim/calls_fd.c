@@ -27,7 +27,7 @@
 static void tell_closing(int fd)
 {
 	if (core())
-		core()->fd_closing(fd);
+		GUARDED_DO(core()->fd_closing(fd));
 }
 
 /* ---- close ------------------------------------------------------------------------------------------------------------------
@@ -72,7 +72,8 @@ int close(int fd)
 
 	while (rc == OWN_AGAIN && !fdtab_is_kernel(fd)) {
 		r = fdtab_get(fd);
-		rc = r.kind == FD_KERNEL ? OWN_AGAIN : close_ours(&r, r.kind == FD_PRIVATE && CALLED_BY_CORE());
+		if (r.kind != FD_KERNEL)
+			rc = (int)GUARDED(close_ours(&r, r.kind == FD_PRIVATE && CALLED_BY_CORE()));
 	}
 	if (rc != OWN_AGAIN)
 		return (int)finish(saved, rc);
@@ -90,7 +91,7 @@ static int kernel_range(unsigned first, unsigned last, unsigned flags)
 	if (core() && !(flags & CLOSE_RANGE_CLOEXEC)) {
 		getrlimit(RLIMIT_NOFILE, &lim);
 		for (unsigned fd = first; fd <= last && fd < lim.rlim_cur; fd++)
-			core()->fd_closing((int)fd);
+			tell_closing((int)fd);
 	}
 	return REAL(close_range)(first, last, (int)flags) < 0 ? -errno : 0;
 }
@@ -133,10 +134,10 @@ int close_range(unsigned first, unsigned last, int flags)
 	if (!fdtab_size || first > last || first > INT_MAX || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)))
 		return REAL(close_range)(first, last, flags);
 	if (flags & CLOSE_RANGE_CLOEXEC)
-		return (int)finish(saved, cloexec_numbers(first, last, (unsigned)flags));
+		return (int)finish(saved, GUARDED(cloexec_numbers(first, last, (unsigned)flags)));
 	if ((flags & CLOSE_RANGE_UNSHARE) && REAL(syscall)(SYS_unshare, (long)CLONE_FILES) < 0)
 		return -1;
-	return (int)finish(saved, close_numbers(first, last));
+	return (int)finish(saved, GUARDED(close_numbers(first, last)));
 }
 
 void closefrom(int low)
@@ -149,7 +150,7 @@ void closefrom(int low)
 		return;
 	}
 	low = low < 0 ? 0 : low;
-	if (close_numbers((unsigned)low, ~0u)) {
+	if (GUARDED(close_numbers((unsigned)low, ~0u))) {
 		getrlimit(RLIMIT_NOFILE, &lim);
 		for (int fd = low; (rlim_t)fd < lim.rlim_cur; fd++)
 			close(fd);
@@ -252,21 +253,21 @@ static int dup_onto(int fd, int to, int flags)
 
 int dup(int fd)
 {
-	return dup_new(fd, F_DUPFD, 0);
+	return (int)GUARDED(dup_new(fd, F_DUPFD, 0));
 }
 
 int dup2(int fd, int to)
 {
 	if (fd == to && fdtab_get(fd).kind != FD_SPARE)
 		return REAL(dup2)(fd, to);
-	return fdtab_size || core() ? dup_onto(fd, to, -1) : REAL(dup2)(fd, to);
+	return fdtab_size || core() ? (int)GUARDED(dup_onto(fd, to, -1)) : REAL(dup2)(fd, to);
 }
 
 int dup3(int fd, int to, int flags)
 {
 	if (fd == to || (flags & ~O_CLOEXEC) || !(fdtab_size || core()) || CALLED_BY_CORE())
 		return REAL(dup3)(fd, to, flags);
-	return dup_onto(fd, to, flags);
+	return (int)GUARDED(dup_onto(fd, to, flags));
 }
 
 /* ---- fcntl ------------------------------------------------------------------------------------------------------------------
@@ -361,7 +362,7 @@ static int fcntl_any(int fd, int cmd, long arg)
 	long rc = OWN_AGAIN;
 
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
-		return dup_new(fd, cmd, (int)arg);
+		return (int)GUARDED(dup_new(fd, cmd, (int)arg));
 	while (rc == OWN_AGAIN && !fdtab_is_kernel(fd)) {
 		struct fdref r = fdtab_get(fd);
 
@@ -369,7 +370,7 @@ static int fcntl_any(int fd, int cmd, long arg)
 			return fail(EBADF);
 		if (r.kind != FD_FRESH && r.kind != FD_SOCK)
 			break;
-		rc = fcntl_ours(&r, cmd, arg);
+		rc = GUARDED(fcntl_ours(&r, cmd, arg));
 	}
 	return rc == OWN_AGAIN ? REAL(fcntl)(fd, cmd, arg) : (int)finish(saved, rc);
 }
@@ -439,7 +440,7 @@ int ioctl(int fd, unsigned long request, ...)
 			return fail(EBADF);
 		if (r.kind != FD_FRESH && r.kind != FD_SOCK)
 			break;
-		rc = ioctl_ours(&r, request, arg);
+		rc = GUARDED(ioctl_ours(&r, request, arg));
 	}
 	return rc == OWN_AGAIN ? REAL(ioctl)(fd, request, arg) : (int)finish(saved, rc);
 }

@@ -173,7 +173,7 @@ static ssize_t fill_unblocked(int pipe, const char *buf, size_t n)
 static ssize_t splice_in(const struct fdref *r, int pipe, struct iovec iov, unsigned flags)
 {
 	bool unblocked = (flags & SPLICE_F_NONBLOCK) || (REAL(fcntl)(pipe, F_GETFL) & O_NONBLOCK);
-	ssize_t n = core()->recv(r, &iov, 1, MSG_PEEK | (flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0));
+	ssize_t n = GUARDED(core()->recv(r, &iov, 1, MSG_PEEK | (flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0)));
 	struct iovec taken = {NULL, 0};
 
 	if (n <= 0)
@@ -185,7 +185,7 @@ static ssize_t splice_in(const struct fdref *r, int pipe, struct iovec iov, unsi
 	if (n <= 0)
 		return n;
 	taken.iov_len = (size_t)n;
-	return core()->recv(r, &taken, 1, MSG_TRUNC | MSG_DONTWAIT);
+	return GUARDED(core()->recv(r, &taken, 1, MSG_TRUNC | MSG_DONTWAIT));
 }
 
 /* The same the other way: look at a duplicate of what the pipe holds (tee), send it, then take as much out of the pipe. */

@@ -69,7 +69,8 @@ static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iov
 	/* No error queue is kept: empty (tcp(7) has entries only for options that are not offered). */
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
-	return core()->recv(r, iov, iovcnt, flags);
+	cancel_point();
+	return GUARDED(core()->recv(r, iov, iovcnt, flags));
 }
 
 /* As sk_stream_error(): a signal for this thread, unless it was declined. */
@@ -82,7 +83,10 @@ static ssize_t with_sigpipe(ssize_t n, int flags)
 
 static ssize_t send_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
-	return r->kind == FD_SOCK ? with_sigpipe(core()->send(r, iov, iovcnt, flags), flags) : -EBADF;
+	if (r->kind != FD_SOCK)
+		return -EBADF;
+	cancel_point();
+	return with_sigpipe(GUARDED(core()->send(r, iov, iovcnt, flags)), flags);
 }
 
 /* MSG_FASTOPEN connects: on an undecided socket the address decides who does. */
@@ -97,9 +101,9 @@ static ssize_t fastopen(int fd, const struct msghdr *msg, int flags)
 	if (rc)
 		return fail(-rc);
 	while (n == OWN_AGAIN && (r = fdtab_get(fd)).kind == FD_FRESH)
-		n = own_fastopen(&r, msg, flags);
+		n = GUARDED(own_fastopen(&r, msg, flags));
 	if (n == OWN_AGAIN && r.kind == FD_SOCK)
-		n = core()->fastopen(&r, msg, flags);
+		n = GUARDED(core()->fastopen(&r, msg, flags));
 	if (n == OWN_AGAIN)
 		return r.kind == FD_SPARE ? fail(EBADF) : REAL(sendmsg)(fd, msg, flags);
 	return finish(saved, with_sigpipe(n, flags));

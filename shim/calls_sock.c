@@ -36,7 +36,7 @@ int socket(int domain, int type, int protocol)
 
 	if (!is_tcp(domain, type, protocol) || !loader_wanted())
 		return kernel_socket(domain, type, protocol);
-	fd = own_socket(domain, type & (SOCK_CLOEXEC | SOCK_NONBLOCK));
+	fd = (int)GUARDED(own_socket(domain, type & (SOCK_CLOEXEC | SOCK_NONBLOCK)));
 	/* No room for our table, or a number beyond it: what the kernel says goes. */
 	return fd == -ENOMEM ? kernel_socket(domain, type, protocol) : (int)finish(saved, fd);
 }
@@ -64,9 +64,9 @@ int socketpair(int domain, int type, int protocol, int sv[2])
 		int saved_ = errno;                                              \
 		long rc_ = OWN_AGAIN;                                            \
 		while (rc_ == OWN_AGAIN && (r = fdtab_get(fd)).kind == FD_FRESH) \
-			rc_ = fresh_call;                                        \
+			rc_ = GUARDED(fresh_call);                               \
 		if (rc_ == OWN_AGAIN && r.kind == FD_SOCK)                       \
-			rc_ = sock_call;                                         \
+			rc_ = GUARDED(sock_call);                                \
 		else if (rc_ == OWN_AGAIN && r.kind == FD_SPARE)                 \
 			rc_ = -EBADF;                                            \
 		rc_ == OWN_AGAIN ? kernel_call : finish(saved_, rc_);            \
@@ -113,7 +113,8 @@ static int accept_ours(const struct fdref *r, struct sockaddr *sa, socklen_t *le
 		return -EFAULT;
 	if (sa && (int)*len < 0)
 		return -EINVAL;
-	return core()->accept(r, sa, len, flags);
+	cancel_point();
+	return (int)GUARDED(core()->accept(r, sa, len, flags));
 }
 
 int accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
@@ -152,6 +153,7 @@ int connect(int fd, const struct sockaddr *sa, socklen_t len)
 
 	if (fdtab_is_kernel(fd))
 		return REAL(connect)(fd, sa, len);
+	cancel_point();
 	return (int)OWNED(fd, r, own_connect(&r, sa, len), connect_ours(&r, sa, len), REAL(connect)(fd, sa, len));
 }
 
@@ -172,7 +174,7 @@ int shutdown(int fd, int how)
 
 	if (!io_ours(fd, &r))
 		return REAL(shutdown)(fd, how);
-	return (int)finish(saved, r.kind == FD_SOCK ? shutdown_ours(&r, how) : -EBADF);
+	return (int)finish(saved, r.kind == FD_SOCK ? GUARDED(shutdown_ours(&r, how)) : -EBADF);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ int getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 		return relay_name_fix(REAL(getsockname)(fd, sa, len), fd, false, sa, len, room);
 	}
 	rc = name_check(&r, sa, len);
-	return (int)finish(saved, rc ? rc : core()->getsockname(&r, sa ? sa : (struct sockaddr *)&nowhere, len));
+	return (int)finish(saved, rc ? rc : GUARDED(core()->getsockname(&r, sa ? sa : (struct sockaddr *)&nowhere, len)));
 }
 
 int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
@@ -222,11 +224,11 @@ int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 	/* Not connected comes before a bad length (inet_getname). */
 	if (rc == -EFAULT || rc == -EINVAL) {
 		socklen_t size = sizeof(nowhere);
-		int peer = core()->getpeername(&r, (struct sockaddr *)&nowhere, &size);
+		int peer = (int)GUARDED(core()->getpeername(&r, (struct sockaddr *)&nowhere, &size));
 
 		rc = peer < 0 ? peer : rc;
 	}
-	return (int)finish(saved, rc ? rc : core()->getpeername(&r, sa ? sa : (struct sockaddr *)&nowhere, len));
+	return (int)finish(saved, rc ? rc : GUARDED(core()->getpeername(&r, sa ? sa : (struct sockaddr *)&nowhere, len)));
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------------------

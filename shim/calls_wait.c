@@ -50,7 +50,7 @@ static int poll_someone(struct pollfd *fds, nfds_t n, const struct timespec *tim
 	int rc;
 
 	if (need & NEED_CORE)
-		return core()->poll(fds, n, timeout, mask);
+		return (int)GUARDED(core()->poll(fds, n, timeout, mask));
 	rc = REAL(ppoll)(fds, n, timeout, mask);
 	return rc < 0 ? -errno : rc;
 }
@@ -92,6 +92,7 @@ static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 	unsigned need = poll_need(fds, n);
 	int saved = errno;
 
+	cancel_point();
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
 	if (need & NEED_SPARE)
@@ -249,12 +250,13 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, con
 	struct timespec left;
 	int rc, found;
 
+	cancel_point();
 	sets_to_poll(s, fds);
 	for (unsigned i = 0; i < n; i++)
 		if (need_of(fds[i].fd) == NEED_SPARE)
 			return -EBADF;
 	do {
-		rc = core()->poll(fds, n, deadline_left(end, &left), mask);
+		rc = (int)GUARDED(core()->poll(fds, n, deadline_left(end, &left), mask));
 		if (rc < 0)
 			return rc;
 		found = poll_to_count(s, fds, n);

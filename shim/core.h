@@ -32,6 +32,7 @@ struct mmsghdr;
 struct config; /* config.h */
 struct sock;   /* sock.h: one open file description served by the engine */
 struct epset;  /* epoll.h: an epoll instance with engine members */
+struct guard;  /* guard.h: what this thread does with signals */
 
 /* What a descriptor is, as fdtab knows it. */
 enum fd_kind {
@@ -97,6 +98,8 @@ struct thin_ops {
 	int (*fd_next)(int fd);
 	/* Answer `mtcpshim ls` in this process from now on. */
 	void (*list_start)(void);
+	/* The calling thread's. */
+	struct guard *(*guard)(void);
 };
 
 /* Who serves a destination or local address, and why (route.c's answer). */
@@ -126,6 +129,8 @@ struct core_ops {
 	int (*accept)(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags);
 	/* Does one of the engine's sockets listen for connections to this address? */
 	bool (*listens)(const struct sockaddr *sa, socklen_t len);
+	/* Does anything of the engine's use this address and port, TIME-WAIT included? */
+	bool (*port_used)(const struct sockaddr *sa, socklen_t len);
 	int (*shutdown)(const struct fdref *r, int how);
 	/* One more, one less descriptor refers to the socket; the last release closes the connection (SO_LINGER waits here). */
 	void (*retain)(const struct fdref *r);
@@ -154,6 +159,8 @@ struct core_ops {
 	int (*epoll_wait)(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask);
 	void (*epoll_retain)(const struct fdref *r);
 	void (*epoll_release)(const struct fdref *r);
+	/* A thread of this process was cancelled: if it waits, its call ends with GUARD_RESTART (guard.h). */
+	void (*cancelled)(pthread_t thread);
 	/* A kernel or FRESH descriptor number is about to be closed or replaced: drop it from the sets' books. */
 	void (*fd_closing)(int fd);
 

@@ -126,7 +126,7 @@ static void collect_kernel(struct ep_wait *ew)
 
 	if (room <= 0)
 		return;
-	n = rt.real->epoll_wait(set->kfd, ew->evs + ew->n, room, 0);
+	n = wait_epoll(set->kfd, ew->evs + ew->n, room);
 	if (n <= 0)
 		return;
 	atomic_fetch_add(&rt.shared->kernel_epoch, 1);
@@ -222,7 +222,7 @@ static int wait_both(struct ep_wait *ew, const struct timespec *timeout)
 		if (poll_only) {
 			stacks_drive(false);
 			gather(ew, now, true);
-			return ew->n;
+			return ew->n ? ew->n : wait_pending(ew->w.sigmask);
 		}
 		ew->w.kernel_asked = io_now();
 		rc = wait_for(&ew->w);
@@ -236,12 +236,12 @@ static int wait_both(struct ep_wait *ew, const struct timespec *timeout)
 static int wait_kernel(struct epset *set, struct ep_wait *ew, const struct timespec *timeout)
 {
 	struct pollfd fd = {.fd = set->kfd, .events = POLLIN};
-	int n = rt.real->ppoll(&fd, 1, timeout, ew->w.sigmask);
+	int n = wait_ppoll(&fd, 1, timeout, ew->w.sigmask);
 
-	if (n > 0)
-		n = rt.real->epoll_wait(set->kfd, ew->evs, ew->max, 0);
 	if (n < 0)
-		return -errno;
+		return n;
+	if (n > 0)
+		n = wait_epoll(set->kfd, ew->evs, ew->max);
 	for (int i = 0; i < n; i++)
 		if (ew->evs[i].data.u64 >> 32 != set->cookie)
 			ew->evs[ew->n++] = ew->evs[i];

@@ -4,6 +4,7 @@
  * alone held is closed as the kernel would close it, and what is queued still goes out.
  */
 #include "shim/epoll.h"
+#include "shim/guard.h"
 #include "shim/hold.h"
 #include "shim/runtime.h"
 #include "shim/sock.h"
@@ -188,9 +189,14 @@ static unsigned let_go(void)
 
 void core_exiting(void)
 {
-	struct drain d = {.w = {.ready = drained, .enroll = enroll_nothing, .resign = resign_nothing, .restart = true}};
+	struct drain d = {.w = {
+			      .ready = drained,
+			      .enroll = enroll_nothing,
+			      .resign = resign_nothing,
+			  }};
 	unsigned ended;
 	int up = RT_UP;
+	sigset_t all, before;
 
 	if (getpid() != rt.pid || inside())
 		return;
@@ -203,11 +209,16 @@ void core_exiting(void)
 		stacks_abandon();
 		return;
 	}
+	/* No handler shortens it: the kernel would go on sending as well. */
+	guard_fill(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	d.w.sigmask = &all;
 	d.w.deadline = io_now() + EXIT_DRAIN_US;
 	wait_for(&d.w);
-	if (!ended || rt.info.doorbell != IO_DOORBELL_CHEAP)
-		return;
-	d.w.ready = never;
-	d.w.deadline = io_now() + EXIT_TAKEN_US;
-	wait_for(&d.w);
+	if (ended && rt.info.doorbell == IO_DOORBELL_CHEAP) {
+		d.w.ready = never;
+		d.w.deadline = io_now() + EXIT_TAKEN_US;
+		wait_for(&d.w);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
@@ -42,14 +43,14 @@ void helper_poke(usec_t deadline)
 	if (deadline >= until || until - deadline < POKE_SLACK_US || atomic_load(&rt.shared->watcher))
 		return;
 	if (atomic_exchange(&rt.shared->helper_until, 0))
-		(void)!rt.real->write(helper.efd, &one, sizeof(one));
+		rt.real->syscall(SYS_write, helper.efd, &one, sizeof(one));
 }
 
 void helper_wake(void)
 {
 	static const uint64_t one = 1;
 
-	(void)!rt.real->write(helper.efd, &one, sizeof(one));
+	rt.real->syscall(SYS_write, helper.efd, &one, sizeof(one));
 }
 
 /* Sleep until then, until poked, or until a port has something if fds has ports in it. */

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "fdtab.h"
+#include "guard.h"
 #include "list.h"
 #include "log.h"
 #include "placeholder.h"
@@ -123,6 +124,7 @@ static const struct core_ops *load(void)
 	    .fd_private_close = private_fd_close,
 	    .fd_next = fdtab_next,
 	    .list_start = list_start,
+	    .guard = guard_self,
 	};
 	const struct core_ops *ops;
 	mtcpshim_core_fn *enter;
@@ -246,8 +248,16 @@ void loader_born(void)
 	here = getpid();
 }
 
+static void leave_guard(void)
+{
+	long rc = 0;
+
+	guard_leave(&rc);
+}
+
 void loader_fork_prepare(void)
 {
+	guard_enter();
 	pthread_mutex_lock(&load_lock);
 	placeholder_fork_prepare();
 	if (core())
@@ -259,6 +269,7 @@ void loader_fork_parent(void)
 	if (core())
 		core()->fork_parent();
 	pthread_mutex_unlock(&load_lock);
+	leave_guard();
 }
 
 void loader_fork_child(void)
@@ -278,6 +289,7 @@ void loader_fork_child(void)
 	/* The engine is the parent's alone; quietly, also with MTCPSHIM_STRICT=1. */
 	if (engine_state == ENGINE_RUNS && !serves)
 		engine_state = ENGINE_FAILED;
+	leave_guard();
 }
 
 void loader_exiting(void)
@@ -285,6 +297,6 @@ void loader_exiting(void)
 	int saved = errno;
 
 	if (core())
-		core()->exiting();
+		GUARDED_DO(core()->exiting());
 	errno = saved;
 }

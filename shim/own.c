@@ -28,6 +28,8 @@
 #include <unistd.h>
 
 /* own_take()'s answer when the kernel is to serve after all. */
+/* Of the ports that the kernel offers, how many are tried that the engine may use already. */
+#define PORT_TRIES 16
 #define TAKE_KERNEL 1
 
 /* -1/errno to -errno. */
@@ -172,6 +174,38 @@ struct name {
 	socklen_t len;
 };
 
+static int bind_placeholder(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	int rc;
+
+	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){1}, sizeof(int));
+	rc = negated(REAL(bind)(fd, sa, len));
+	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){0}, sizeof(int));
+	return rc;
+}
+
+/* A port of the kernel's choice that the engine, whose connections and TIME-WAIT the kernel does not know, does not use either.
+ */
+static bool pick_port(const struct sockaddr *sa, socklen_t len, struct name *name)
+{
+	for (int i = 0; i < PORT_TRIES; i++) {
+		int probe = REAL(socket)(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool named;
+
+		if (probe < 0)
+			return false;
+		name->len = sizeof(name->sa);
+		named = bind_placeholder(probe, sa, len) == 0 &&
+			REAL(getsockname)(probe, (struct sockaddr *)&name->sa, &name->len) == 0;
+		REAL(close)(probe);
+		if (!named)
+			return false;
+		if (!core()->port_used((struct sockaddr *)&name->sa, name->len))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Bind the placeholder, and say what name it got.  So the port is reserved against everybody in this network namespace, by the
  * kernel's own rules (SO_REUSEADDR and SO_REUSEPORT, wildcard against address); an address that only the engine has is bound by
@@ -179,11 +213,13 @@ struct name {
  */
 static int reserve_fd(int fd, const struct sockaddr *sa, socklen_t len, struct name *got)
 {
-	int rc;
+	struct route_addr want;
+	int rc = -EADDRINUSE;
 
-	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){1}, sizeof(int));
-	rc = negated(REAL(bind)(fd, sa, len));
-	REAL(setsockopt)(fd, IPPROTO_IP, IP_FREEBIND, &(int){0}, sizeof(int));
+	if (core() && route_addr_parse(sa->sa_family, sa, len, &want) && !want.port && pick_port(sa, len, got))
+		rc = bind_placeholder(fd, (struct sockaddr *)&got->sa, got->len);
+	if (rc == -EADDRINUSE)
+		rc = bind_placeholder(fd, sa, len);
 	got->len = sizeof(got->sa);
 	if (rc < 0)
 		return rc;
@@ -474,6 +510,9 @@ int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 
 	if (rc == 0)
 		return core()->connect(&to, sa, len);
+	/* Decided: libc's own call may block, and no guard must be about it.  Undecided it says at once what is wrong. */
+	if (rc == TAKE_KERNEL && fdtab_get(r->fd).kind == FD_KERNEL)
+		return OWN_AGAIN;
 	return rc == TAKE_KERNEL ? negated(REAL(connect)(r->fd, sa, len)) : rc;
 }
 
@@ -487,6 +526,8 @@ ssize_t own_fastopen(const struct fdref *r, const struct msghdr *msg, int flags)
 		return core()->fastopen(&to, msg, flags);
 	if (rc != TAKE_KERNEL)
 		return rc;
+	if (fdtab_get(r->fd).kind == FD_KERNEL)
+		return OWN_AGAIN;
 	n = REAL(sendmsg)(r->fd, msg, flags);
 	return n < 0 ? -errno : n;
 }

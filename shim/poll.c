@@ -102,7 +102,7 @@ static bool ask_kernel(struct poller *p)
 
 	if (!p->nkernel)
 		return false;
-	n = rt.real->ppoll(p->kernel, p->n, &none, NULL);
+	n = wait_ppoll(p->kernel, p->n, &none, NULL);
 	if (n > 0)
 		atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	return n > 0;
@@ -190,7 +190,8 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 	if (timeout && !timeout->tv_sec && !timeout->tv_nsec) {
 		stacks_drive(false);
 		ask_kernel(p);
-		return answer(p);
+		count = answer(p);
+		return count ? count : wait_pending(sigmask);
 	}
 	p->w = (struct waiting){.ready = poll_ready,
 				.ask_kernel = poll_ask_kernel,
@@ -217,10 +218,10 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 static int poll_kernel(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
 {
 	const struct timespec none = {0};
-	int rc = rt.real->ppoll(p->kernel, p->n, p->nthings || p->ninvalid ? &none : timeout, sigmask);
+	int rc = wait_ppoll(p->kernel, p->n, p->nthings || p->ninvalid ? &none : timeout, sigmask);
 
 	if (rc < 0)
-		return -errno;
+		return rc;
 	for (nfds_t i = 0; i < p->nthings; i++)
 		if (p->things[i].sock)
 			p->kernel[p->things[i].at].revents |= POLLERR;

@@ -373,21 +373,6 @@ static int disconnect(const struct fdref *r)
 	return rc;
 }
 
-bool sock_listens(const struct sockaddr *sa, socklen_t len)
-{
-	struct endpoint at;
-	bool found = false;
-	usec_t now;
-
-	if (!rt_up() || addr_read(sa->sa_family, sa, len, &at))
-		return false;
-	for (unsigned i = 0; !found && i < rt.nstacks && stack_enter(rt.stacks[i], &now); i++) {
-		found = engine_listens(rt.stacks[i]->engine, &at);
-		stack_leave(rt.stacks[i], now);
-	}
-	return found;
-}
-
 /* A bound socket of several stacks connects in the one that the replies will arrive at. */
 static void settle(struct sock *s, const struct endpoint *remote)
 {

@@ -76,6 +76,7 @@ struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, in
 int sock_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 int sock_listen(const struct fdref *r, int backlog, bool kernel_too);
 bool sock_listens(const struct sockaddr *sa, socklen_t len);
+bool sock_port_used(const struct sockaddr *sa, socklen_t len);
 int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len);
 int sock_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags);
 int sock_shutdown(const struct fdref *r, int how);

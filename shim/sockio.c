@@ -42,7 +42,7 @@ static bool sock_wait_kernel(struct waiting *w)
 	const struct timespec none = {0};
 	struct pollfd fd = sw->fds[0];
 
-	if (rt.real->ppoll(&fd, 1, &none, NULL) != 1)
+	if (wait_ppoll(&fd, 1, &none, NULL) != 1)
 		return false;
 	atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	return true;

@@ -12,7 +12,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,8 +27,8 @@ static __thread struct thread *self __attribute__((tls_model("initial-exec")));
 static pthread_key_t exit_key;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 static _Atomic unsigned next_home;
-/* Eventfds and signalfds by index of the record, plus one; 0: none.  Private to the process, as descriptors are. */
-static _Atomic int fds[THREADS_MAX], signal_fds[THREADS_MAX];
+/* Eventfds by index of the record, plus one; 0: none.  Private to the process, as descriptors are. */
+static _Atomic int fds[THREADS_MAX];
 
 uint32_t lock_tid(void)
 {
@@ -63,6 +62,7 @@ static struct thread *thread_make(void)
 		sched_yield();
 	t->proc = rt.proc;
 	t->tid = (uint32_t)rt.real->syscall(SYS_gettid);
+	t->self = pthread_self();
 	t->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) % (rt.nstacks ? rt.nstacks : 1);
 	t->watch.kind = WATCH_THREAD;
 	t->watch.thread = t;
@@ -85,17 +85,9 @@ struct thread *thread_self(void)
 	return self;
 }
 
-/* Eventfds stay: with them this process wakes the parent's threads.  A signalfd tells of another process's signals. */
+/* Eventfds stay: with them this process wakes the parent's threads. */
 void thread_forget(void)
 {
-	uint32_t n = arena_count(SLAB_THREAD);
-
-	for (uint32_t i = 0; i < n; i++) {
-		int fd = atomic_exchange_explicit(&signal_fds[i], 0, memory_order_relaxed) - 1;
-
-		if (fd >= 0)
-			rt.thin->fd_private_close(fd);
-	}
 	if (!self)
 		return;
 	self = NULL;
@@ -144,39 +136,12 @@ bool thread_is_wakeable(const struct thread *t)
 	return !family_is_many() || t->obj.index < atomic_load(&rt.shared->wakeable);
 }
 
-int thread_signal_fd(struct thread *t, const sigset_t *blocked)
-{
-	int fd = atomic_load_explicit(&signal_fds[t->obj.index], memory_order_relaxed) - 1;
-	sigset_t wanted;
-
-	/* libc fills in only the part that the kernel knows. */
-	memset(&wanted, 0, sizeof(wanted));
-	sigfillset(&wanted);
-	for (int sig = 1; sig < NSIG; sig++)
-		if (sigismember(blocked, sig) == 1)
-			sigdelset(&wanted, sig);
-	if (fd >= 0 && !memcmp(&wanted, &t->sig_mask, sizeof(wanted)))
-		return fd;
-	if (fd >= 0) {
-		signalfd(fd, &wanted, 0);
-	} else {
-		fd = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		fd = rt.thin->fd_private(fd);
-		if (fd < 0)
-			return fd;
-		atomic_store_explicit(&signal_fds[t->obj.index], fd + 1, memory_order_relaxed);
-	}
-	t->sig_mask = wanted;
-	return fd;
-}
-
 void thread_drain(struct thread *t)
 {
 	uint64_t n;
 
-	(void)!rt.real->read(thread_fd(t), &n, sizeof(n));
+	/* By number, as all that could be a cancellation point in the midst of a call. */
+	rt.real->syscall(SYS_read, thread_fd(t), &n, sizeof(n));
 }
 
 static void ring(struct thread *t)
@@ -185,7 +150,7 @@ static void ring(struct thread *t)
 	int fd = atomic_load_explicit(&fds[t->obj.index], memory_order_acquire) - 1;
 
 	if (fd >= 0)
-		(void)!rt.real->write(fd, &one, sizeof(one));
+		rt.real->syscall(SYS_write, fd, &one, sizeof(one));
 }
 
 bool thread_wake(struct thread *t)
@@ -208,6 +173,20 @@ void thread_rouse(struct thread *t)
 {
 	atomic_store(&t->sleeping, 0);
 	ring(t);
+}
+
+void thread_cancelled(pthread_t thread)
+{
+	uint32_t n = arena_count(SLAB_THREAD);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct thread *t = arena_at(SLAB_THREAD, i);
+
+		if (!object_is(t, object_gen(t)) || t->proc != rt.proc || !pthread_equal(t->self, thread))
+			continue;
+		atomic_store(&t->cancelled, true);
+		thread_wake(t);
+	}
 }
 
 void thread_flush_wakes(struct thread *t)

@@ -5,6 +5,7 @@
  */
 #include "shim/wait.h"
 #include "shim/epoll.h"
+#include "shim/guard.h"
 #include "shim/runtime.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define SPIN_MAX_US 100u
@@ -27,6 +29,8 @@
 #define NAP_SLACK_NS 1000
 /* How long a thread sleeps that another process could not wake. */
 #define UNWAKEABLE_US 1000u
+/* The size of the kernel's sigset_t. */
+#define KERNEL_SIGSET 8L
 
 void pollable_add(struct pollable *p, struct watch *w)
 {
@@ -159,41 +163,55 @@ static void spin_learn(struct thread *t, usec_t us, bool while_spinning)
 		t->spin_us = SPIN_MAX_US;
 }
 
-/* Is a signal pending whose handler ends the wait (signal(7): with SA_RESTART it doesn't end one that may be restarted)? */
-static bool handler_waits(const sigset_t *mask, bool restart)
+/*
+ * A wait that a handler ends, or that a cancelled thread is in, is left all the way to the call's end (guard.h): this tells
+ * whether it begins anew there if every handler had SA_RESTART.
+ */
+static int leave_for_handlers(struct waiting *w)
 {
-	struct sigaction sa;
-	sigset_t pending;
-
-	sigpending(&pending);
-	for (int sig = 1; sig < NSIG; sig++) {
-		if (sigismember(&pending, sig) != 1 || sigismember(mask, sig) == 1 || sigaction(sig, NULL, &sa))
-			continue;
-		if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && !(restart && (sa.sa_flags & SA_RESTART)))
-			return true;
-	}
-	return false;
+	return w->restart ? GUARD_RESTART : -EINTR;
 }
 
-/* Signals came while a restartable call slept: they are pending, as all are blocked.  Let their handlers run: 0, or -EINTR. */
-static int run_handlers(const sigset_t *mask)
+/* Was the thread cancelled, and does it mind (pthread_setcancelstate(3))? */
+static bool is_cancelled(struct thread *t)
 {
-	int rc = handler_waits(mask, true) ? -EINTR : 0;
-	sigset_t all;
+	if (__builtin_expect(!atomic_load_explicit(&t->cancelled, memory_order_acquire), 1))
+		return false;
+	atomic_store(&t->cancelled, false);
+	return rt.thin->guard()->cancel_state == PTHREAD_CANCEL_ENABLE;
+}
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, mask, NULL);
-	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	return rc;
+/* A kernel wait with a mask of its own, NULL: with the thread's: no cancellation point, as the core must be left in order. */
+int wait_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct guard *g = rt.thin->guard();
+	struct timespec ts = timeout ? *timeout : (struct timespec){0};
+	long rc;
+
+	g->asleep = mask;
+	rc = rt.real->syscall(SYS_ppoll, fds, n, timeout ? &ts : NULL, mask, KERNEL_SIGSET);
+	g->asleep = NULL;
+	return rc < 0 ? -errno : (int)rc;
+}
+
+int wait_epoll(int epfd, struct epoll_event *evs, int max)
+{
+	return (int)rt.real->syscall(SYS_epoll_wait, epfd, evs, max, 0);
+}
+
+int wait_pending(const sigset_t *mask)
+{
+	const struct timespec none = {0};
+
+	return mask ? wait_ppoll(NULL, 0, &none, mask) : 0;
 }
 
 static int ppoll_until(struct pollfd *fds, nfds_t n, usec_t until, const sigset_t *mask)
 {
 	usec_t now = io_now(), left = until > now ? until - now : 0;
 	struct timespec ts = {.tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000) * 1000};
-	int rc = rt.real->ppoll(fds, n, until == USEC_NEVER ? NULL : &ts, mask);
 
-	return rc < 0 ? -errno : rc;
+	return wait_ppoll(fds, n, until == USEC_NEVER ? NULL : &ts, mask);
 }
 
 /* What one stay in the kernel is made of. */
@@ -202,18 +220,12 @@ struct sleep {
 	struct thread *t;
 	struct pollfd *fds;
 	const sigset_t *mask; /* to be in force while asleep, and only then */
-	int signal_fd;	      /* tells of signals instead, which stay blocked; -1: they interrupt */
 	bool watching;
 	usec_t began;	 /* the last stay */
 	bool by_port;	 /* it ended because a packet came */
 	uint64_t frames; /* received when the last look for packets began */
 	struct rest rest;
 };
-
-static bool signalled(const struct sleep *s)
-{
-	return s->signal_fd >= 0 && s->fds[s->w->nfds + 1].revents;
-}
 
 static bool any_ready(const struct pollfd *fds, nfds_t n)
 {
@@ -245,15 +257,12 @@ static int stay(struct sleep *s, nfds_t n)
 	if (!thread_is_wakeable(s->t) && until > io_now() + UNWAKEABLE_US)
 		until = io_now() + UNWAKEABLE_US;
 	s->began = io_now();
-	rc = ppoll_until(s->fds, n, until, s->signal_fd >= 0 ? NULL : s->mask);
-
+	rc = ppoll_until(s->fds, n, until, s->mask);
 	if (s->watching)
 		atomic_store(&rt.shared->watch_until, 0);
 	if (rc <= 0)
 		return rc;
-	if (any_ready(s->w->fds, s->w->nfds))
-		return 1;
-	return signalled(s) ? run_handlers(s->mask) : 0;
+	return any_ready(s->w->fds, s->w->nfds);
 }
 
 /* Announce it, look once more, sleep: 1 if there is something, 0 to come again, -ETIMEDOUT, -EINTR. */
@@ -263,8 +272,6 @@ static int sleep_once(struct sleep *s)
 	int rc;
 
 	s->fds[n++] = (struct pollfd){.fd = thread_fd(s->t), .events = POLLIN};
-	if (s->signal_fd >= 0)
-		s->fds[n++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
 	ports = n;
 	s->frames = stacks_frames();
 	atomic_exchange(&s->t->sleeping, 1);
@@ -275,6 +282,8 @@ static int sleep_once(struct sleep *s)
 		rc = 1;
 	else if (io_now() >= s->w->deadline)
 		rc = -ETIMEDOUT;
+	else if (is_cancelled(s->t))
+		rc = GUARD_RESTART;
 	else
 		rc = stay(s, n);
 	s->by_port = !rc && any_ready(s->fds + ports, n - ports);
@@ -324,22 +333,21 @@ static int sleep_for(struct sleep *s)
 		return 0;
 	/* What came at the same time is not lost to the signal, nor the signal to it, should it turn out to be nothing. */
 	stacks_drive(false);
-	w->interrupted = rc == -EINTR;
-	return w->ready(w) ? 1 : rc;
+	if (w->ready(w))
+		return 1;
+	return rc == -EINTR && rt.thin->guard()->put_off ? leave_for_handlers(w) : rc;
 }
 
 /* The third stage, with all signals blocked but in the kernel wait itself; before: what was blocked outside. */
 static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *before)
 {
 	struct pollfd own[WAIT_EXTRA_FDS];
-	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own, .signal_fd = -1};
+	struct sleep s = {.w = w, .t = t, .fds = w->fds ? w->fds : own};
 	int slack = 0, rc = thread_fd(t);
 
 	if (rc < 0)
 		return rc;
 	s.mask = w->sigmask ? w->sigmask : before;
-	if (w->restart)
-		s.signal_fd = thread_signal_fd(t, s.mask);
 	/* Naps of 50 us shall not become 100: the kernel rounds timeouts up by the thread's slack (prctl(2)), 50 us as a rule. */
 	if (!rt.info.has_interrupt || rt.info.weak_interrupt)
 		slack = prctl(PR_GET_TIMERSLACK);
@@ -360,26 +368,38 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 /* Spin on, then sleep; *spun: the spinning found it. */
 static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsigned budget, bool *spun)
 {
+	struct guard *g = rt.thin->guard();
 	sigset_t all, before;
+	bool off;
 	int rc;
 
-	sigfillset(&all);
+	guard_fill(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	*spun = false;
+	/* One came just before. */
+	if (g->put_off)
+		return leave_for_handlers(w);
+	off = guard_cancel_off(g);
 	*spun = rt.nstacks && spin(w, start, budget, SPIN_TURN_US);
 	if (*spun)
 		rc = 1;
 	else
 		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before);
-	if (rc == 1 && handler_waits(w->sigmask ? w->sigmask : &before, w->restart))
-		w->interrupted = true;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (off)
+		guard_cancel_on(g);
+	/* With a handler to run, the end of the call restores the mask. */
+	if (g->put_off) {
+		g->before = before;
+		g->masked = true;
+	} else {
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+	}
 	return rc;
 }
 
 /*
- * On Linux a wait is one stay in the kernel, and a handler that runs meanwhile ends it.  So signals are held back from here to
- * that stay, where they are pending and end it at once: two system calls, which the waits that end within OPEN_SPIN_US are
- * spared.
+ * On Linux a wait is one stay in the kernel, and a handler that runs meanwhile ends it.  So signals are blocked from here to that
+ * stay, where they are pending and end it at once: two system calls, which the waits that end within OPEN_SPIN_US are spared.
  */
 int wait_for(struct waiting *w)
 {
@@ -392,8 +412,8 @@ int wait_for(struct waiting *w)
 	stacks_drive(false);
 	if (look(w, start))
 		return 1;
-	if (w->interrupted)
-		return -EINTR;
+	if (rt.thin->guard()->put_off)
+		return leave_for_handlers(w);
 	spun = rt.nstacks && spin(w, start, budget < OPEN_SPIN_US ? budget : OPEN_SPIN_US, 0);
 	if (spun) {
 		spin_learn(t, io_now() - start, true);

@@ -19,9 +19,11 @@
 #include "shim/lock.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/types.h>
 
+struct epoll_event;
 struct thread;
 struct pollable;
 
@@ -72,7 +74,8 @@ struct thread {
 	bool watch_busy;	   /* in use: a signal handler waits meanwhile */
 	unsigned spin_us;	   /* what adaptive spinning has learnt: how long is worth it */
 	_Atomic usec_t poll_asked; /* wait_may_ask()'s for poll() */
-	sigset_t sig_mask;	   /* what its signalfd listens for */
+	pthread_t self;		   /* pthread_cancel()'s name for it */
+	_Atomic bool cancelled;	   /* it was, since it last looked */
 	void *scratch;		   /* the thread's own memory, for poll() of many descriptors */
 	size_t scratch_size;
 	bool scratch_busy;
@@ -86,12 +89,12 @@ struct thread *thread_self(void);
 void thread_forget(void);
 /* Another process is about to come: give the records that are used first eventfds that both will have. */
 void threads_make_wakeable(void);
+/* pthread_cancel() of a thread of this process: it wakes up, and leaves its call. */
+void thread_cancelled(pthread_t thread);
 /* Can every process that knows of this thread wake it? */
 bool thread_is_wakeable(const struct thread *t);
 /* The eventfd that wakes it, made at the first use; -errno when there is no descriptor left. */
 int thread_fd(struct thread *t);
-/* A signalfd for all signals but these, made at the first use and changed as needed; -errno. */
-int thread_signal_fd(struct thread *t, const sigset_t *blocked);
 /* Read its eventfd empty. */
 void thread_drain(struct thread *t);
 /* Wake it if it sleeps; true if it did.  Under a stack lock the system call is put off until the lock is released. */
@@ -114,14 +117,12 @@ struct waiting {
 	nfds_t nfds;
 	usec_t deadline; /* of io_now(); USEC_NEVER */
 	const sigset_t *sigmask;
-	bool restart;	  /* handlers with SA_RESTART don't end it */
-	bool interrupted; /* a handler ran in an earlier wait_for() of this call, which found something: the next ends if there is
-			     nothing */
+	bool restart;	     /* the call begins anew behind handlers with SA_RESTART */
 	usec_t kernel_asked; /* when it was last asked: it is again after KERNEL_ASK_US */
 };
 
-/* The thread's own eventfd and signalfd, and one receive interrupt per stack. */
-#define WAIT_EXTRA_FDS 18
+/* The thread's own eventfd, and one receive interrupt per stack. */
+#define WAIT_EXTRA_FDS 17
 /*
  * While the engine has plenty to say, the kernel is asked this often on average, but up to KERNEL_ASK_BURST times in a row: a
  * program that is not busy gets each time the full truth.
@@ -129,8 +130,15 @@ struct waiting {
 #define KERNEL_ASK_US 50
 #define KERNEL_ASK_BURST 32
 
-/* Drive, spin, sleep until there is something: 1; 0 at the deadline; -EINTR; -EMFILE and the like when it cannot sleep. */
+/* Drive, spin, sleep until there is something: 1; 0 at the deadline; -EINTR, or GUARD_RESTART if w->restart (guard.h); -EMFILE
+ * and the like when it cannot sleep. */
 int wait_for(struct waiting *w);
+/* ppoll() for the core: it knows of the handlers that are put off, and is no cancellation point.  -errno. */
+int wait_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
+/* epoll_wait() that does not wait: no cancellation point either. */
+int wait_epoll(int epfd, struct epoll_event *evs, int max);
+/* A call that does not wait found nothing: -EINTR if a handler is pending that its mask (NULL: none) lets run. */
+int wait_pending(const sigset_t *mask);
 /* May the kernel be asked now?  If so it is noted in *asked, the time up to which the average is used up. */
 bool wait_may_ask(_Atomic usec_t *asked, usec_t now);
 /* Naps on a port without interrupts: from 50 us to 1 ms, then 2 ms when nothing came for a fifth of a second, 5 ms after one

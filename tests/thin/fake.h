@@ -24,6 +24,10 @@ struct fake_calls {
 	bool kernel_too, nonblock;
 	uint16_t port; /* of bind or connect, host order */
 	size_t iov_bytes;
+	/* Set by the test: recv() raises it, and, if `restarts`, breaks off for the handler as a wait does. */
+	int raises;
+	bool restarts;
+	unsigned cancelled;
 };
 
 /* The fake core's other exported symbol. */

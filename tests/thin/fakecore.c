@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 #include "shim/core.h"
+#include "shim/guard.h"
 #include "tests/thin/fake.h"
 
 #include <arpa/inet.h>
@@ -118,6 +119,11 @@ static bool fake_listens(const struct sockaddr *sa, socklen_t len)
 	return true;
 }
 
+static bool fake_port_used(const struct sockaddr *sa, socklen_t len)
+{
+	return false;
+}
+
 static int fake_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
 	struct sock *s = find(r);
@@ -183,6 +189,12 @@ static ssize_t fake_recv(const struct fdref *r, const struct iovec *iov, int iov
 	calls->flags = flags;
 	if (!s)
 		return -EBADF;
+	if (calls->raises) {
+		raise(calls->raises);
+		calls->raises = 0;
+		if (calls->restarts)
+			return GUARD_RESTART;
+	}
 	if (!s->len)
 		return -EAGAIN;
 	for (int i = 0; i < iovcnt && done < s->len; i++) {
@@ -343,6 +355,11 @@ static void fake_epoll_release(const struct fdref *r)
 	COUNT(epoll_release);
 }
 
+static void fake_cancelled(pthread_t thread)
+{
+	COUNT(cancelled);
+}
+
 static void fake_fd_closing(int fd)
 {
 	COUNT(fd_closing);
@@ -383,6 +400,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .listen = fake_listen,
 	    .connect = fake_connect,
 	    .listens = fake_listens,
+	    .port_used = fake_port_used,
 	    .accept = fake_accept,
 	    .shutdown = fake_shutdown,
 	    .retain = fake_retain,
@@ -403,6 +421,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .epoll_wait = fake_epoll_wait,
 	    .epoll_retain = fake_epoll_retain,
 	    .epoll_release = fake_epoll_release,
+	    .cancelled = fake_cancelled,
 	    .fd_closing = fake_fd_closing,
 	    .describe = fake_describe,
 	    .exiting = fake_exiting,

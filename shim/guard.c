@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * guard.c - the handler behind which all of the program's handlers are installed (signal.c): it runs them at once or, inside a
+ * call of the library, puts them off to its end (guard.h).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "guard.h"
+
+#include "real.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* The kernel's sigset_t: what it writes into a handler's context, and no more. */
+#define KERNEL_SET 8
+
+__thread struct guard guard __attribute__((visibility("hidden"), tls_model("initial-exec")));
+bool guard_cancels;
+struct guard_action guard_actions[NSIG];
+
+struct guard *guard_self(void)
+{
+	return &guard;
+}
+
+/* The same signal again for this thread, which has it blocked until the call is over. */
+static void put_off(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
+{
+	sigset_t all;
+
+	guard_fill(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	if (REAL(syscall)(SYS_rt_tgsigqueueinfo, (long)getpid(), (long)gettid(), (long)sig, info) < 0)
+		REAL(syscall)(SYS_tgkill, (long)getpid(), (long)gettid(), (long)sig);
+	g->put_off = true;
+	/* Blocked outside, and so open in the mask of a wait alone. */
+	if (g->asleep && sigismember(&uc->uc_sigmask, sig) == 1) {
+		g->mask = *g->asleep;
+		g->has_mask = true;
+		return;
+	}
+	if (!g->masked) {
+		sigemptyset(&g->before);
+		memcpy(&g->before, &uc->uc_sigmask, KERNEL_SET);
+		g->masked = true;
+	}
+	memcpy(&uc->uc_sigmask, &all, KERNEL_SET);
+}
+
+static void run(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
+{
+	const struct sigaction none = {.sa_handler = SIG_DFL};
+	unsigned hard = g->hard + !(guard_actions[sig].flags & SA_RESTART);
+	void (*handler)(int, siginfo_t *, void *) = guard_actions[sig].handler;
+
+	if (g->show && !memcmp(&uc->uc_sigmask, &g->mask, KERNEL_SET)) {
+		memcpy(&uc->uc_sigmask, &g->before, KERNEL_SET);
+		g->show = false;
+	}
+	if (guard_actions[sig].flags & SA_RESETHAND)
+		REAL(sigaction)(sig, &none, NULL);
+	handler(sig, info, uc);
+	/* Handlers that ran inside this one's own calls are no matter of the call that this one interrupted. */
+	g->hard = hard;
+}
+
+void guard_on_signal(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	if (guard.inside)
+		put_off(&guard, sig, info, context);
+	else
+		run(&guard, sig, info, context);
+	errno = saved;
+}
+
+/* A handler may leave by siglongjmp(): everything is in order before the mask changes. */
+static void run_put_off(struct guard *g)
+{
+	bool has_mask = g->has_mask;
+	sigset_t before = g->before;
+
+	if (!g->masked)
+		pthread_sigmask(SIG_BLOCK, NULL, &before);
+	g->put_off = g->masked = g->has_mask = false;
+	if (!has_mask) {
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		return;
+	}
+	g->before = before;
+	g->show = true;
+	pthread_sigmask(SIG_SETMASK, &g->mask, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	g->show = false;
+}
+
+bool guard_settle(long *rc)
+{
+	unsigned hard = guard.hard;
+
+	if (guard.put_off)
+		run_put_off(&guard);
+	if (*rc != GUARD_RESTART)
+		return false;
+	if (guard_cancels)
+		pthread_testcancel();
+	if (guard.hard == hard)
+		return true;
+	*rc = -EINTR;
+	return false;
+}
