@@ -88,7 +88,7 @@ fuzz:
 $(BUILD)/mtcpshim-ls: shim/ls/ls.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
-TOOLS := $(patsubst %,$(BUILD)/tests/apps/%,leash relay) $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+TOOLS := $(patsubst %,$(BUILD)/tests/apps/%,leash relay stress) $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
