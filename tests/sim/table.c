@@ -306,10 +306,13 @@ bool table_print(FILE *out, unsigned workers)
 
 	if (!farm_run(&farm, &counts))
 		return false;
-	fprintf(out,
-		"# Made by `make table`; the test compares it to the digit.\n\n"
-		"# Goodput of one flow, %% of 100 Mbit/s or, where loss allows less, of what the algorithm's equation predicts\n"
-		"# cc    loss%%   0.1 ms    10 ms    50 ms   100 ms   300 ms\n");
+	fprintf(
+	    out,
+	    "# Made by `make table`; the test compares it to the digit.\n\n"
+	    "# Goodput of one flow, %% of 100 Mbit/s or, where loss allows less, of what the algorithm's equation predicts\n"
+	    "# BBR has no equation: it is to fill the link, but above its LossThresh of 2 %% it takes any loss for a full queue\n"
+	    "# and gives way, as draft-ietf-ccwg-bbr has it (inflight_longterm, and the short-term bounds in each round)\n"
+	    "# cc    loss%%   0.1 ms    10 ms    50 ms   100 ms   300 ms\n");
 	for (unsigned i = 0; i < n; i++)
 		print_goodput(out, algorithm[i], r + i * PER_CC);
 	fprintf(out, "\n# Four flows share 20 Mbit/s, RTT 20 ms, queue 40 ms: Jain's index, %% of the link, ms in the queue\n");
