@@ -7,6 +7,8 @@
  *   -u  when the program ends, write "user_seconds system_seconds max_rss_kb status" there
  * The program gets a process group of its own.  SIGTERM, SIGINT and SIGHUP are passed to that group; whatever is left of it is
  * killed when the program ends, and when the script dies the kernel sends the leash SIGTERM (prctl(2), PR_SET_PDEATHSIG).
+ * Orphans come to the leash (PR_SET_CHILD_SUBREAPER), also those in sessions of their own: they may finish what they do if the
+ * program ended by itself, and are killed then.
  */
 #include <errno.h>
 #include <signal.h>
@@ -21,6 +23,8 @@
 #include <unistd.h>
 
 #define GRACE_SECONDS 5 /* the shim itself takes up to two to get rid of what is queued when a program ends */
+
+#define ORPHAN_SECONDS 2 /* of each other, that orphans may end by themselves */
 
 static pid_t child;
 static bool timed_out, terminating;
@@ -80,6 +84,41 @@ static bool reap(int *status, struct rusage *ru)
 		pid = wait4(-1, status, WNOHANG, ru);
 	} while (pid > 0 && pid != child);
 	return pid == child;
+}
+
+/* Whose parent is the leash by now: the first of /proc's list, 0 if there is nobody. */
+static pid_t orphan_first(void)
+{
+	char path[64];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	if (f)
+		fclose(f);
+	return pid;
+}
+
+/* Those of the killed come here in turn, so it ends only when there are none. */
+static void orphans_end(const sigset_t *sigs)
+{
+	const struct timespec patience = {.tv_sec = ORPHAN_SECONDS};
+	siginfo_t info;
+	pid_t pid;
+
+	while (!terminating && orphan_first()) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (orphan_first() && sigtimedwait(sigs, &info, &patience) != SIGCHLD)
+			break;
+	}
+	while ((pid = orphan_first())) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
 }
 
 /* Signals are taken one by one as they come (sigwaitinfo), not by handlers.  The program's exit status. */
@@ -143,6 +182,7 @@ int main(int argc, char **argv)
 	alarm(limit);
 	status = watch(&sigs, &ru);
 	kill(-child, SIGKILL);
+	orphans_end(&sigs);
 	if (usage_path)
 		usage_write(usage_path, &ru, status);
 	return status;
