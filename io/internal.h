@@ -145,7 +145,9 @@ struct memif {
 		int mapped; /* the descriptor that was mapped last, and where: the client maps before it tells which it is */
 		char *at;
 		size_t size;
-		uint32_t offset[IO_QUEUES_MAX]; /* of the rings that we receive from */
+		uint32_t offset[IO_QUEUES_MAX];	   /* of the rings that we receive from */
+		uint32_t tx_offset[IO_QUEUES_MAX]; /* ... and those that we send by */
+		unsigned tx_slots[IO_QUEUES_MAX];
 	} rings_at;
 };
 
@@ -251,12 +253,14 @@ void memif_fork_child(void);
 void bell_setup(struct port *p);
 void bell_forget(struct port *p);
 void bell_region(struct port *p, int fd);
-void bell_ring(struct port *p, bool c2s, unsigned queue, uint32_t offset, int bell);
+void bell_ring(struct port *p, bool c2s, unsigned queue, uint32_t offset, unsigned log2_size, int bell);
 void bell_mapped(struct port *p, int fd, void *at, size_t size);
 void bell_unmapped(struct port *p, const void *at);
 void bell_close(struct port *p);
 /* Turn it on or off; waiting.lock is held.  False: nobody is connected. */
 bool bell_switch(struct port *p, unsigned q, bool on);
+/* port_is_taken() of io.h. */
+bool bell_is_taken(struct port *p);
 
 /* Kernel interfaces: device strings for the two drivers. 0 or -errno with *err. */
 struct kernel_if {

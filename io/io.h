@@ -110,6 +110,11 @@ unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
  * connected) it takes all, drops them as a cable without carrier would, and counts them as tx_errors.
  */
 unsigned port_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
+/*
+ * Has the other end taken out all frames that were given to the port?  False also where that cannot be told, or not from this
+ * process.
+ */
+bool port_is_taken(struct port *p);
 /* Is the other end there (memif connected, carrier)? Cheap enough for once a millisecond, not for every burst. */
 bool port_link_up(struct port *p);
 /* Why there is no link, in words ("no memif server answers on /run/x.sock yet"); "" while there is one. */

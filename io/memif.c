@@ -71,6 +71,7 @@ struct message {
 		struct {
 			uint16_t flags, index, region;
 			uint32_t offset;
+			uint8_t log2_size;
 		} __attribute__((packed)) ring;
 		struct {
 			uint32_t code;
@@ -247,7 +248,7 @@ static void watch_rings(struct port *p, const struct message *m, int fd)
 		break;
 	case MSG_ADD_RING:
 		if (!m->ring.region)
-			bell_ring(p, m->ring.flags & RING_C2S, m->ring.index, m->ring.offset, fd);
+			bell_ring(p, m->ring.flags & RING_C2S, m->ring.index, m->ring.offset, m->ring.log2_size, fd);
 		break;
 	}
 }

@@ -22,10 +22,16 @@
 #define RING_COOKIE 0x3e31f20
 #define RING_MASK_INT 1u
 
-/* The start of a ring; its flags belong to the receiver. */
+/*
+ * The start of a ring; its flags belong to the receiver.  The client fills slots up to head, with packets or, where it receives,
+ * with room for them; the server has used those up to tail.  Both count without end.
+ */
 struct ring_head {
 	uint32_t cookie;
 	_Atomic uint16_t flags;
+	_Atomic uint16_t head;
+	char other_line[64 - 8];
+	_Atomic uint16_t tail;
 };
 
 static void ring_bells(struct port *p)
@@ -63,7 +69,7 @@ void bell_forget(struct port *p)
 	p->memif.rings_at.fd = p->memif.rings_at.mapped = -1;
 	p->memif.rings_at.base = NULL;
 	for (unsigned q = 0; q < IO_QUEUES_MAX; q++)
-		p->memif.rings_at.offset[q] = UINT32_MAX;
+		p->memif.rings_at.offset[q] = p->memif.rings_at.tx_offset[q] = UINT32_MAX;
 	wait_unlock(p);
 }
 
@@ -87,11 +93,17 @@ void bell_mapped(struct port *p, int fd, void *at, size_t size)
 	wait_unlock(p);
 }
 
-void bell_ring(struct port *p, bool c2s, unsigned queue, uint32_t offset, int bell)
+void bell_ring(struct port *p, bool c2s, unsigned queue, uint32_t offset, unsigned log2_size, int bell)
 {
-	if (c2s == p->memif.client || queue >= p->info.queues)
+	if (queue >= p->info.queues)
 		return;
 	wait_lock(p);
+	if (c2s == p->memif.client) {
+		p->memif.rings_at.tx_offset[queue] = offset;
+		p->memif.rings_at.tx_slots[queue] = 1u << (log2_size % 16);
+		wait_unlock(p);
+		return;
+	}
 	if (p->wait.fd[queue] >= 0 && dup3(bell, p->wait.fd[queue], O_CLOEXEC) >= 0)
 		p->memif.rings_at.offset[queue] = offset;
 	ring_bells(p);
@@ -114,9 +126,8 @@ void bell_unmapped(struct port *p, const void *at)
  * NULL: nobody is connected, or what the peer said of its memory is not true.  The driver masks the interrupts last thing before
  * the link comes up.
  */
-static struct ring_head *ring_of(struct port *p, unsigned q)
+static struct ring_head *ring_at(struct port *p, uint32_t offset)
 {
-	uint32_t offset = p->memif.rings_at.offset[q];
 	struct ring_head *ring = (struct ring_head *)(p->memif.rings_at.base + offset);
 
 	if (!p->memif.rings_at.base || (size_t)offset + sizeof(*ring) > p->memif.rings_at.size ||
@@ -127,9 +138,39 @@ static struct ring_head *ring_of(struct port *p, unsigned q)
 
 bool bell_switch(struct port *p, unsigned q, bool on)
 {
-	struct ring_head *ring = ring_of(p, q);
+	struct ring_head *ring = ring_at(p, p->memif.rings_at.offset[q]);
 
 	if (ring)
 		atomic_store(&ring->flags, on ? 0 : RING_MASK_INT);
 	return ring;
+}
+
+/* A client's packets are taken when the server is through with them; a server's when the client has put new room in their place.
+ */
+static bool ring_is_taken(struct port *p, unsigned q)
+{
+	struct ring_head *ring = ring_at(p, p->memif.rings_at.tx_offset[q]);
+	uint16_t behind;
+
+	if (!ring)
+		return false;
+	behind = (uint16_t)(atomic_load(&ring->head) - atomic_load(&ring->tail));
+	return behind == (p->memif.client ? 0 : p->memif.rings_at.tx_slots[q]);
+}
+
+bool bell_is_taken(struct port *p)
+{
+	bool taken = true;
+
+	/* Nobody will. */
+	if (!port_link_up(p))
+		return true;
+	/* Another process's notes are newer. */
+	if (!control_is_here())
+		return false;
+	wait_lock(p);
+	for (unsigned q = 0; taken && q < p->info.queues; q++)
+		taken = ring_is_taken(p, q);
+	wait_unlock(p);
+	return taken;
 }

@@ -209,6 +209,11 @@ bool port_link_up(struct port *p)
 	return has_carrier(p);
 }
 
+bool port_is_taken(struct port *p)
+{
+	return p->wait.kind == WAIT_BELL && bell_is_taken(p);
+}
+
 const char *port_link_text(struct port *p)
 {
 	if (port_link_up(p))

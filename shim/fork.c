@@ -16,9 +16,11 @@
 #define EXIT_DRAIN_US 2000000u
 /*
  * Nobody acknowledges a reset or a last ACK.  Where a port's ring is memory that goes with the process (memif), it stays until
- * the peer must have looked: its longest nap, and much more on a busy machine.
+ * the peer has taken out what is there; where that can't be seen, until it must have looked: its longest nap, and much more on
+ * a busy machine.
  */
 #define EXIT_TAKEN_US 20000u
+#define EXIT_LOOK_US 50u
 
 /* Once: a program that forks for other reasons does it often. */
 static void say_alone(void)
@@ -147,9 +149,9 @@ static bool drained(struct waiting *w)
 	return d->pending == 0;
 }
 
-static bool never(struct waiting *w)
+static bool taken(struct waiting *w)
 {
-	return false;
+	return port_is_taken(rt.port);
 }
 
 static int enroll_nothing(struct waiting *w, struct thread *t)
@@ -187,6 +189,17 @@ static unsigned let_go(void)
 	return ended;
 }
 
+static void await_taken(struct waiting *w)
+{
+	usec_t end = io_now() + EXIT_TAKEN_US;
+
+	w->ready = taken;
+	/* Nothing wakes us when the peer has. */
+	do {
+		w->deadline = io_now() + EXIT_LOOK_US;
+	} while (!wait_for(w) && io_now() < end);
+}
+
 void core_exiting(void)
 {
 	struct drain d = {.w = {
@@ -215,10 +228,7 @@ void core_exiting(void)
 	d.w.sigmask = &all;
 	d.w.deadline = io_now() + EXIT_DRAIN_US;
 	wait_for(&d.w);
-	if (ended && rt.info.doorbell == IO_DOORBELL_CHEAP) {
-		d.w.ready = never;
-		d.w.deadline = io_now() + EXIT_TAKEN_US;
-		wait_for(&d.w);
-	}
+	if (ended && rt.info.doorbell == IO_DOORBELL_CHEAP)
+		await_taken(&d.w);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

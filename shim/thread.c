@@ -63,7 +63,8 @@ static struct thread *thread_make(void)
 	t->proc = rt.proc;
 	t->tid = (uint32_t)rt.real->syscall(SYS_gettid);
 	t->self = pthread_self();
-	t->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) % (rt.nstacks ? rt.nstacks : 1);
+	/* Processes begin at different stacks: workers with one thread each share them out. */
+	t->home = (rt.proc + atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed)) % (rt.nstacks ? rt.nstacks : 1);
 	t->watch.kind = WATCH_THREAD;
 	t->watch.thread = t;
 	t->spin_us = SPIN_START_US;
@@ -88,6 +89,7 @@ struct thread *thread_self(void)
 /* Eventfds stay: with them this process wakes the parent's threads. */
 void thread_forget(void)
 {
+	atomic_store(&next_home, 0);
 	if (!self)
 		return;
 	self = NULL;

@@ -135,6 +135,73 @@ static void ends_with_other_rings_understand_each_other(void **state)
 	both_ways(&(struct end){.dev = client, .mtu = 1500, .max_len = 1514}, &(struct end){.dev = odd, .mtu = 1500});
 }
 
+/* ---- taken --------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Fill the ring in part, have the other end take it, a hundred times, so that the ring's counters wrap. */
+static void sends_and_asks(void *arg)
+{
+	struct port *p = open_end(arg);
+
+	await_link(p);
+	while (!port_is_taken(p))
+		;
+	for (uint32_t round = 0; round < 100; round++) {
+		for (uint32_t i = 0; i < 10; i++)
+			send_frame(p, i, 1514);
+		CHECK(!port_is_taken(p));
+		shared->wanted = round + 1;
+		while (!port_is_taken(p))
+			;
+		CHECK(shared->received == (round + 1) * 10);
+	}
+	shared->stop = true;
+	port_close(p);
+}
+
+static void takes_when_told(void *arg)
+{
+	struct port *p = open_end(arg);
+	struct rte_mbuf *pkts[BURST];
+
+	await_link(p);
+	/* A client makes room for packets when it first looks for some. */
+	CHECK(!port_rx(p, 0, pkts, BURST));
+	for (uint32_t round = 0; !shared->stop;) {
+		if (shared->wanted == round)
+			continue;
+		round++;
+		/* Counted before they are taken: the sender may look at once. */
+		shared->received += 10;
+		for (unsigned got = 0; got < 10;) {
+			unsigned n = port_rx(p, 0, pkts, BURST);
+
+			rte_pktmbuf_free_bulk(pkts, n);
+			got += n;
+		}
+	}
+	port_close(p);
+}
+
+static void tells_when_the_peer_has_taken(const char *sender, const char *receiver)
+{
+	pid_t r = spawn(takes_when_told, &(struct end){.dev = receiver, .mtu = 1500});
+	pid_t s = spawn(sends_and_asks, &(struct end){.dev = sender, .mtu = 1500});
+
+	assert_true(await(s));
+	assert_true(await(r));
+}
+
+static void client_sees_when_its_frames_are_taken(void **state)
+{
+	tells_when_the_peer_has_taken(client, server);
+}
+
+static void server_sees_when_its_frames_are_taken(void **state)
+{
+	tells_when_the_peer_has_taken(server, client);
+}
+
 /* ---- killed, late, again --------------------------------------------------------------------------------------------------- */
 
 /* Send and receive without a pause whether anybody is there or not; whole frames are counted, others end the child. */
@@ -482,6 +549,8 @@ int main(void)
 	    CASE(frames_both_ways_are_those_sent),
 	    CASE(frames_of_mtu_9000_arrive_in_one_segment),
 	    CASE(ends_with_other_rings_understand_each_other),
+	    CASE(client_sees_when_its_frames_are_taken),
+	    CASE(server_sees_when_its_frames_are_taken),
 	    CASE(server_survives_killed_clients),
 	    CASE(client_survives_killed_servers),
 	    CASE(server_sleeps_until_frames_come),
