@@ -306,6 +306,26 @@ static void sink_put(struct sink *s, const uint8_t *src, uint32_t len)
 	}
 }
 
+/*
+ * A queue of some depth has left the cache, and each packet names the next: while one is copied, the head of the one after is
+ * fetched, with all that copying and freeing it will look at, and what lies behind that one.
+ */
+static inline void fetch_ahead(struct rte_mbuf *next)
+{
+	struct rte_mbuf *behind;
+
+	if (!next)
+		return;
+	rte_prefetch0(pkt_data(next));
+	rte_prefetch0(pkt_data(next) + RTE_CACHE_LINE_SIZE);
+	behind = pkt(next)->next;
+	if (!behind)
+		return;
+	rte_prefetch0(behind);
+	rte_mbuf_prefetch_part2(behind);
+	rte_prefetch0(pkt(behind));
+}
+
 /* Copy n bytes from the head of the queue, skipping the first `skip`; nothing is taken off. */
 static void copy_out(struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
 {
@@ -319,8 +339,8 @@ static void copy_out(struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
 		len -= skip;
 		if (len > n)
 			len = n;
-		if (pkt(m)->next)
-			rte_prefetch0(pkt_data(pkt(m)->next));
+		if (len < n)
+			fetch_ahead(pkt(m)->next);
 		sink_put(s, pkt_data(m) + skip, len);
 		skip = 0;
 		n -= len;
