@@ -11,7 +11,10 @@ DPDK_CFLAGS := $(shell pkg-config --cflags libdpdk 2>/dev/null)
 DPDK_LIBS := $(shell pkg-config --libs libdpdk 2>/dev/null)
 CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC -fvisibility=hidden -fno-strict-aliasing -MMD -MP \
 	-DALLOW_EXPERIMENTAL_API $(filter-out -march=%,$(DPDK_CFLAGS)) -march=$(ARCH) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
+LDFLAGS := $(if $(SAN),-fsanitize=$(SAN)) -fno-lto
+# The core is optimised as a whole when it is linked; the tests link the same objects as they are (-fno-lto).  LTO= turns it off.
+LTO ?= $(if $(SAN),,$(shell $(CC) --version 2>/dev/null | grep -q 'Free Software' && echo auto))
+LTO_LINK := $(if $(LTO),-flto=$(LTO) $(OPT) -g -fPIC -march=$(ARCH))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
 CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec signal
@@ -29,7 +32,8 @@ all: $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so $(BUILD)/mtcpshim-ls
 $(BUILD)/libmtcpshim.so: $(THIN_OBJ)
 	$(CC) -shared $(LDFLAGS) -o $@ $^ -ldl -Wl,-z,now -Wl,-Bsymbolic-functions
 $(BUILD)/libmtcpshim-core.so: $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ)
-	$(CC) -shared $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread -Wl,-z,now
+	$(CC) -shared $(if $(LTO),$(LTO_LINK),$(LDFLAGS)) -o $@ $^ $(DPDK_LIBS) -lpthread -Wl,-z,now
+$(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ): CFLAGS += $(if $(LTO),-flto -ffat-lto-objects)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
@@ -97,10 +101,10 @@ tools: $(TOOLS)
 MICRO := $(patsubst %,$(BUILD)/bench/%,micro/micro micro/held micro/calls port/rawport)
 $(BUILD)/bench/micro/micro: $(BUILD)/bench/micro/path.o
 $(BUILD)/bench/micro/micro $(BUILD)/bench/micro/held: $(BUILD)/bench/micro/%: $(BUILD)/bench/micro/%.o $(BUILD)/bench/micro/pair.o $(BUILD)/tests/common/testpool.o $(ENGINE_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -ldl -lpthread
+	$(CC) $(if $(LTO),$(LTO_LINK),$(LDFLAGS)) -o $@ $^ $(DPDK_LIBS) -ldl -lpthread
 $(BUILD)/bench/micro/calls: $(patsubst %,$(BUILD)/%.o,bench/micro/calls bench/micro/path tests/unit/core_world tests/common/testpool) $(CORE_OBJ) $(ENGINE_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
-$(BUILD)/bench/port/rawport: $(BUILD)/bench/port/rawport.o $(IO_OBJ)
+	$(CC) $(if $(LTO),$(LTO_LINK),$(LDFLAGS)) -o $@ $^ $(DPDK_LIBS) -lpthread
+$(BUILD)/bench/port/rawport: $(BUILD)/bench/port/rawport.o $(BUILD)/engine/csum.o $(IO_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
 micro: $(MICRO)
 
