@@ -31,6 +31,12 @@ static bool silence(const struct world *w, const struct session *s, unsigned who
 	return me->connecting && (h->loss || h->dark_us || (h->tiny || w->starved) || host_dropped_syns(w, peer->host));
 }
 
+/* With SYN cookies data that overtakes the ACK of the handshake is taken for a guess, and reset (RFC 4987 3.6). */
+static bool cookies_failed(const struct world *w, const struct session *s)
+{
+	return host_counter(w, s->side[1].host, "TcpExtSyncookiesFailed");
+}
+
 /* A child that its listener lost, never accepted, or had no room for is answered for by a reset. */
 bool history_lost_child(const struct world *w, const struct session *s)
 {
@@ -38,7 +44,7 @@ bool history_lost_child(const struct world *w, const struct session *s)
 
 	return !s->side[1].accepted &&
 	       (s->side[1].lost || h->boots > 1 || h->deaf || w->history.loss || w->history.dark_us || w->history.tiny ||
-		w->starved || host_dropped_syns(w, s->side[1].host) || h->cfg.lazy_us > PATIENCE_US);
+		w->starved || host_dropped_syns(w, s->side[1].host) || cookies_failed(w, s) || h->cfg.lazy_us > PATIENCE_US);
 }
 
 /*
@@ -54,10 +60,7 @@ static bool reset(const struct world *w, const struct session *s, unsigned who)
 {
 	const struct side *me = &s->side[who], *peer = &s->side[!who];
 
-	/* With SYN cookies data that overtakes the ACK of the handshake is taken for a guess (RFC 4987 3.6). */
-	if (host_counter(w, s->side[1].host, "TcpExtSyncookiesFailed"))
-		return true;
-	return peer->quit || peer->lost || peer->error || outwaited(w, me, peer) || silence(w, s, who) ||
+	return peer->quit || peer->lost || peer->error || outwaited(w, me, peer) || silence(w, s, who) || cookies_failed(w, s) ||
 	       (who == 0 && history_lost_child(w, s));
 }
 

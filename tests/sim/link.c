@@ -23,7 +23,7 @@ void link_init(struct link *l, const struct link_config *cfg, uint64_t seed)
 	l->rng.state = seed;
 }
 
-static struct frame *frame_new(const uint8_t *data, size_t len)
+static struct frame *frame_new(const uint8_t *data, size_t len, bool corrupted)
 {
 	struct frame *f = kept;
 
@@ -34,6 +34,7 @@ static struct frame *frame_new(const uint8_t *data, size_t len)
 	if (!f)
 		abort();
 	f->len = len;
+	f->corrupted = corrupted;
 	memcpy(f->data, data, len);
 	return f;
 }
@@ -80,8 +81,9 @@ static void corrupt(struct link *l, struct frame *f)
 {
 	size_t bit;
 
-	if (!is_ip(f) || !rng_chance(&l->rng, l->cfg.corrupt_ppm))
+	if (!is_ip(f) || !rng_chance(&l->rng, l->cfg.corrupt_ppm) || f->corrupted)
 		return;
+	f->corrupted = true;
 	bit = ETH_LEN * 8 + rng_below(&l->rng, (f->len - ETH_LEN) * 8);
 	f->data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	l->corrupted++;
@@ -155,7 +157,7 @@ static void transmit(struct link *l, struct frame *f, uint64_t start_ns)
 		return;
 	}
 	if (rng_chance(&l->rng, l->cfg.dup_ppm))
-		fly(l, frame_new(f->data, f->len), at);
+		fly(l, frame_new(f->data, f->len, f->corrupted), at);
 	fly(l, f, at);
 }
 
@@ -210,7 +212,7 @@ static void enqueue(struct link *l, struct frame *f, usec_t now)
 	serve(l, now);
 }
 
-bool link_send(struct link *l, const uint8_t *data, size_t len, usec_t now)
+bool link_send(struct link *l, const uint8_t *data, size_t len, bool corrupted, usec_t now)
 {
 	struct frame *f;
 
@@ -223,7 +225,7 @@ bool link_send(struct link *l, const uint8_t *data, size_t len, usec_t now)
 		l->too_big++;
 		return l->cfg.silent;
 	}
-	f = frame_new(data, len);
+	f = frame_new(data, len, corrupted);
 	if (l->cfg.codel && l->cfg.rate_bps)
 		enqueue(l, f, now);
 	else

@@ -89,20 +89,20 @@ static void send_frag_needed(struct world *w, const struct wire *at, const uint8
 	icmp.icmp.seq = p.tcp.seq;
 	icmp.icmp.len = (uint32_t)(len - ETH_LEN - IP_TCP_HDR);
 	n = packet_build(&icmp, w->host[host].mac, router_mac, 0, frame, sizeof(frame));
-	link_send(&w->wire[at->from >= END_SWITCH ? way(w, at->from, host) : at->back].link, frame, n, w->now);
+	link_send(&w->wire[at->from >= END_SWITCH ? way(w, at->from, host) : at->back].link, frame, n, false, w->now);
 }
 
-static void send_on(struct world *w, unsigned i, const uint8_t *data, size_t len)
+static void send_on(struct world *w, unsigned i, const uint8_t *data, size_t len, bool corrupted)
 {
 	struct wire *wire = &w->wire[i];
 
-	if (!link_send(&wire->link, data, len, w->now))
+	if (!link_send(&wire->link, data, len, corrupted, w->now))
 		send_frag_needed(w, wire, data, len);
 }
 
 void net_send(struct world *w, unsigned host, const uint8_t *data, size_t len)
 {
-	send_on(w, w->host[host].out, data, len);
+	send_on(w, w->host[host].out, data, len, false);
 }
 
 /* A frame came to a switch by link i: to the host it names, or to all others. */
@@ -112,12 +112,12 @@ static void forward(struct world *w, unsigned i, const struct frame *f)
 
 	if (f->data[0] != 0xff) {
 		if (host < w->nhosts && way(w, at, host) != w->wire[i].back)
-			send_on(w, way(w, at, host), f->data, f->len);
+			send_on(w, way(w, at, host), f->data, f->len, f->corrupted);
 		return;
 	}
 	for (unsigned k = 0; k < w->nwires; k++)
 		if (w->wire[k].from == at && k != w->wire[i].back && w->wire[k].to < END_SWITCH + w->nswitches)
-			send_on(w, k, f->data, f->len);
+			send_on(w, k, f->data, f->len, f->corrupted);
 }
 
 void net_run(struct world *w)
