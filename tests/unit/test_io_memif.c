@@ -25,7 +25,7 @@ static char dir[32], path[64], server[200], client[200];
 /* What the children tell the test while they run. */
 static struct shared {
 	_Atomic unsigned received, links, wanted;
-	_Atomic bool stop, up;
+	_Atomic bool stop, up, looked;
 } * shared;
 
 static int setup(void **state)
@@ -144,7 +144,7 @@ static void sends_and_asks(void *arg)
 	struct port *p = open_end(arg);
 
 	await_link(p);
-	while (!port_is_taken(p))
+	while (!shared->looked || !port_is_taken(p))
 		;
 	for (uint32_t round = 0; round < 100; round++) {
 		for (uint32_t i = 0; i < 10; i++)
@@ -167,6 +167,7 @@ static void takes_when_told(void *arg)
 	await_link(p);
 	/* A client makes room for packets when it first looks for some. */
 	CHECK(!port_rx(p, 0, pkts, BURST));
+	shared->looked = true;
 	for (uint32_t round = 0; !shared->stop;) {
 		if (shared->wanted == round)
 			continue;
