@@ -587,14 +587,38 @@ void epset_retain(const struct fdref *r)
 		hold_more(r->obj, r->gen);
 }
 
+/*
+ * The event of an exclusive member may have been for it alone, and nobody has served it: its set goes with a process that was
+ * killed before it could.  Then it is for the next one.
+ */
+static void pass_on(struct member *m)
+{
+	struct pollable *p = m->watch.on;
+	uint32_t level;
+
+	if (!p || !m->watch.exclusive)
+		return;
+	lock_take(&p->lock);
+	m->watch.mask = 0;
+	lock_drop(&p->lock);
+	lock_take(&m->set->ready_lock);
+	level = member_level(m);
+	lock_drop(&m->set->ready_lock);
+	if (level)
+		pollable_notify(p, level);
+}
+
 void epset_end(struct epset *set)
 {
-	struct list *at;
+	struct member *m;
 
 	epoll_forget(&set->poll);
 	lock_take(&set->mtx);
-	while ((at = set->members.next) != &set->members)
-		member_remove(container_of(at, struct member, in_set));
+	while (!list_empty(&set->members)) {
+		m = container_of(set->members.next, struct member, in_set);
+		pass_on(m);
+		member_remove(m);
+	}
 	lock_drop(&set->mtx);
 	arena_put(set);
 }
