@@ -304,9 +304,10 @@ lab_cpu() {
 	awk '{ printf "%.2f", $1 + $2 }' "$LAB_TMP/$1.usage" 2>/dev/null || echo -
 }
 
-# lab_kernel_tcp END: the counters of /proc/net/snmp Tcp that move when the kernel's TCP carries anything.
+# lab_kernel_tcp END: the counters of /proc/net/snmp Tcp that move when the kernel's TCP carries anything.  Not OutSegs alone: connections of a link that is
+# gone, to a peer that is gone, still send probes into the void.
 lab_kernel_tcp() {
-	lab_in "$1" awk '/^Tcp: [0-9]/ { print "active", $6, "passive", $7, "in", $11, "out", $12 }' /proc/net/snmp
+	lab_in "$1" awk '/^Tcp: [0-9]/ { print "active", $6, "passive", $7, "in", $11 }' /proc/net/snmp
 }
 
 # ---- huge pages -------------------------------------------------------------------------------------------------------------------
