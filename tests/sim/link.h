@@ -34,7 +34,8 @@ struct frame {
 	struct frame *prev, *next;
 	usec_t at; /* arrival; in a queue: when it came */
 	size_t len;
-	bool corrupted; /* a bit of it was turned: no link turns another one, as two may leave the checksum as it was (RFC 1071) */
+	bool
+	    corrupted; /* a bit of it was turned: no link turns another one, as two may leave the checksum as it was (RFC 1071) */
 	uint8_t data[];
 };
 
@@ -57,7 +58,8 @@ struct link {
 };
 
 void link_init(struct link *l, const struct link_config *cfg, uint64_t seed);
-/* Give a frame to the link; copies it; corrupted: on another link, before.  False: larger than the MTU, and the sender is to hear of it. */
+/* Give a frame to the link; copies it; corrupted: on another link, before.  False: larger than the MTU, and the sender is to hear
+ * of it. */
 bool link_send(struct link *l, const uint8_t *data, size_t len, bool corrupted, usec_t now);
 /* When link_take() has something to do next; USEC_NEVER if nothing is under way. */
 usec_t link_next(const struct link *l);
