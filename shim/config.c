@@ -333,7 +333,8 @@ static void take_line(struct sources *src, char *line, unsigned number)
 		end--;
 	}
 	*end = '\0';
-	src->value[k] = value;
+	/* An empty one is none, as in the environment. */
+	src->value[k] = *value ? value : NULL;
 	src->from_file[k] = true;
 }
 

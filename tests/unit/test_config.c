@@ -220,6 +220,24 @@ static void bad_value_in_file_names_the_file(void **state)
 	assert_non_null(strstr(said, expect));
 }
 
+static void empty_device_in_file_is_none(void **state)
+{
+	char path[] = "/tmp/mtcpshim-test-XXXXXX", conf[64];
+	char *env[] = {conf, NULL};
+	static const char text[] = "MTCPSHIM_DEV = \r\n" IP "\nMTCPSHIM_MTU=''\n";
+	int fd = mkstemp(path);
+	struct config cfg;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	snprintf(conf, sizeof(conf), "MTCPSHIM_CONF=%s", path);
+	read_config(&cfg, env);
+	unlink(path);
+	assert_false(cfg.enabled);
+	assert_false(cfg.bad);
+}
+
 static void kernel_interface_lends_its_address(void **state)
 {
 	char *env[] = {"MTCPSHIM_DEV=lo", NULL};
@@ -256,6 +274,7 @@ int main(void)
 	    cmocka_unit_test(good_values_are_taken_over),
 	    cmocka_unit_test(file_is_read_and_environment_wins),
 	    cmocka_unit_test(bad_value_in_file_names_the_file),
+	    cmocka_unit_test(empty_device_in_file_is_none),
 	    cmocka_unit_test(kernel_interface_lends_its_address),
 	    cmocka_unit_test(device_without_address_is_refused),
 	};
