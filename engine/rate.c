@@ -34,7 +34,7 @@ void rate_start(struct conn *c)
 	c->pace_ns = 0;
 }
 
-void rate_not_by_path(struct conn *c)
+void rate_out_of_data(struct conn *c)
 {
 	if (recovery_pipe(c) < c->cc.cwnd)
 		mark_app_limited(c);

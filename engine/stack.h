@@ -327,7 +327,7 @@ struct rate_sample {
 };
 void rate_start(struct conn *c); /* a connection begins; the control block may have been a listener's */
 void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t in_flight); /* in_flight: with m */
-void rate_not_by_path(struct conn *c); /* the data or the peer's window ended the sending */
+void rate_out_of_data(struct conn *c);							  /* nothing is left to send */
 void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m);
 void rate_lost(struct conn *c, struct rte_mbuf *m); /* m was in the network and is marked lost now */
 void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, const struct ack *a);

@@ -681,8 +681,8 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 		if (stalled(c))
 			timer_window_closed(e, c);
 		/* A mere receiver has been marked before. */
-		if ((!c->snd_new || c->rwnd_blocked) && !c->lost_out && (conn_flight(c) || !c->app_limited)) {
-			rate_not_by_path(c);
+		if (!c->snd_new && !c->lost_out && (conn_flight(c) || !c->app_limited)) {
+			rate_out_of_data(c);
 			c->pace_waiting = false;
 		}
 	}
