@@ -14,7 +14,7 @@ CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC
 LDFLAGS := $(if $(SAN),-fsanitize=$(SAN)) -fno-lto
 # The core is optimised as a whole when it is linked; the tests link the same objects as they are (-fno-lto).  LTO= turns it off.
 LTO ?= $(if $(SAN),,$(shell $(CC) --version 2>/dev/null | grep -q 'Free Software' && echo auto))
-LTO_LINK := $(if $(LTO),-flto=$(LTO) $(OPT) -g -fPIC -march=$(ARCH))
+CORE_LDFLAGS := $(if $(LTO),-flto=$(LTO) $(OPT) -g -fPIC -march=$(ARCH),$(LDFLAGS))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
 CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec signal
@@ -32,7 +32,7 @@ all: $(BUILD)/libmtcpshim.so $(BUILD)/libmtcpshim-core.so $(BUILD)/mtcpshim-ls
 $(BUILD)/libmtcpshim.so: $(THIN_OBJ)
 	$(CC) -shared $(LDFLAGS) -o $@ $^ -ldl -Wl,-z,now -Wl,-Bsymbolic-functions
 $(BUILD)/libmtcpshim-core.so: $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ)
-	$(CC) -shared $(if $(LTO),$(LTO_LINK),$(LDFLAGS)) -o $@ $^ $(DPDK_LIBS) -lpthread -Wl,-z,now
+	$(CC) -shared $(CORE_LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread -Wl,-z,now
 $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ): CFLAGS += $(if $(LTO),-flto -ffat-lto-objects)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -88,12 +88,11 @@ fuzz:
 	@tests/install-deps test
 	@MAKE="$(MAKE) $(JOBS)" tests/fuzz/run
 
-# Programs of the tests and benchmarks: plain sockets, no DPDK.
-$(BUILD)/mtcpshim-ls: shim/ls/ls.c
-	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
+# The launcher's "ls", and programs of the tests and benchmarks: plain sockets, no DPDK.
 TOOLS := $(patsubst %,$(BUILD)/tests/apps/%,leash relay stress) $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 $(TOOLS): $(BUILD)/%: %.c
+$(BUILD)/mtcpshim-ls: shim/ls/ls.c
+$(TOOLS) $(BUILD)/mtcpshim-ls:
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -MMD -MP -MF $@.d -o $@ $<
 tools: $(TOOLS)
@@ -101,9 +100,9 @@ tools: $(TOOLS)
 MICRO := $(patsubst %,$(BUILD)/bench/%,micro/micro micro/held micro/calls port/rawport)
 $(BUILD)/bench/micro/micro: $(BUILD)/bench/micro/path.o
 $(BUILD)/bench/micro/micro $(BUILD)/bench/micro/held: $(BUILD)/bench/micro/%: $(BUILD)/bench/micro/%.o $(BUILD)/bench/micro/pair.o $(BUILD)/tests/common/testpool.o $(ENGINE_OBJ)
-	$(CC) $(if $(LTO),$(LTO_LINK),$(LDFLAGS)) -o $@ $^ $(DPDK_LIBS) -ldl -lpthread
+	$(CC) $(CORE_LDFLAGS) -o $@ $^ $(DPDK_LIBS) -ldl -lpthread
 $(BUILD)/bench/micro/calls: $(patsubst %,$(BUILD)/%.o,bench/micro/calls bench/micro/path tests/unit/core_world tests/common/testpool) $(CORE_OBJ) $(ENGINE_OBJ)
-	$(CC) $(if $(LTO),$(LTO_LINK),$(LDFLAGS)) -o $@ $^ $(DPDK_LIBS) -lpthread
+	$(CC) $(CORE_LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
 $(BUILD)/bench/port/rawport: $(BUILD)/bench/port/rawport.o $(BUILD)/engine/csum.o $(IO_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
 micro: $(MICRO)

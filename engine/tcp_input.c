@@ -349,8 +349,7 @@ static bool process_fin(struct input *in)
 	c->fin_received = true;
 	c->rcv_nxt++;
 	/* What is said to lie behind the end of the data can't be (as Linux's tcp_fin(): dropped). */
-	if (c->ofoq.head)
-		reasm_purge(in->e, c);
+	reasm_purge(in->e, c);
 	c->rcv_shutdown = true;
 	input_ack_now(in);
 	switch (c->state) {

@@ -137,15 +137,20 @@ struct member *member_of_data(const struct epset *set, uint64_t data)
 	return m && m->set == set && atomic_load(&m->in_kernel) ? m : NULL;
 }
 
+static uint32_t level_now(struct member *m)
+{
+	uint32_t level;
+
+	lock_take(&m->set->ready_lock);
+	level = member_level(m);
+	lock_drop(&m->set->ready_lock);
+	return level;
+}
+
 /* Is it ready as it is put in or changed?  Then it is an event (epoll_ctl(2): also for edge-triggered ones). */
 static void check_level(struct member *m)
 {
-	bool ready;
-
-	lock_take(&m->set->ready_lock);
-	ready = member_level(m) != 0;
-	lock_drop(&m->set->ready_lock);
-	if (ready)
+	if (level_now(m))
 		member_event(&m->watch, EPOLLIN);
 }
 
@@ -601,9 +606,7 @@ static void pass_on(struct member *m)
 	lock_take(&p->lock);
 	m->watch.mask = 0;
 	lock_drop(&p->lock);
-	lock_take(&m->set->ready_lock);
-	level = member_level(m);
-	lock_drop(&m->set->ready_lock);
+	level = level_now(m);
 	if (level)
 		pollable_notify(p, level);
 }

@@ -59,18 +59,25 @@ static unsigned count_inherited(void)
 	return n;
 }
 
-/* Undecided sockets go on as the kernel's, with all that was set on them. */
-static void flush_fresh(void)
+/* An undecided socket goes on as the kernel's, with all that was set on it. */
+static void settle_fresh(const struct fdref *r)
+{
+	struct fresh *f = r->kind == FD_FRESH ? fresh_lock(r) : NULL;
+
+	if (!f)
+		return;
+	fresh_flush(f, r->fd);
+	REAL(ioctl)(r->fd, FIONBIO, &(int){f->nonblock});
+	fresh_unlock(f);
+}
+
+static void settle_all_fresh(void)
 {
 	for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
 		struct fdref r = fdtab_get(fd);
-		struct fresh *f = r.kind == FD_FRESH && !(fdtab_traits(fd) & FD_CLOEXEC_ON) ? fresh_lock(&r) : NULL;
 
-		if (!f)
-			continue;
-		fresh_flush(f, fd);
-		REAL(ioctl)(fd, FIONBIO, &(int){f->nonblock});
-		fresh_unlock(f);
+		if (!(fdtab_traits(fd) & FD_CLOEXEC_ON))
+			settle_fresh(&r);
 	}
 }
 
@@ -193,7 +200,7 @@ bool relay_exec_begin(void)
 	/* Not in a child that shares our memory, made by a clone() of its own: its numbers are not those of the table. */
 	if (!fdtab_size || !loader_is_here() || __atomic_exchange_n(&ex.owner, getpid(), __ATOMIC_ACQ_REL) == getpid())
 		return false;
-	flush_fresh();
+	settle_all_fresh();
 	n = core() ? count_inherited() : 0;
 	ex.size = 0;
 	ex.nfds = 0;
@@ -288,13 +295,8 @@ static void take_right(struct cmsghdr *c, unsigned i, void *arg)
 {
 	struct rights *rights = arg;
 	struct fdref r = fdtab_get(right_at(c, i));
-	struct fresh *f = r.kind == FD_FRESH ? fresh_lock(&r) : NULL;
 
-	if (f) {
-		fresh_flush(f, r.fd);
-		REAL(ioctl)(r.fd, FIONBIO, &(int){f->nonblock});
-		fresh_unlock(f);
-	}
+	settle_fresh(&r);
 	if (r.kind == FD_SOCK && rights->n < RIGHTS_MAX)
 		rights->items[rights->n++] = (struct relay_item){.r = r, .eager = true, .outside = -1, .inside = -1};
 }

@@ -34,8 +34,7 @@ struct frame {
 	struct frame *prev, *next;
 	usec_t at; /* arrival; in a queue: when it came */
 	size_t len;
-	bool
-	    corrupted; /* a bit of it was turned: no link turns another one, as two may leave the checksum as it was (RFC 1071) */
+	bool corrupted; /* a bit of it was turned; of two, the checksum may notice neither (RFC 1071): no link turns another */
 	uint8_t data[];
 };
 

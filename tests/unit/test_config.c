@@ -177,22 +177,32 @@ static void good_values_are_taken_over(void **state)
 	assert_int_equal(cfg.log, LOG_LEVEL_DEBUG);
 }
 
+/* A file with this text, read with this environment, whose first entry is the file's: path becomes its name. */
+static void read_file(struct config *cfg, const char *text, char **env, char *path)
+{
+	char conf[64];
+	int fd;
+
+	strcpy(path, "/tmp/mtcpshim-test-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	snprintf(conf, sizeof(conf), "MTCPSHIM_CONF=%s", path);
+	env[0] = conf;
+	read_config(cfg, env);
+	unlink(path);
+}
+
 static void file_is_read_and_environment_wins(void **state)
 {
-	char path[] = "/tmp/mtcpshim-test-XXXXXX", conf[64];
-	char *env[] = {conf, "MTCPSHIM_MTU=9000", "MTCPSHIM_CORES=", "MTCPSHIM_TYPO=1", NULL};
+	char path[32], *env[] = {NULL, "MTCPSHIM_MTU=9000", "MTCPSHIM_CORES=", "MTCPSHIM_TYPO=1", NULL};
 	static const char text[] =
 	    "# a comment\n\n  MTCPSHIM_DEV = 'net_ring0'\nMTCPSHIM_IP=\"10.0.0.1/24\"\r\nMTCPSHIM_MTU=1400\n"
 	    "MTCPSHIM_CORES=2\nNONSENSE=1\nMTCPSHIM_HUGE=no";
-	int fd = mkstemp(path);
 	struct config cfg;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
-	close(fd);
-	snprintf(conf, sizeof(conf), "MTCPSHIM_CONF=%s", path);
-	read_config(&cfg, env);
-	unlink(path);
+	read_file(&cfg, text, env, path);
 	assert_true(cfg.enabled);
 	assert_string_equal(cfg.dev, "net_ring0");
 	assert_int_equal(cfg.mtu, 9000);
@@ -204,36 +214,21 @@ static void file_is_read_and_environment_wins(void **state)
 
 static void bad_value_in_file_names_the_file(void **state)
 {
-	char path[] = "/tmp/mtcpshim-test-XXXXXX", conf[64], expect[128];
-	char *env[] = {conf, NULL};
-	int fd = mkstemp(path);
+	char path[32], expect[128], *env[] = {NULL, NULL};
 	struct config cfg;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, DEV "\n" IP "\nMTCPSHIM_MTU=1\n", sizeof(DEV IP) + 16), sizeof(DEV IP) + 16);
-	close(fd);
-	snprintf(conf, sizeof(conf), "MTCPSHIM_CONF=%s", path);
+	read_file(&cfg, DEV "\n" IP "\nMTCPSHIM_MTU=1\n", env, path);
 	snprintf(expect, sizeof(expect), "MTCPSHIM_MTU=1 in %s: allowed", path);
-	read_config(&cfg, env);
-	unlink(path);
 	assert_true(cfg.bad);
 	assert_non_null(strstr(said, expect));
 }
 
 static void empty_device_in_file_is_none(void **state)
 {
-	char path[] = "/tmp/mtcpshim-test-XXXXXX", conf[64];
-	char *env[] = {conf, NULL};
-	static const char text[] = "MTCPSHIM_DEV = \r\n" IP "\nMTCPSHIM_MTU=''\n";
-	int fd = mkstemp(path);
+	char path[32], *env[] = {NULL, NULL};
 	struct config cfg;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
-	close(fd);
-	snprintf(conf, sizeof(conf), "MTCPSHIM_CONF=%s", path);
-	read_config(&cfg, env);
-	unlink(path);
+	read_file(&cfg, "MTCPSHIM_DEV = \r\n" IP "\nMTCPSHIM_MTU=''\n", env, path);
 	assert_false(cfg.enabled);
 	assert_false(cfg.bad);
 }
