@@ -95,7 +95,8 @@ enum {
 struct engine_config {
 	struct rte_mempool
 	    *pool;	    /* packets: for sending, and where received ones are expected to come from; outlives the engine */
-	uint64_t secret[2]; /* random: keys initial sequence numbers, port choice, hashing and timestamp offsets */
+	uint64_t secret[2]; /* random: keys initial sequence numbers, port choice and hashing */
+	uint64_t host[2];   /* the same for all programs of a host until it restarts: keys timestamp offsets */
 	uint8_t mac[6];
 	uint16_t mtu;	  /* largest IP packet, 576..65535 */
 	unsigned caps;	  /* ENGINE_* */
@@ -116,6 +117,8 @@ struct conn; /* one TCP socket: listening, connecting, connected or closed */
 
 /* Bytes of region that engine_create() needs for this configuration; 0 if the configuration is not valid. */
 size_t engine_size(const struct engine_config *cfg);
+/* engine_config.host out of whatever tells this host from others. */
+void engine_host_key(uint64_t key[2], const void *id, size_t len);
 /* Build an engine inside region (64-byte aligned, engine_size() bytes, zeroed, mapped at the same address in every process).
  * NULL: bad config. */
 struct engine *engine_create(void *region, size_t size, const struct engine_config *cfg, usec_t now);

@@ -193,6 +193,14 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+void engine_host_key(uint64_t key[2], const void *id, size_t len)
+{
+	const uint64_t first[2] = {0, 0}, second[2] = {0, 1};
+
+	key[0] = siphash(first, id, len);
+	key[1] = siphash(second, id, len);
+}
+
 uint64_t engine_hash(const struct engine *e, const void *data, size_t len)
 {
 	return siphash(e->cfg.secret, data, len);

@@ -249,12 +249,15 @@ seq_t conn_choose_iss(const struct engine *e, const struct tuple *t)
 	return (seq_t)(e->now / 4) + (seq_t)engine_hash(e, t, sizeof(*t));
 }
 
-/* RFC 7323 5.4: an offset per pair of hosts hides the uptime and keeps one host's clock monotonic to each peer. */
+/*
+ * RFC 7323 5.4: an offset per pair of hosts hides the uptime and keeps one host's clock monotonic to each peer: also from one
+ * program to the next, or else a port that the last one used is closed to it while the peer is in TIME-WAIT (RFC 6191).
+ */
 uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t)
 {
 	struct ip_addr pair[2] = {t->laddr, t->raddr};
 
-	return e->cfg.tcp.timestamps == 2 ? 0 : (uint32_t)engine_hash(e, pair, sizeof(pair));
+	return e->cfg.tcp.timestamps == 2 ? 0 : (uint32_t)siphash(e->cfg.host, pair, sizeof(pair));
 }
 
 /* ---- TIME-WAIT ---- */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * clock.c - io_now(): the TSC in microseconds by one multiplication.  EAL rounds its own measurement of the TSC to 10 MHz, up to
- * 0.2 % off; here it is measured against CLOCK_MONOTONIC_RAW over the time that EAL's start takes.  Where the TSC does not run at
- * a constant rate in all power states, CLOCK_MONOTONIC serves.
+ * 0.2 % off; here it is measured against CLOCK_MONOTONIC_RAW over the time that EAL's start takes.  It begins at CLOCK_MONOTONIC,
+ * so that the clocks of all programs of this host agree: a peer remembers their timestamps (RFC 7323 5.4, RFC 6191).  Where the
+ * TSC does not run at a constant rate in all power states, CLOCK_MONOTONIC serves.
  */
 #include <cpuid.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 
 static struct {
 	uint64_t tsc0, ns0; /* one moment on both clocks */
+	uint64_t us0;	    /* io_now() at tsc0 */
 	uint64_t mult;	    /* microseconds per cycle, times 2^64; 0: the TSC is not to be used */
 } cal;
 
@@ -57,6 +59,7 @@ static void both_clocks(uint64_t *tsc, uint64_t *ns)
 void clock_begin(void)
 {
 	both_clocks(&cal.tsc0, &cal.ns0);
+	cal.us0 = raw_ns(CLOCK_MONOTONIC) / 1000 + 1;
 }
 
 void clock_end(void)
@@ -72,5 +75,5 @@ uint64_t io_now(void)
 {
 	if (__builtin_expect(!cal.mult, 0))
 		return raw_ns(CLOCK_MONOTONIC) / 1000 + 1;
-	return (uint64_t)(((unsigned __int128)rte_rdtsc() * cal.mult) >> 64) + 1;
+	return cal.us0 + (uint64_t)(((unsigned __int128)(rte_rdtsc() - cal.tsc0) * cal.mult) >> 64);
 }

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #endif
 #include "config.h"
+#include "inherit.h"
 
 #include "log.h"
 #include "netif.h"
@@ -515,7 +516,7 @@ void config_capture(char *const *environment)
 	for (; environment && *environment; environment++) {
 		size_t size;
 
-		if (strncmp(*environment, PREFIX, strlen(PREFIX)))
+		if (strncmp(*environment, PREFIX, strlen(PREFIX)) || inherit_passes(*environment))
 			continue;
 		size = strlen(*environment) + 1;
 		if (n == CAPTURE_VARS || used + size > sizeof(captured_text)) {

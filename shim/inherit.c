@@ -10,14 +10,10 @@
 #include "config.h"
 #include "relay_name.h"
 
-#include <stdbool.h>
-#include <string.h>
 #include <sys/auxv.h>
 
 #define PRELOAD "LD_PRELOAD="
 #define OURS "MTCPSHIM_"
-/* Says that the others were added. */
-#define ADDED "MTCPSHIM_ADDED=1"
 #define PRELOAD_BYTES 4096
 
 static char preload[PRELOAD_BYTES]; /* "": it was loaded in another way, or its text is too long */
@@ -42,7 +38,7 @@ void inherit_begin(char **environment)
 	for (char **at = environment; *at; at++) {
 		if (begins(*at, PRELOAD) && strlen(*at) < sizeof(preload))
 			strcpy(preload, *at);
-		added |= !strcmp(*at, ADDED);
+		added |= begins(*at, INHERIT_ADDED);
 	}
 	for (char **at = environment; *at; at++) {
 		if (begins(*at, INHERIT_RELAYS))
@@ -78,12 +74,6 @@ static bool is_decided(char *const *envp)
 	return false;
 }
 
-/* One of those that are for one exec only. */
-static bool passes(const char *var)
-{
-	return !strcmp(var, ADDED) || begins(var, INHERIT_RELAYS);
-}
-
 char *const *inherit_env(char *const *envp, char **room, const char *relays)
 {
 	bool decided = is_decided(envp);
@@ -95,10 +85,9 @@ char *const *inherit_env(char *const *envp, char **room, const char *relays)
 		*to++ = *at;
 	if (!decided) {
 		*to++ = preload;
-		*to++ = (char *)ADDED;
+		*to++ = (char *)INHERIT_ADDED "1";
 		for (char *const *at = config_captured(); *at; at++)
-			if (!passes(*at))
-				*to++ = *at;
+			*to++ = *at;
 	}
 	if (relays)
 		*to++ = (char *)relays;

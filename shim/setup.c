@@ -45,23 +45,29 @@ static int __attribute__((format(printf, 2, 3))) fail(int rc, const char *fmt, .
 /* ---- settings
  * ------------------------------------------------------------------------------------------------------------------- */
 
+/* The first bytes of a file; 0: there is none. */
+static size_t read_start(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : rt.real->read(fd, buf, size);
+
+	if (fd >= 0)
+		rt.real->close(fd);
+	return n > 0 ? (size_t)n : 0;
+}
+
 /* Read /proc/sys/net/ipv4/... of a setting; false if this host has none. */
 static bool read_sysctl(const char *name, char *buf, size_t size)
 {
 	char path[128];
-	ssize_t n;
-	int fd;
+	size_t n;
 
 	snprintf(path, sizeof(path), "/proc/sys/%s", name);
 	for (char *p = path + sizeof("/proc/sys/") - 1; *p; p++)
 		if (*p == '.')
 			*p = '/';
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = rt.real->read(fd, buf, size - 1);
-	rt.real->close(fd);
-	if (n <= 0)
+	n = read_start(path, buf, size - 1);
+	if (!n)
 		return false;
 	buf[n] = 0;
 	buf[strcspn(buf, "\n")] = 0;
@@ -115,6 +121,16 @@ static unsigned fit_conns(struct engine_config *ec)
 	return 0;
 }
 
+/* No program keeps a secret for the next one; what both can find out, and nobody on the network, is enough for clocks. */
+static void host_key(uint64_t key[2])
+{
+	char ids[128];
+	size_t n = read_start("/proc/sys/kernel/random/boot_id", ids, sizeof(ids) / 2);
+
+	n += read_start("/etc/machine-id", ids + n, sizeof(ids) / 2);
+	engine_host_key(key, ids, n);
+}
+
 /* What is the same for all stacks. */
 static int common(struct engine_config *ec)
 {
@@ -127,6 +143,7 @@ static int common(struct engine_config *ec)
 		return fail(-EINVAL,
 			    "MTCPSHIM_IP is not set, and %s has no address of its own to adopt: set MTCPSHIM_IP=address/prefix",
 			    rt.cfg->dev);
+	host_key(ec->host);
 	if (getrandom(ec->secret, sizeof(ec->secret), 0) != sizeof(ec->secret))
 		return fail(-errno, "no random numbers: getrandom: %s", strerror(errno));
 	memcpy(ec->mac, rt.info.mac, sizeof(ec->mac));

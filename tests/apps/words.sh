@@ -7,7 +7,7 @@
 LIMIT=40 # seconds, for each program of a case that does not say otherwise
 
 fail() {
-	echo "$*"
+	echo "$*" >&2
 	exit 1
 }
 

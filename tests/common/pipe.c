@@ -22,8 +22,12 @@ static char chunk[CHUNK];
 
 static void open_end(struct pipe *p, unsigned i)
 {
-	struct engine_config cfg = {
-	    .pool = p->cfg.pool[i], .secret = {3, 4}, .mtu = p->cfg.mtu, .naddrs = 1, .max_conns = 4, .max_timewait = 4};
+	struct engine_config cfg = {.pool = p->cfg.pool[i],
+				    .secret = {3, 4 + p->births++},
+				    .mtu = p->cfg.mtu,
+				    .naddrs = 1,
+				    .max_conns = 4,
+				    .max_timewait = 4};
 	struct pipe_end *x = &p->end[i];
 	size_t size;
 
@@ -49,6 +53,13 @@ void pipe_open(struct pipe *p, const struct pipe_config *cfg)
 	p->now = PIPE_SECOND;
 	open_end(p, 0);
 	open_end(p, 1);
+}
+
+void pipe_successor(struct pipe *p, unsigned end)
+{
+	engine_destroy(p->end[end].e);
+	free(p->end[end].region);
+	open_end(p, end);
 }
 
 void pipe_close(struct pipe *p)
@@ -139,15 +150,17 @@ void pipe_step(struct pipe *p)
 
 void pipe_connect(struct pipe *p, struct conn *c[2])
 {
-	struct endpoint at = {ip_from_v4(inet_addr("10.0.0.2")), PORT};
+	struct endpoint at = {ip_from_v4(inet_addr("10.0.0.2")), PORT}, from = {.port = p->client_port};
 	struct engine *a = p->end[0].e, *b = p->end[1].e;
 	struct conn *listener = engine_socket(b);
 	usec_t limit = p->now + 10 * PIPE_SECOND;
-	int err;
+	int err, on = 1;
 
+	assert_int_equal(engine_setsockopt(b, listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on), p->now), 0);
 	assert_int_equal(engine_bind(b, listener, &at), 0);
 	assert_int_equal(engine_listen(b, listener, 1, p->now), 0);
 	c[0] = engine_socket(a);
+	assert_int_equal(from.port ? engine_bind(a, c[0], &from) : 0, 0);
 	assert_int_equal(engine_connect(a, c[0], &at, p->now), -EINPROGRESS);
 	while (!(c[1] = engine_accept(b, listener, &err))) {
 		assert_true(p->now < limit);

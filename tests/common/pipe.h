@@ -41,12 +41,16 @@ struct pipe {
 	struct pipe_config cfg;
 	struct pipe_end end[2];
 	usec_t now;
+	uint16_t client_port; /* of connections; 0: any */
+	unsigned births;      /* each engine has its own secret */
 };
 
 /* p is large: not on the stack.  The pools must be full. */
 void pipe_open(struct pipe *p, const struct pipe_config *cfg);
 /* Destroys the engines and asserts that every mbuf is back in its pool. */
 void pipe_close(struct pipe *p);
+/* The program at this end has ended, another one begins in its place. */
+void pipe_successor(struct pipe *p, unsigned end);
 /* Time passes by one step. */
 void pipe_step(struct pipe *p);
 /* A connection from end 0 to end 1; both ends of it. */
