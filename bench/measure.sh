@@ -8,6 +8,15 @@
 PORT=5200 # the next one for each measurement: some programs don't set SO_REUSEADDR, and the one before left TIME-WAITs
 MEASURE_LIMIT=30
 
+# measure_cubic END: the same congestion control everywhere, whatever the host prefers: for Linux and, as the engine takes the host's values, for the shim.
+measure_cubic() {
+	local allowed=/proc/sys/net/ipv4/tcp_allowed_congestion_control
+
+	# A namespace may choose only what is allowed to all; adding to that list changes nothing for anybody else.
+	grep -qw cubic $allowed || echo "$(<$allowed) cubic" >$allowed
+	lab_in "$1" sh -c 'echo cubic >/proc/sys/net/ipv4/tcp_congestion_control'
+}
+
 measure_reset() {
 	VALUE='' RETRANS=- CPU_A=- CPU_B=- WORK=- P50=- P99=- P999=- WHY=''
 }
