@@ -20,11 +20,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#define COMPLAINTS 8
+#define COMPLAINT_BYTES 480
 #define PREFIX "MTCPSHIM_"
 #define CONF_KEY "MTCPSHIM_CONF"
 #define CONF_DEFAULT "/etc/mtcpshim.conf"
@@ -48,6 +52,33 @@ struct key {
 static char captured_text[CAPTURE_BYTES];
 static char *captured[CAPTURE_VARS + 1];
 static bool is_captured;
+
+/* Kept until the settings matter, with the program's first socket: the many helpers of a script shall not repeat them. */
+static struct complaint {
+	int level;
+	char text[COMPLAINT_BYTES];
+} complaints[COMPLAINTS];
+static unsigned ncomplaints;
+
+static void __attribute__((format(printf, 2, 3))) complain(int level, const char *fmt, ...)
+{
+	struct complaint *c = &complaints[ncomplaints];
+	va_list ap;
+
+	if (ncomplaints == COMPLAINTS)
+		return;
+	ncomplaints++;
+	c->level = level;
+	va_start(ap, fmt);
+	vsnprintf(c->text, sizeof(c->text), fmt, ap);
+	va_end(ap);
+}
+
+void config_complain(void)
+{
+	for (unsigned i = 0; i < ncomplaints; i++)
+		log_line(complaints[i].level, "%s", complaints[i].text);
+}
 
 static bool parse_long(const char *s, long min, long max, long *out)
 {
@@ -322,7 +353,7 @@ static void take_line(struct sources *src, char *line, unsigned number)
 	eq = strchr(line, '=');
 	k = eq ? key_find(line, strcspn(line, " \t=")) : -1;
 	if (k < 0) {
-		log_line(LOG_LEVEL_WARN, "%s line %u: not one of our settings, ignored: %.80s", src->file, number, line);
+		complain(LOG_LEVEL_WARN, "%s line %u: not one of our settings, ignored: %.80s", src->file, number, line);
 		return;
 	}
 	value = eq + 1 + strspn(eq + 1, " \t");
@@ -396,7 +427,7 @@ static void take_environment(struct sources *src, char *const *env)
 			continue;
 		k = key_find(*env, len);
 		if (k < 0) {
-			log_line(LOG_LEVEL_WARN, "%.*s is not one of our settings, ignored", (int)len, *env);
+			complain(LOG_LEVEL_WARN, "%.*s is not one of our settings, ignored", (int)len, *env);
 		} else if ((*env)[len] == '=' && (*env)[len + 1]) {
 			src->value[k] = *env + len + 1;
 			src->from_file[k] = false;
@@ -412,7 +443,7 @@ static void parse_all(struct config *c, const struct sources *src)
 		if (!wrong)
 			continue;
 		c->bad = true;
-		log_line(LOG_LEVEL_ERROR, "%s=%.120s%s%s: %s%sallowed: %s", keys[i].name, src->value[i],
+		complain(LOG_LEVEL_ERROR, "%s=%.120s%s%s: %s%sallowed: %s", keys[i].name, src->value[i],
 			 src->from_file[i] ? " in " : "", src->from_file[i] ? src->file : "", wrong, *wrong ? "; " : "",
 			 keys[i].allowed);
 	}
@@ -435,7 +466,7 @@ static void adopt(struct config *c)
 		return;
 	if (!c->ifindex) {
 		c->bad = true;
-		log_line(LOG_LEVEL_ERROR,
+		complain(LOG_LEVEL_ERROR,
 			 "MTCPSHIM_IP is not set, and MTCPSHIM_DEV=%s is no kernel interface that could lend its address: "
 			 "set it, as 10.0.0.1/24",
 			 c->dev);
@@ -451,7 +482,7 @@ static void adopt(struct config *c)
 	c->adopted = c->naddrs > 0;
 	if (!c->adopted) {
 		c->bad = true;
-		log_line(LOG_LEVEL_ERROR,
+		complain(LOG_LEVEL_ERROR,
 			 "MTCPSHIM_IP is not set, and the interface MTCPSHIM_DEV=%s is down or has no IPv4 address: "
 			 "set it, as 10.0.0.1/24",
 			 c->dev);
@@ -469,7 +500,7 @@ static void check_gateway(struct config *c)
 			return;
 	c->bad = true;
 	inet_ntop(AF_INET6, &c->gw, text, sizeof(text));
-	log_line(LOG_LEVEL_ERROR, "MTCPSHIM_GW=%s: allowed: an address within a prefix of MTCPSHIM_IP",
+	complain(LOG_LEVEL_ERROR, "MTCPSHIM_GW=%s: allowed: an address within a prefix of MTCPSHIM_IP",
 		 IN6_IS_ADDR_V4MAPPED(&c->gw) ? text + strlen("::ffff:") : text);
 }
 
@@ -480,6 +511,7 @@ void config_read(struct config *cfg, char *const *environment)
 	bool named = src.file != NULL;
 	ssize_t n;
 
+	ncomplaints = 0;
 	memset(cfg, 0, sizeof(*cfg));
 	cfg->cores = 1;
 	cfg->spin_us = -1;
@@ -493,7 +525,7 @@ void config_read(struct config *cfg, char *const *environment)
 	take_environment(&src, environment);
 	if (n < 0 && (named || n != -ENOENT)) {
 		cfg->bad = true;
-		log_line(LOG_LEVEL_ERROR, "MTCPSHIM_CONF=%s: %s; allowed: a file that can be read", src.file, strerror((int)-n));
+		complain(LOG_LEVEL_ERROR, "MTCPSHIM_CONF=%s: %s; allowed: a file that can be read", src.file, strerror((int)-n));
 	}
 	if (!src.value[key_find(PREFIX "DEV", strlen(PREFIX "DEV"))] && !cfg->bad)
 		return;
@@ -534,25 +566,45 @@ char *const *config_captured(void)
 	return captured;
 }
 
-const struct config *config_get(void)
+/* The first caller does it, the others wait. */
+static void once(int *state, void (*what)(void))
 {
-	static struct config cfg;
-	static int state; /* 0 not read, 1 being read, 2 read */
-	int seen = 0;
-	int saved = errno;
+	int seen = 0, saved = errno;
 
-	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == 2)
-		return &cfg;
-	if (!__atomic_compare_exchange_n(&state, &seen, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-		while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != 2)
-			sched_yield();
-		return &cfg;
+	if (__atomic_load_n(state, __ATOMIC_ACQUIRE) == 2)
+		return;
+	if (__atomic_compare_exchange_n(state, &seen, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		what();
+		__atomic_store_n(state, 2, __ATOMIC_RELEASE);
 	}
+	while (__atomic_load_n(state, __ATOMIC_ACQUIRE) != 2)
+		sched_yield();
+	errno = saved;
+}
+
+static struct config the_config;
+
+static void read_captured(void)
+{
 	if (!is_captured)
 		config_capture(environ);
-	config_read(&cfg, captured);
-	log_set_level(cfg.log);
-	__atomic_store_n(&state, 2, __ATOMIC_RELEASE);
-	errno = saved;
-	return &cfg;
+	config_read(&the_config, captured);
+	log_set_level(the_config.log);
+}
+
+bool config_is_enabled(void)
+{
+	static int read;
+
+	once(&read, read_captured);
+	return the_config.enabled;
+}
+
+const struct config *config_get(void)
+{
+	static int said;
+
+	config_is_enabled();
+	once(&said, config_complain);
+	return &the_config;
 }

@@ -69,13 +69,17 @@ struct config {
 void config_capture(char *const *environment);
 /* The remembered ones, NULL at the end. */
 char *const *config_captured(void);
-/* Read the remembered environment and the file once; later calls return the same.  Never NULL. */
+/* Read the remembered environment and the file once; later calls return the same.  Never NULL.  Says what is wrong with them. */
 const struct config *config_get(void);
+/* config_get()->enabled, for what programs without sockets call too: says nothing yet. */
+bool config_is_enabled(void);
 
 /*
  * The parser itself: fill *cfg from "NAME=value" strings (NULL-terminated) and from the file that MTCPSHIM_CONF in them names.
  * The file has lines NAME=value, blank lines and # comments; a value may stand in quotes.
  */
 void config_read(struct config *cfg, char *const *environment);
+/* Log what was wrong with them; up to eight lines. */
+void config_complain(void);
 
 #endif

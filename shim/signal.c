@@ -84,7 +84,7 @@ int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	int saved = errno;
 
-	if (!is_put_off(sig) || !config_get()->enabled)
+	if (!is_put_off(sig) || !config_is_enabled())
 		return REAL(sigaction)(sig, act, old);
 	return (int)finish(saved, GUARDED(install_locked(sig, act, old)));
 }

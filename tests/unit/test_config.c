@@ -35,6 +35,7 @@ static void read_config(struct config *cfg, char **env)
 	assert_non_null(f);
 	assert_true(saved >= 0 && dup2(fileno(f), STDERR_FILENO) >= 0);
 	config_read(cfg, env);
+	config_complain();
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	rewind(f);
