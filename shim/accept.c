@@ -93,7 +93,7 @@ static int accept_engine(const struct fdref *r, struct sockaddr *sa, socklen_t *
 
 	if (stack < 0)
 		return stack;
-	fd = rt.thin->placeholder_get(l->family, flags & SOCK_CLOEXEC);
+	fd = rt.thin->placeholder_get(l->family, flags & SOCK_CLOEXEC, PLACEHOLDER_ANY);
 	if (fd < 0)
 		return fd;
 	s = take_from(r, (unsigned)stack, &peer, &err);

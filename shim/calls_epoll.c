@@ -68,7 +68,7 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
 	struct fdref set, target;
 	const struct core_ops *ops;
-	int saved = errno;
+	int saved = errno, rc;
 
 	if (!fdtab_size)
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
@@ -83,8 +83,8 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	/* Not an epoll instance at all: the kernel says so. */
 	if (set.kind != FD_EPOLL)
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
-	if (target.kind == FD_FRESH)
-		fdtab_change_traits(fd, 0, FD_POOLABLE);
+	if (target.kind == FD_FRESH && (rc = (int)GUARDED(placeholder_own(fd))))
+		return fail(-rc);
 	if (!set.obj && target.kind != FD_FRESH && target.kind != FD_SOCK && target.kind != FD_EPOLL)
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
 	ops = loader_load();

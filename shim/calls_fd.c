@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -205,14 +206,20 @@ static bool can_dup(const struct fdref *r)
 	return r->kind != FD_SPARE && r->kind != FD_PRIVATE;
 }
 
+/* A shared placeholder is nobody's in particular, and its duplicate would not be known from any other number's. */
+static int own_before_dup(const struct fdref *r)
+{
+	return fdtab_traits(r->fd) & FD_SHARED ? placeholder_own(r->fd) : 0;
+}
+
 /* dup() and F_DUPFD*: a new number at or above min. */
 static int dup_new(int fd, int cmd, int min)
 {
 	struct fdref r = fdtab_get(fd), old;
-	int newfd;
+	int newfd, rc = can_dup(&r) ? own_before_dup(&r) : -EBADF;
 
-	if (!can_dup(&r))
-		return fail(EBADF);
+	if (rc)
+		return fail(-rc);
 	newfd = REAL(fcntl)(fd, cmd, min);
 	if (newfd < 0 && errno == EMFILE && placeholder_drain())
 		newfd = REAL(fcntl)(fd, cmd, min);
@@ -236,6 +243,9 @@ static int dup_onto(int fd, int to, int flags)
 
 	if (to < 0 || !can_dup(&r) || REAL(fcntl)(fd, F_GETFD) < 0)
 		return fail(EBADF);
+	rc = own_before_dup(&r);
+	if (rc)
+		return fail(-rc);
 	/* dup2(2): EBUSY is for a race with the opening of that number; ours are as good as being opened. */
 	if (old.kind == FD_PRIVATE || (was_spare && !placeholder_claim(to)))
 		return fail(EBUSY);
@@ -293,11 +303,12 @@ static long fresh_setfl(const struct fdref *r, int flags)
 {
 	/* A placeholder that is still as it was created has none of the others. */
 	if ((flags & FL_OTHERS) || !(fdtab_traits(r->fd) & FD_POOLABLE)) {
-		long rc = negated(REAL(fcntl)(r->fd, F_SETFL, flags & ~O_NONBLOCK));
+		long rc = placeholder_own(r->fd);
 
+		if (!rc)
+			rc = negated(REAL(fcntl)(r->fd, F_SETFL, flags & ~O_NONBLOCK));
 		if (rc < 0)
 			return rc;
-		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
 	}
 	return own_set_nonblock(r, flags & O_NONBLOCK);
 }
@@ -306,12 +317,13 @@ static long fresh_setfl(const struct fdref *r, int flags)
 static long sock_setfl(const struct fdref *r, int flags)
 {
 	if ((flags & FL_OTHERS) || !(fdtab_traits(r->fd) & FD_POOLABLE)) {
+		long rc = placeholder_own(r->fd);
 		int now = REAL(fcntl)(r->fd, F_GETFL);
-		long rc = negated(REAL(fcntl)(r->fd, F_SETFL, (flags & ~O_NONBLOCK) | (now & O_NONBLOCK)));
 
+		if (!rc)
+			rc = negated(REAL(fcntl)(r->fd, F_SETFL, (flags & ~O_NONBLOCK) | (now & O_NONBLOCK)));
 		if (rc < 0)
 			return rc;
-		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
 	}
 	return core()->setfl(r, flags);
 }
@@ -338,6 +350,7 @@ static long setfd(const struct fdref *r, int flags)
 static long fcntl_ours(const struct fdref *r, int cmd, long arg)
 {
 	bool fresh = r->kind == FD_FRESH;
+	int rc = 0;
 
 	switch (cmd) {
 	case F_GETFL:
@@ -351,9 +364,9 @@ static long fcntl_ours(const struct fdref *r, int cmd, long arg)
 	case F_GETSIG:
 		break;
 	default:
-		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
+		rc = placeholder_own(r->fd);
 	}
-	return negated(REAL(fcntl)(r->fd, cmd, arg));
+	return rc ? rc : negated(REAL(fcntl)(r->fd, cmd, arg));
 }
 
 static int fcntl_any(int fd, int cmd, long arg)
@@ -402,15 +415,17 @@ int fcntl64(int fd, int cmd, ...)
 
 static long ioctl_placeholder(const struct fdref *r, unsigned long request, void *arg)
 {
-	if (request == FIOASYNC || request == FIOSETOWN || request == SIOCSPGRP)
-		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
-	return negated(REAL(ioctl)(r->fd, request, arg));
+	int rc = request == FIOASYNC ? placeholder_own(r->fd) : 0;
+
+	return rc ? rc : negated(REAL(ioctl)(r->fd, request, arg));
 }
 
 static long ioctl_ours(const struct fdref *r, unsigned long request, void *arg)
 {
-	long rc;
+	long rc = request == FIOSETOWN || request == SIOCSPGRP ? placeholder_own(r->fd) : 0;
 
+	if (rc)
+		return rc;
 	if (request == FIOCLEX || request == FIONCLEX)
 		return setfd(r, request == FIOCLEX ? FD_CLOEXEC : 0);
 	if (r->kind == FD_FRESH) {
@@ -443,4 +458,39 @@ int ioctl(int fd, unsigned long request, ...)
 		rc = GUARDED(ioctl_ours(&r, request, arg));
 	}
 	return rc == OWN_AGAIN ? REAL(ioctl)(fd, request, arg) : (int)finish(saved, rc);
+}
+
+/* ---- fstat ------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Inode numbers tell sockets apart; where none can be had for this one, the shared one's is still a socket's. */
+static void own_inode(int fd)
+{
+	if (!fdtab_is_kernel(fd) && (fdtab_traits(fd) & FD_SHARED))
+		GUARDED_DO(placeholder_own(fd));
+}
+
+int fstat(int fd, struct stat *st)
+{
+	own_inode(fd);
+	return REAL(fstat)(fd, st);
+}
+
+int fstat64(int fd, struct stat64 *st)
+{
+	own_inode(fd);
+	return REAL(fstat64)(fd, st);
+}
+
+/* What fstat() was in programs built before glibc 2.33. */
+int __fxstat(int version, int fd, struct stat *st)
+{
+	own_inode(fd);
+	return REAL(__fxstat)(version, fd, st);
+}
+
+int __fxstat64(int version, int fd, struct stat64 *st)
+{
+	own_inode(fd);
+	return REAL(__fxstat64)(version, fd, st);
 }

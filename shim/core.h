@@ -26,9 +26,13 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define CORE_ABI 3
+#include "placeholder.h"
+
+#define CORE_ABI 4
 
 struct mmsghdr;
+struct stat;
+struct stat64;
 struct config; /* config.h */
 struct sock;   /* sock.h: one open file description served by the engine */
 struct epset;  /* epoll.h: an epoll instance with engine members */
@@ -85,11 +89,10 @@ struct thin_ops {
 	struct fdref (*fd_get)(int fd);
 	/* Attach an object to a descriptor, replacing what it was (FRESH -> SOCK, KERNEL -> EPOLL). */
 	void (*fd_set)(int fd, enum fd_kind kind, void *obj, uint32_t gen);
-	/* A placeholder from the pool or a new one, of this family, with these SOCK_CLOEXEC flags; FD_KERNEL still.  -EMFILE,
-	 * -ENFILE, ... */
-	int (*placeholder_get)(int family, int flags);
-	/* Give one back that never was used (pristine) or close it. */
+	/* placeholder.h: get one for an engine socket or give it back; a kernel socket of the number's own, before it is used. */
+	int (*placeholder_get)(int family, int flags, enum placeholder_use use);
 	void (*placeholder_put)(int fd, bool pristine);
+	int (*placeholder_own)(int fd);
 	/* Make a descriptor the shim's own: moved to a high number, close-on-exec, FD_PRIVATE.  Returns the new number or -errno.
 	 */
 	int (*fd_private)(int fd);

@@ -131,6 +131,11 @@ int fdtab_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 	return 0;
 }
 
+static bool slot_is(struct fdtab_slot v, const struct fdref *r)
+{
+	return (v.word & FDTAB_KIND) == r->kind && (uint32_t)(v.word >> 32) == r->gen && v.obj == r->obj;
+}
+
 bool fdtab_swap(const struct fdref *was, enum fd_kind kind, void *obj, uint32_t gen)
 {
 	struct fdtab_slot *s = slot_of(was->fd);
@@ -142,7 +147,7 @@ bool fdtab_swap(const struct fdref *was, enum fd_kind kind, void *obj, uint32_t 
 		raise_top(was->fd);
 	do {
 		v = slot_read(s);
-		if ((v.word & FDTAB_KIND) != was->kind || (uint32_t)(v.word >> 32) != was->gen || v.obj != was->obj)
+		if (!slot_is(v, was))
 			return false;
 	} while (!slot_replace(s, v, slot_value(kind, kind == FD_KERNEL ? 0 : v.word & FD_TRAITS, obj, gen)));
 	return true;
@@ -177,6 +182,22 @@ void fdtab_change_traits(int fd, unsigned set, unsigned clear)
 		was = now = slot_read(s);
 		now.word = (was.word & ~(uint64_t)clear) | set;
 	} while (!slot_replace(s, was, now));
+}
+
+bool fdtab_claim_trait(const struct fdref *was, unsigned trait)
+{
+	struct fdtab_slot *s = slot_of(was->fd);
+	struct fdtab_slot v, now;
+
+	if (!s)
+		return false;
+	do {
+		v = now = slot_read(s);
+		if (!slot_is(v, was) || (v.word & trait))
+			return false;
+		now.word |= trait;
+	} while (!slot_replace(s, v, now));
+	return true;
 }
 
 int fdtab_next(int fd)

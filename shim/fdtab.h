@@ -18,11 +18,13 @@ enum fd_trait {
 	FD_POOLABLE = 1 << 3, /* never used: no option, address or second process sees it */
 	FD_CLOEXEC_ON = 1 << 4,
 	FD_IS_V6 = 1 << 5,
-	FD_TRAITS = FD_POOLABLE | FD_CLOEXEC_ON | FD_IS_V6,
+	FD_SHARED = 1 << 6,   /* not its own: one of many numbers of one socket that nobody uses */
+	FD_RENEWING = 1 << 7, /* a thread is about to give it one of its own */
+	FD_TRAITS = FD_POOLABLE | FD_CLOEXEC_ON | FD_IS_V6 | FD_SHARED | FD_RENEWING,
 };
 #define FDTAB_KIND 7u
 
-/* word: kind 3 bits | traits 3 | 2 spare | sequence 24 | generation of obj 32. */
+/* word: kind 3 bits | traits 5 | sequence 24 | generation of obj 32. */
 struct fdtab_slot {
 	uint64_t word;
 	void *obj;
@@ -51,6 +53,8 @@ int fdtab_place(int fd, unsigned traits);
 unsigned fdtab_traits(int fd);
 /* Set and clear traits of a number that is in the table. */
 void fdtab_change_traits(int fd, unsigned set, unsigned clear);
+/* Set a trait if the number still is what `was` says and does not have it; false: it changed, or another thread was first. */
+bool fdtab_claim_trait(const struct fdref *was, unsigned trait);
 /* The first number at or above fd that is not FD_KERNEL; -1: no more. */
 int fdtab_next(int fd);
 /* The kernel just handed this number out: whatever the table says of it is stale. */

@@ -8,6 +8,7 @@
 #include "fresh.h"
 
 #include "fdtab.h"
+#include "placeholder.h"
 #include "real.h"
 
 #include <errno.h>
@@ -162,11 +163,13 @@ bool fresh_option(struct fresh *f, const struct early_opt *o, bool applied)
 	return true;
 }
 
-void fresh_flush(struct fresh *f, int fd)
+int fresh_flush(struct fresh *f, int fd)
 {
 	int saved = errno;
+	int rc = placeholder_own(fd);
 
-	fdtab_change_traits(fd, 0, FD_POOLABLE);
+	if (rc)
+		return rc;
 	for (unsigned i = 0; i < f->nopts; i++) {
 		const struct early_opt *o = &f->opts[i];
 
@@ -176,6 +179,7 @@ void fresh_flush(struct fresh *f, int fd)
 		f->applied |= 1u << i;
 	}
 	errno = saved;
+	return 0;
 }
 
 /* Turn one descriptor over; more: another one has the object's first reference. */

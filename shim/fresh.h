@@ -45,8 +45,9 @@ bool fresh_drop(struct fresh *f);
 void fresh_share(struct fresh *f);
 /* Remember an option; applied: the placeholder has it.  False: no room for it. */
 bool fresh_option(struct fresh *f, const struct early_opt *o, bool applied);
-/* Give the kernel the options that were only remembered; fd's placeholder is not recycled afterwards. */
-void fresh_flush(struct fresh *f, int fd);
+/* Give the kernel the options that were only remembered; fd's placeholder is its own (placeholder.h) afterwards.  -errno: it has
+ * none, and nothing happened. */
+int fresh_flush(struct fresh *f, int fd);
 /*
  * The decision: every descriptor of the record becomes what `to` says (FD_KERNEL, or FD_SOCK with its object).  The first one
  * takes over the object's reference, further ones get their own through ops (NULL: there is no object).  How many there were: 0

@@ -120,6 +120,7 @@ static const struct core_ops *load(void)
 	    .fd_set = thin_fd_set,
 	    .placeholder_get = placeholder_get,
 	    .placeholder_put = placeholder_put,
+	    .placeholder_own = placeholder_own,
 	    .fd_private = private_fd,
 	    .fd_private_close = private_fd_close,
 	    .fd_next = fdtab_next,
@@ -281,7 +282,7 @@ void loader_fork_child(void)
 
 	pthread_mutex_unlock(&load_lock);
 	/* Shared with the parent: what is done to them in one process shows in the other. */
-	placeholder_drain();
+	placeholder_fork_child();
 	if (reveal_fd >= 0)
 		private_fd_close(reveal_fd);
 	reveal_fd = -1;

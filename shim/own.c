@@ -57,10 +57,20 @@ static bool v6only_by_default(void)
 	return known;
 }
 
+/* Who got the last socket that was decided: a guess about the next one. */
+static bool engine_had_last;
+
+static void note_owner(bool engine)
+{
+	__atomic_store_n(&engine_had_last, engine, __ATOMIC_RELAXED);
+}
+
 int own_socket(int family, int flags)
 {
-	int fd = placeholder_get(family, flags & SOCK_CLOEXEC);
+	bool engine = __atomic_load_n(&engine_had_last, __ATOMIC_RELAXED);
+	int fd = placeholder_get(family, flags & SOCK_CLOEXEC, engine ? PLACEHOLDER_ANY : PLACEHOLDER_OWN);
 	struct fresh *f;
+	int rc;
 
 	if (fd < 0)
 		return fd;
@@ -71,6 +81,11 @@ int own_socket(int family, int flags)
 		return fd;
 	}
 	/* More undecided sockets than we keep records for: this one is the kernel's. */
+	rc = fdtab_traits(fd) & FD_SHARED ? placeholder_renew(fd) : 0;
+	if (rc) {
+		placeholder_put(fd, true);
+		return rc;
+	}
 	fdtab_set(fd, FD_KERNEL, NULL, 0);
 	if (flags & SOCK_NONBLOCK)
 		REAL(ioctl)(fd, FIONBIO, &(int){1});
@@ -81,25 +96,30 @@ int own_socket(int family, int flags)
  */
 
 /* The kernel gets the socket.  Lock held; every descriptor is plain libc's afterwards. */
-static void give_locked(struct fresh *f, int fd)
+static int give_locked(struct fresh *f, int fd)
 {
 	struct fdref to = {.fd = fd, .kind = FD_KERNEL};
+	int rc = fresh_flush(f, fd);
 
-	fresh_flush(f, fd);
+	if (rc)
+		return rc;
 	if (f->nonblock)
 		REAL(ioctl)(fd, FIONBIO, &(int){1});
 	fresh_decide(f, &to, NULL);
+	note_owner(false);
+	return 0;
 }
 
 static int give(const struct fdref *r)
 {
 	struct fresh *f = fresh_lock(r);
+	int rc;
 
 	if (!f)
 		return OWN_AGAIN;
-	give_locked(f, r->fd);
+	rc = give_locked(f, r->fd);
 	fresh_unlock(f);
-	return 0;
+	return rc;
 }
 
 /* The engine has no room for one more socket: the kernel serves, or with MTCPSHIM_STRICT=1 the call fails. */
@@ -130,6 +150,7 @@ static int take_locked(const struct core_ops *ops, struct fresh *f, struct fdref
 	if (!to->obj)
 		return no_room(err);
 	to->kind = FD_SOCK;
+	note_owner(true);
 	if (!fresh_decide(f, to, ops)) {
 		/* Closed by another thread in the meantime. */
 		ops->release(to, &pristine);
@@ -231,8 +252,9 @@ static int reserve_locked(struct fresh *f, int fd, const struct sockaddr *sa, so
 	struct name got;
 	int rc;
 
-	fresh_flush(f, fd);
-	rc = reserve_fd(fd, sa, len, &got);
+	rc = fresh_flush(f, fd);
+	if (!rc)
+		rc = reserve_fd(fd, sa, len, &got);
 	if (rc)
 		return rc;
 	f->local = got.sa;
@@ -284,7 +306,9 @@ static int bind_broadcast(const struct fdref *r, const struct sockaddr *sa, sock
 
 static int kernel_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
-	return give(r) ? OWN_AGAIN : negated(REAL(bind)(r->fd, sa, len));
+	int rc = give(r);
+
+	return rc ? rc : negated(REAL(bind)(r->fd, sa, len));
 }
 
 /* To an address of the engine's.  Nothing is reserved for it before the engine runs: else the kernel says that it has no such
@@ -307,6 +331,7 @@ int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 {
 	struct route_addr local;
 	struct fresh_view v;
+	int rc;
 
 	if (!view(r, &v))
 		return OWN_AGAIN;
@@ -315,8 +340,8 @@ int own_bind(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 	if (v.bound && route_addr_parse(v.family, sa, len, &local) && route_is_engine_addr(config_get(), &local.addr))
 		return -EINVAL;
 	if (v.bound || !route_addr_parse(v.family, sa, len, &local)) {
-		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
-		return negated(REAL(bind)(r->fd, sa, len));
+		rc = placeholder_own(r->fd);
+		return rc ? rc : negated(REAL(bind)(r->fd, sa, len));
 	}
 	if (v.v6only || !loader_wanted())
 		return kernel_bind(r, sa, len);
@@ -363,7 +388,9 @@ int own_bind_taken(const struct fdref *r, const struct sockaddr *sa, socklen_t l
 	/* The kernel's addresses are out of this socket's reach by now. */
 	if (route_listen(config_get(), &local) == ROUTE_KERNEL && !local.any)
 		return -EADDRNOTAVAIL;
-	fdtab_change_traits(r->fd, 0, FD_POOLABLE);
+	rc = placeholder_own(r->fd);
+	if (rc)
+		return rc;
 	copy_reuse(r);
 	rc = reserve_fd(r->fd, sa, len, &got);
 	if (rc)
@@ -379,7 +406,9 @@ int own_bind_taken(const struct fdref *r, const struct sockaddr *sa, socklen_t l
 
 static int kernel_listen(const struct fdref *r, int backlog)
 {
-	return give(r) ? OWN_AGAIN : negated(REAL(listen)(r->fd, backlog));
+	int rc = give(r);
+
+	return rc ? rc : negated(REAL(listen)(r->fd, backlog));
 }
 
 /* A listener without bind() gets a port of the kernel's choice; the engine will use the same. */
@@ -493,14 +522,15 @@ static int take_for(const struct fdref *r, const struct sockaddr *sa, socklen_t 
 		return OWN_AGAIN;
 	/* The kernel refuses it best itself; the socket stays undecided. */
 	if (!route_addr_parse(v.family, sa, len, &dst)) {
-		fdtab_change_traits(r->fd, 0, FD_POOLABLE);
-		return TAKE_KERNEL;
+		rc = placeholder_own(r->fd);
+		return rc ? rc : TAKE_KERNEL;
 	}
 	if (!v.v6only && loader_wanted() && route_connect(config_get(), &dst) == ROUTE_ENGINE && peer_is_ours(&v, &dst, sa, len))
 		rc = take(r, to);
 	if (rc != TAKE_KERNEL)
 		return rc;
-	return give(r) ? OWN_AGAIN : TAKE_KERNEL;
+	rc = give(r);
+	return rc ? rc : TAKE_KERNEL;
 }
 
 int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
@@ -538,11 +568,14 @@ ssize_t own_fastopen(const struct fdref *r, const struct msghdr *msg, int flags)
 /* Apply an option to the placeholder at once, for its true errno. */
 static int option_now(struct fresh *f, int fd, const struct early_opt *o, const void *val)
 {
-	fdtab_change_traits(fd, 0, FD_POOLABLE);
+	int rc = placeholder_own(fd);
+
+	if (rc)
+		return rc;
 	if (REAL(setsockopt)(fd, o->level, o->name, val, o->len) < 0)
 		return -errno;
 	if (early_kernel_only(o->level, o->name) || o->len > sizeof(o->val) || !fresh_option(f, o, true))
-		give_locked(f, fd);
+		return give_locked(f, fd);
 	return 0;
 }
 
@@ -571,12 +604,15 @@ int own_setsockopt(const struct fdref *r, int level, int name, const void *val, 
 int own_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
 {
 	struct fresh *f = fresh_lock(r);
+	int rc = 0;
 
 	if (!f)
 		return OWN_AGAIN;
-	if (f->nopts)
-		fresh_flush(f, r->fd);
+	if (f->nopts || (level == SOL_SOCKET && name == SO_COOKIE))
+		rc = fresh_flush(f, r->fd);
 	fresh_unlock(f);
+	if (rc)
+		return rc;
 	return negated(REAL(getsockopt)(r->fd, level, name, val, len));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * placeholder.c - a pool per family and close-on-exec flag: a bitmap over descriptor numbers, with a summary of its non-empty
- * words.
+ * placeholder.c - a pool per family, close-on-exec flag and whether the socket is shared: a bitmap over descriptor numbers, with
+ * a summary of its non-empty words.
  *
  * Whoever clears a bit owns the number; that is all the locking there is.
  */
@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -29,12 +30,16 @@
 static struct pool {
 	uint64_t summary[SUMMARY]; /* a set bit: the word may have bits; a clear one: it has none, or its put is under way */
 	uint64_t words[WORDS];
-} pools[4];
+} pools[8];
+#define POOLS (sizeof(pools) / sizeof(pools[0]))
 static unsigned count;
+
+/* The sockets that are shared, by family: the private descriptor + 1. */
+static int stocks[2];
 
 static struct pool *pool_of(unsigned traits)
 {
-	return &pools[(traits & FD_CLOEXEC_ON ? 1 : 0) + (traits & FD_IS_V6 ? 2 : 0)];
+	return &pools[(traits & FD_CLOEXEC_ON ? 1 : 0) + (traits & FD_IS_V6 ? 2 : 0) + (traits & FD_SHARED ? 4 : 0)];
 }
 
 /* Clear the summary bit of an empty word; a put that came in between is made visible again. */
@@ -98,11 +103,42 @@ static bool pool_has_room(void)
 	return false;
 }
 
-static int open_new(int family, int flags)
+/* The family's shared socket; -1: there is none, and no room for one. */
+static int stock_of(int family)
 {
-	unsigned traits = FD_POOLABLE | (flags & SOCK_CLOEXEC ? FD_CLOEXEC_ON : 0) | (family == AF_INET6 ? FD_IS_V6 : 0);
-	int fd = REAL(socket)(family, SOCK_STREAM | (flags & SOCK_CLOEXEC), 0);
+	int *stock = &stocks[family == AF_INET6];
+	int fd = __atomic_load_n(stock, __ATOMIC_ACQUIRE) - 1;
+	int high, none = 0;
 
+	if (fd >= 0)
+		return fd;
+	fd = REAL(socket)(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	high = fd < 0 ? -1 : private_fd(fd);
+	if (high < 0) {
+		if (fd >= 0)
+			REAL(close)(fd);
+		return -1;
+	}
+	if (__atomic_compare_exchange_n(stock, &none, high + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return high;
+	/* Another thread was first. */
+	private_fd_close(high);
+	return none - 1;
+}
+
+/* A new number: for the shared socket, or without one for a socket of its own.  -errno. */
+static int open_new(int family, unsigned traits)
+{
+	int cloexec = traits & FD_CLOEXEC_ON ? SOCK_CLOEXEC : 0;
+	int stock = traits & FD_SHARED ? stock_of(family) : -1;
+	int fd;
+
+	if (stock >= 0) {
+		fd = REAL(fcntl)(stock, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	} else {
+		traits &= ~FD_SHARED;
+		fd = REAL(socket)(family, SOCK_STREAM | cloexec, 0);
+	}
 	if (fd < 0)
 		return -errno;
 	if (fdtab_place(fd, traits) < 0) {
@@ -112,26 +148,46 @@ static int open_new(int family, int flags)
 	return fd;
 }
 
-int placeholder_get(int family, int flags)
+static int take_kept(unsigned traits)
 {
-	unsigned traits = (flags & SOCK_CLOEXEC ? FD_CLOEXEC_ON : 0) | (family == AF_INET6 ? FD_IS_V6 : 0);
-	int saved = errno;
 	int fd = pool_take(pool_of(traits));
 
-	if (fd >= 0) {
-		fdtab_place(fd, traits | FD_POOLABLE);
+	if (fd >= 0)
+		fdtab_place(fd, traits);
+	return fd;
+}
+
+int placeholder_get(int family, int flags, enum placeholder_use use)
+{
+	unsigned own = FD_POOLABLE | (flags & SOCK_CLOEXEC ? FD_CLOEXEC_ON : 0) | (family == AF_INET6 ? FD_IS_V6 : 0);
+	unsigned wanted = use == PLACEHOLDER_OWN ? own : own | FD_SHARED;
+	int saved = errno;
+	int fd = take_kept(wanted);
+
+	if (fd < 0 && wanted != own)
+		fd = take_kept(own);
+	if (fd >= 0)
 		return fd;
-	}
-	fd = open_new(family, flags);
+	fd = open_new(family, wanted);
 	if (fd == -EMFILE && placeholder_drain())
-		fd = open_new(family, flags);
+		fd = open_new(family, wanted);
 	errno = saved;
 	return fd;
 }
 
+/* The number's traits, when no other thread is about to renew its socket. */
+static unsigned settled_traits(int fd)
+{
+	unsigned traits;
+
+	while ((traits = fdtab_traits(fd)) & FD_RENEWING)
+		sched_yield();
+	return traits;
+}
+
 void placeholder_put(int fd, bool pristine)
 {
-	unsigned traits = fdtab_traits(fd);
+	unsigned traits = settled_traits(fd);
 	struct pool *p = pool_of(traits);
 	int saved = errno;
 
@@ -150,15 +206,47 @@ int placeholder_renew(int fd)
 {
 	unsigned traits = fdtab_traits(fd);
 	int cloexec = traits & FD_CLOEXEC_ON ? SOCK_CLOEXEC : 0;
-	int fresh = REAL(socket)(traits & FD_IS_V6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int family = traits & FD_IS_V6 ? AF_INET6 : AF_INET;
+	int fresh = REAL(socket)(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int rc;
 
+	if (fresh < 0 && errno == EMFILE && placeholder_drain())
+		fresh = REAL(socket)(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fresh < 0)
 		return -errno;
 	rc = REAL(dup3)(fresh, fd, cloexec ? O_CLOEXEC : 0) < 0 ? -errno : 0;
 	REAL(close)(fresh);
 	if (!rc)
-		fdtab_change_traits(fd, FD_POOLABLE, 0);
+		fdtab_change_traits(fd, FD_POOLABLE, FD_SHARED);
+	return rc;
+}
+
+/* Whoever sets FD_RENEWING renews; who closes the number meanwhile waits, lest another file gets it before it is replaced. */
+static int end_sharing(int fd)
+{
+	struct fdref r = fdtab_get(fd);
+	int rc;
+
+	if (r.kind != FD_FRESH && r.kind != FD_SOCK)
+		return -EBADF;
+	if (!fdtab_claim_trait(&r, FD_RENEWING)) {
+		sched_yield();
+		return 0;
+	}
+	rc = placeholder_renew(fd);
+	fdtab_change_traits(fd, 0, FD_RENEWING);
+	return rc;
+}
+
+int placeholder_own(int fd)
+{
+	int saved = errno, rc = 0;
+
+	while (!rc && (fdtab_traits(fd) & FD_SHARED))
+		rc = end_sharing(fd);
+	if (!rc)
+		fdtab_change_traits(fd, 0, FD_POOLABLE);
+	errno = saved;
 	return rc;
 }
 
@@ -166,7 +254,7 @@ bool placeholder_drain(void)
 {
 	bool any = false;
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < POOLS; i++) {
 		int fd;
 
 		while ((fd = pool_take(&pools[i])) >= 0) {
@@ -184,7 +272,7 @@ bool placeholder_claim(int fd)
 
 	if (fd < 0 || fd >= POOL_FDS)
 		return false;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < POOLS; i++) {
 		if (__atomic_fetch_and(&pools[i].words[fd / 64], ~bit, __ATOMIC_SEQ_CST) & bit) {
 			__atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
 			fdtab_set(fd, FD_KERNEL, NULL, 0);
@@ -204,9 +292,19 @@ void placeholder_fork_prepare(void)
 	for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
 		enum fd_kind kind = fdtab_get(fd).kind;
 
-		if (kind == FD_FRESH || kind == FD_SOCK)
+		if (kind == FD_FRESH)
+			placeholder_own(fd);
+		else if (kind == FD_SOCK && !(fdtab_traits(fd) & FD_SHARED))
 			fdtab_change_traits(fd, 0, FD_POOLABLE);
 	}
+}
+
+void placeholder_fork_child(void)
+{
+	for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1))
+		if (fdtab_traits(fd) & FD_RENEWING)
+			fdtab_change_traits(fd, 0, FD_RENEWING | FD_SHARED | FD_POOLABLE);
+	placeholder_drain();
 }
 
 int private_fd(int fd)

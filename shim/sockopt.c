@@ -199,6 +199,9 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 	if (rc)
 		return rc;
 	atomic_store(&s->dirty, true);
+	rc = rt.thin->placeholder_own(fd);
+	if (rc)
+		return rc;
 	return rt.real->setsockopt(fd, level, name, val, len) ? -errno : 0;
 }
 
@@ -277,6 +280,8 @@ int sock_getsockopt(const struct fdref *r, int level, int name, void *val, sockl
 		return timeout_get(timeout, val, len);
 	if (own)
 		return answer(&value, sizeof(value), val, len);
+	if (level == SOL_SOCKET && name == SO_COOKIE && (rc = rt.thin->placeholder_own(r->fd)))
+		return rc;
 	return rt.real->getsockopt(r->fd, level, name, val, len) ? -errno : 0;
 }
 

@@ -9,7 +9,9 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -519,11 +521,73 @@ static void sixty_four_client(void)
 		MUST(close(fd[i]));
 }
 
+/* Connections whose descriptors the kernel is asked about: each is a socket of its own. */
+static void own_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(0)), fd[3], copy;
+	struct stat st[3], again;
+	uint64_t cookie[3];
+	socklen_t len = sizeof(cookie[0]);
+
+	tell("listening");
+	for (size_t i = 0; i < LEN(fd); i++) {
+		fd[i] = accept_one(listener);
+		T(fstat(fd[i], &st[i]));
+		say_if("fstat says socket", S_ISSOCK(st[i].st_mode));
+		T(getsockopt(fd[i], SOL_SOCKET, SO_COOKIE, &cookie[i], &len));
+	}
+	say_if("inodes differ", st[0].st_ino != st[1].st_ino && st[1].st_ino != st[2].st_ino && st[0].st_ino != st[2].st_ino);
+	say_if("cookies differ", cookie[0] != cookie[1] && cookie[1] != cookie[2]);
+	T(fcntl(fd[0], F_SETOWN, getpid()));
+	T(fcntl(fd[0], F_SETSIG, SIGUSR1));
+	T(fcntl(fd[1], F_SETFL, O_NONBLOCK | O_APPEND));
+	copy = TFD(dup(fd[1]));
+	for (size_t i = 0; i < LEN(fd); i++) {
+		say_if("owner is this process", fcntl(fd[i], F_GETOWN) == getpid());
+		T(fcntl(fd[i], F_GETSIG) == SIGUSR1);
+		T(fcntl(fd[i], F_GETFL) & (O_NONBLOCK | O_APPEND));
+	}
+	T(fcntl(copy, F_GETFL) & (O_NONBLOCK | O_APPEND));
+	T(fstat(copy, &again));
+	say_if("a duplicate's inode is the same", again.st_ino == st[1].st_ino);
+	for (size_t i = 0; i < LEN(fd); i++)
+		recv_pattern(fd[i], 100, i);
+	tell("done");
+	MUST(close(copy));
+	MUST(close(listener));
+	for (size_t i = 0; i < LEN(fd); i++)
+		MUST(close(fd[i]));
+}
+
+static void own_client(void)
+{
+	int fd[3];
+
+	hear("listening");
+	for (size_t i = 0; i < LEN(fd); i++) {
+		fd[i] = connect_to(SERVER_IP, port(0));
+		send_pattern(fd[i], 100, i);
+	}
+	hear("done");
+	for (size_t i = 0; i < LEN(fd); i++)
+		MUST(close(fd[i]));
+}
+
 static const struct posix_case cases[] = {
-    BOTH(flags),	BOTH(inherited),       ALONE(would_block),	BOTH(order),
-    BOTH(gone_before),	BOTH(listener_closes), BOTH(shutdown_listener), ALONE(shutdown_wakes_accept),
-    BOTH(defer_accept), BOTH(wildcard),	       BOTH(wildcard_poll),	BOTH(reuse_port),
+    BOTH(flags),
+    BOTH(inherited),
+    ALONE(would_block),
+    BOTH(order),
+    BOTH(gone_before),
+    BOTH(listener_closes),
+    BOTH(shutdown_listener),
+    ALONE(shutdown_wakes_accept),
+    BOTH(defer_accept),
+    BOTH(wildcard),
+    BOTH(wildcard_poll),
+    BOTH(reuse_port),
     BOTH(sixty_four),
+    BOTH(own),
 };
 
 int main(int argc, char **argv)

@@ -108,7 +108,7 @@ static void world_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 	pthread_mutex_unlock(&fds_mutex);
 }
 
-static int world_placeholder(int family, int flags)
+static int world_placeholder(int family, int flags, enum placeholder_use use)
 {
 	int fd = socket(family, SOCK_STREAM | flags, 0);
 
@@ -118,6 +118,11 @@ static int world_placeholder(int family, int flags)
 static void world_placeholder_put(int fd, bool pristine)
 {
 	close(fd);
+}
+
+static int world_placeholder_own(int fd)
+{
+	return 0;
 }
 
 static int world_private(int fd)
@@ -157,6 +162,7 @@ static const struct thin_ops thin = {
     .fd_set = world_set,
     .placeholder_get = world_placeholder,
     .placeholder_put = world_placeholder_put,
+    .placeholder_own = world_placeholder_own,
     .fd_private = world_private,
     .fd_private_close = world_private_close,
     .fd_next = world_next,
@@ -548,7 +554,7 @@ static struct sockaddr_in name(const char *addr, unsigned port)
 static struct fdref new_socket(void)
 {
 	struct fresh_info fresh = {.family = AF_INET};
-	struct fdref r = {.fd = world_placeholder(AF_INET, 0), .kind = FD_SOCK};
+	struct fdref r = {.fd = world_placeholder(AF_INET, 0, PLACEHOLDER_ANY), .kind = FD_SOCK};
 	int err;
 
 	r.obj = core->take(r.fd, &fresh, &r.gen, &err);

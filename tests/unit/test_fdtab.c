@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shim/early.h"
@@ -182,7 +183,7 @@ static void one_thread_wins_each_close(void **state)
 
 static int get(int family, int flags)
 {
-	int fd = placeholder_get(family, flags);
+	int fd = placeholder_get(family, flags, PLACEHOLDER_OWN);
 
 	assert_true(fd >= 0);
 	assert_int_equal(fdtab_get(fd).kind, FD_KERNEL);
@@ -270,7 +271,7 @@ static void full_table_drains_the_pool(void **state)
 	close(next);
 	low = (struct rlimit){(rlim_t)next, lim.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	fd = placeholder_get(AF_INET6, 0);
+	fd = placeholder_get(AF_INET6, 0, PLACEHOLDER_OWN);
 	setrlimit(RLIMIT_NOFILE, &lim);
 	assert_int_equal(fd, kept);
 	placeholder_put(fd, false);
@@ -308,7 +309,7 @@ static void *use_pool(void *arg)
 	uintptr_t wrong = 0;
 
 	for (unsigned i = 0; i < POOL_ROUNDS; i++) {
-		int fd = placeholder_get(i % 2 ? AF_INET : AF_INET6, 0);
+		int fd = placeholder_get(i % 2 ? AF_INET : AF_INET6, 0, i % 3 ? PLACEHOLDER_ANY : PLACEHOLDER_OWN);
 
 		if (fd < 0 || __atomic_exchange_n(&owned[fd], 1, __ATOMIC_ACQ_REL)) {
 			wrong++;
@@ -332,6 +333,147 @@ static void pool_gives_each_number_once(void **state)
 		pthread_join(threads[i], &wrong);
 		assert_int_equal((uintptr_t)wrong, 0);
 	}
+	placeholder_drain();
+}
+
+/* ---- shared sockets ---------------------------------------------------------------------------------------------------------
+ */
+
+/* As accept() does it: a number that shares, with an engine socket. */
+static int get_shared(int family, int flags)
+{
+	int fd = placeholder_get(family, flags, PLACEHOLDER_ANY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fdtab_traits(fd) & (FD_SHARED | FD_POOLABLE), FD_SHARED | FD_POOLABLE);
+	fdtab_set(fd, FD_SOCK, objects, 1);
+	return fd;
+}
+
+static ino_t inode(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	return st.st_ino;
+}
+
+static void numbers_share_one_socket(void **state)
+{
+	int a = get_shared(AF_INET, 0), b = get_shared(AF_INET, SOCK_CLOEXEC), six = get_shared(AF_INET6, 0), domain;
+	socklen_t len = sizeof(domain);
+
+	assert_int_equal(inode(a), inode(b));
+	assert_int_not_equal(inode(a), inode(six));
+	assert_int_equal(fcntl(a, F_GETFD), 0);
+	assert_int_equal(fcntl(b, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(getsockopt(six, SOL_SOCKET, SO_DOMAIN, &domain, &len), 0);
+	assert_int_equal(domain, AF_INET6);
+	placeholder_put(a, true);
+	placeholder_put(b, true);
+	placeholder_put(six, true);
+	assert_int_equal(placeholder_count(), 3);
+	assert_int_equal(get_shared(AF_INET, SOCK_CLOEXEC), b);
+	assert_int_equal(get_shared(AF_INET, 0), a);
+	/* One for the kernel is not taken from those. */
+	assert_int_not_equal(get(AF_INET6, 0), six);
+	placeholder_drain();
+	assert_false(is_open(six));
+	placeholder_put(a, false);
+	placeholder_put(b, false);
+}
+
+static void use_ends_sharing(void **state)
+{
+	int a = get_shared(AF_INET, SOCK_CLOEXEC), b = get_shared(AF_INET, SOCK_CLOEXEC);
+
+	assert_int_equal(placeholder_own(a), 0);
+	assert_int_not_equal(inode(a), inode(b));
+	assert_int_equal(fcntl(a, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fdtab_traits(a), FD_CLOEXEC_ON);
+	assert_int_equal(fdtab_get(a).kind, FD_SOCK);
+	/* It has been used: not for the pool.  The other one never was. */
+	placeholder_put(a, true);
+	placeholder_put(b, true);
+	assert_false(is_open(a));
+	assert_int_equal(placeholder_count(), 1);
+	assert_int_equal(placeholder_own(b), -EBADF);
+	placeholder_drain();
+}
+
+static void without_a_number_sharing_goes_on(void **state)
+{
+	int fd = get_shared(AF_INET, 0), next = dup(0);
+	struct rlimit lim, low;
+
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &lim);
+	low = (struct rlimit){(rlim_t)next, lim.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(placeholder_own(fd), -EMFILE);
+	assert_int_equal(fdtab_traits(fd), FD_SHARED | FD_POOLABLE);
+	setrlimit(RLIMIT_NOFILE, &lim);
+	assert_int_equal(placeholder_own(fd), 0);
+	placeholder_put(fd, false);
+}
+
+static void fork_leaves_shared_ones_poolable(void **state)
+{
+	int taken = get_shared(AF_INET, 0), fresh = get_shared(AF_INET, 0);
+
+	fdtab_set(fresh, FD_FRESH, objects, 1);
+	placeholder_fork_prepare();
+	assert_int_equal(fdtab_traits(taken), FD_SHARED | FD_POOLABLE);
+	/* Both processes may bind an undecided one. */
+	assert_int_equal(fdtab_traits(fresh), 0);
+	placeholder_put(taken, true);
+	assert_true(is_open(taken));
+	placeholder_put(fresh, true);
+	assert_false(is_open(fresh));
+	placeholder_drain();
+}
+
+static _Atomic int raced; /* the number that one thread closes and the other wants for itself */
+
+/* Number + 1 is the next one to own; 0: none, -1: the end. */
+static void *own_numbers(void *arg)
+{
+	int fd;
+
+	while ((fd = raced) >= 0) {
+		if (fd > 0) {
+			placeholder_own(fd - 1);
+			raced = 0;
+		}
+	}
+	return NULL;
+}
+
+/* Whatever file gets the number after close() is not replaced by a socket. */
+static void close_and_use_do_not_meet(void **state)
+{
+	pthread_t thread;
+
+	raced = 0;
+	assert_int_equal(pthread_create(&thread, NULL, own_numbers, NULL), 0);
+	for (unsigned i = 0; i < POOL_ROUNDS; i++) {
+		int fd = get_shared(AF_INET, 0), file;
+		struct fdref r = fdtab_get(fd);
+		struct stat st;
+
+		raced = fd + 1;
+		assert_true(fdtab_swap(&r, FD_SPARE, NULL, 0));
+		placeholder_put(fd, false);
+		file = open("/dev/null", O_RDONLY);
+		while (raced)
+			;
+		assert_int_equal(fstat(file, &st), 0);
+		assert_true(S_ISCHR(st.st_mode));
+		close(file);
+	}
+	raced = -1;
+	pthread_join(thread, NULL);
 	placeholder_drain();
 }
 
@@ -476,25 +618,18 @@ static void v6only_is_asked_where_it_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(numbers_are_the_kernels_by_default),
-	    cmocka_unit_test(what_is_set_is_found),
-	    cmocka_unit_test(swap_needs_what_was_seen),
-	    cmocka_unit_test(traits_live_as_long_as_the_socket),
-	    cmocka_unit_test(readers_never_see_half_a_change),
-	    cmocka_unit_test(one_thread_wins_each_close),
-	    cmocka_unit_test(pristine_placeholder_comes_back),
-	    cmocka_unit_test(lowest_number_first),
-	    cmocka_unit_test(used_placeholder_is_closed),
-	    cmocka_unit_test(pool_is_bounded_by_the_limit),
-	    cmocka_unit_test(full_table_drains_the_pool),
-	    cmocka_unit_test(claimed_number_leaves_the_pool),
-	    cmocka_unit_test(fork_makes_sockets_unpoolable),
-	    cmocka_unit_test(pool_gives_each_number_once),
-	    cmocka_unit_test(private_descriptors_move_out_of_the_way),
-	    cmocka_unit_test(decision_reaches_all_duplicates),
-	    cmocka_unit_test(record_outlives_close_while_locked),
-	    cmocka_unit_test(option_set_twice_is_kept_once),
-	    cmocka_unit_test(put_off_options_never_fail),
+	    cmocka_unit_test(numbers_are_the_kernels_by_default), cmocka_unit_test(what_is_set_is_found),
+	    cmocka_unit_test(swap_needs_what_was_seen),		  cmocka_unit_test(traits_live_as_long_as_the_socket),
+	    cmocka_unit_test(readers_never_see_half_a_change),	  cmocka_unit_test(one_thread_wins_each_close),
+	    cmocka_unit_test(pristine_placeholder_comes_back),	  cmocka_unit_test(lowest_number_first),
+	    cmocka_unit_test(used_placeholder_is_closed),	  cmocka_unit_test(pool_is_bounded_by_the_limit),
+	    cmocka_unit_test(full_table_drains_the_pool),	  cmocka_unit_test(claimed_number_leaves_the_pool),
+	    cmocka_unit_test(fork_makes_sockets_unpoolable),	  cmocka_unit_test(pool_gives_each_number_once),
+	    cmocka_unit_test(numbers_share_one_socket),		  cmocka_unit_test(use_ends_sharing),
+	    cmocka_unit_test(without_a_number_sharing_goes_on),	  cmocka_unit_test(fork_leaves_shared_ones_poolable),
+	    cmocka_unit_test(close_and_use_do_not_meet),	  cmocka_unit_test(private_descriptors_move_out_of_the_way),
+	    cmocka_unit_test(decision_reaches_all_duplicates),	  cmocka_unit_test(record_outlives_close_while_locked),
+	    cmocka_unit_test(option_set_twice_is_kept_once),	  cmocka_unit_test(put_off_options_never_fail),
 	    cmocka_unit_test(v6only_is_asked_where_it_may_fail),
 	};
 
