@@ -10,6 +10,7 @@
 #define BETA_DEN 10
 #define ALPHA_NUM 9
 #define ALPHA_DEN 17
+#define TICK_US 4000 /* of Linux's clock, at the 250 Hz that is usual */
 
 /*
  * C in segments per us^3 is 0.4e-18.  Cubes of time are kept in units of 2^30 us^3; C * 2^30 = 0.4e-18 * 2^30 is this over 2^80,
@@ -97,11 +98,16 @@ static void epoch_begin(struct cc *cc, usec_t now)
 /*
  * Section 4.3, equation 4: W_est grows by alpha_cubic segments for each window acknowledged; by a whole one once it has made good
  * what the last reduction took, for then Reno would be there too.
+ *
+ * Deviation: by a whole one also in the round trips that the first tick of Linux's clock holds.  Linux looks at its curve once a
+ * tick, in whole segments rounded up, so that below W_max it gains one a window for as long as the tick lasts.  Where losses are
+ * less than a tick apart it never does anything else, and keeps a third more in flight than alpha_cubic gives: beside such flows
+ * ours would get less than its share.  Round trips of a tick and more are as the RFC has them.
  */
-static void estimate_reno(struct cc *cc, uint32_t acked)
+static void estimate_reno(struct cc *cc, uint64_t t_us, uint32_t acked)
 {
-	bool made_good = cc->cubic.stage.w_est >= cc->cubic.stage.cwnd_prior;
-	uint64_t per_segment = made_good ? cc->cwnd : (uint64_t)cc->cwnd * ALPHA_DEN / ALPHA_NUM;
+	bool whole = cc->cubic.stage.w_est >= cc->cubic.stage.cwnd_prior || t_us + cc->cubic.srtt_us < TICK_US;
+	uint64_t per_segment = whole ? cc->cwnd : (uint64_t)cc->cwnd * ALPHA_DEN / ALPHA_NUM;
 	uint64_t counted = (uint64_t)cc->cubic.est_acked + acked;
 	uint64_t w_est = cc->cubic.stage.w_est + counted / per_segment * cc->mss;
 
@@ -133,7 +139,7 @@ static void avoid_congestion(struct cc *cc, usec_t now, uint32_t acked)
 	if (!cc->cubic.stage.epoch_at)
 		epoch_begin(cc, now);
 	t_us = now > cc->cubic.stage.epoch_at ? now - cc->cubic.stage.epoch_at : 0;
-	estimate_reno(cc, acked);
+	estimate_reno(cc, t_us, acked);
 	/* Section 4.3: where Reno would be faster, be Reno. */
 	if (w_cubic(cc, t_us) < cc->cubic.stage.w_est) {
 		if (cc->cwnd < cc->cubic.stage.w_est)

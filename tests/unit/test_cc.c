@@ -381,9 +381,25 @@ static void cubic_is_reno_friendly_on_a_short_path(void **state)
 	lose(now);
 	want = cc.cwnd;
 	for (unsigned round = 0; round < 20; round++) {
-		now = ack_window(now, 1000);
+		now = ack_window(now, 5000);
 		want += 9.0 / 17 * MSS;
 		assert_true(fabs(cc.cwnd - want) <= 1.5 * MSS);
+	}
+}
+
+/* Within the first tick of Linux's clock (4 ms) by a whole segment a round trip, and then as above. */
+static void cubic_grows_as_linux_does_within_a_tick(void **state)
+{
+	usec_t now = START;
+	double want;
+
+	set("cubic", 100 * MSS, UINT32_MAX);
+	lose(now);
+	want = cc.cwnd;
+	for (unsigned round = 0; round < 38; round++) {
+		now = ack_window(now, 200);
+		want += now - START < 4000 ? MSS : 9.0 / 17 * MSS;
+		assert_true(fabs(cc.cwnd - want) <= 2.5 * MSS);
 	}
 }
 
@@ -502,6 +518,7 @@ int main(void)
 	    cmocka_unit_test(cubic_survives_hours_in_one_epoch),
 	    cmocka_unit_test(cubic_growth_is_at_most_half_per_window),
 	    cmocka_unit_test(cubic_is_reno_friendly_on_a_short_path),
+	    cmocka_unit_test(cubic_grows_as_linux_does_within_a_tick),
 	    cmocka_unit_test(cubic_is_as_fast_as_reno_beyond_the_old_window),
 	    cmocka_unit_test(cubic_after_timeout_forgets_the_old_window),
 	    cmocka_unit_test(cubic_idle_time_does_not_count),
