@@ -18,6 +18,21 @@ void prr_begin(struct conn *c, uint32_t acked, uint32_t sacked)
 		c->prr_recover_fs = c->mss;
 }
 
+/*
+ * Deviation: what a tail loss probe shows to be lost was sent two round trips ago and more, and nothing but the probe since.  If
+ * that was all, the network holds nothing of ours: a sender idle for so long may begin with an initial window (RFC 5681 4.1, RFC
+ * 6928), and RFC 6675 section 5 (C) would send ssthresh at once.  So an initial window, and no more than ssthresh, counts as
+ * delivered; SSRB alone would send one segment, two, four.
+ */
+void prr_after_silence(struct conn *c)
+{
+	uint32_t window = CC_INIT_CWND_SEGS * c->mss;
+
+	if (recovery_pipe(c))
+		return;
+	c->prr_delivered = window < c->cc.ssthresh ? window : c->cc.ssthresh;
+}
+
 /* Section 6.2. */
 void prr_update(struct conn *c, uint32_t delivered, bool safe)
 {

@@ -219,6 +219,8 @@ static void enter_recovery(struct engine *e, struct conn *c, uint32_t acked, uin
 	if (c->ca_state != CA_CWR) {
 		c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
 		prr_begin(c, acked, sacked);
+		if (c->tlp_out)
+			prr_after_silence(c);
 	}
 	ecn_window_reduced(c);
 	c->recovery_point = c->snd_nxt;

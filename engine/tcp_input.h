@@ -111,6 +111,7 @@ void tlp_on_ack(struct input *in, const struct ack *a);
 /* ---- prr.c ---- */
 /* The window is to be reduced to cc.ssthresh; what the ACK at hand acknowledged and SACKed, bytes. */
 void prr_begin(struct conn *c, uint32_t acked, uint32_t sacked);
+void prr_after_silence(struct conn *c); /* right after: what began it is the answer to a tail loss probe */
 /* Set cwnd; safe: the ACK advances and shows no loss. */
 void prr_update(struct conn *c, uint32_t delivered, bool safe);
 

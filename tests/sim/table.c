@@ -320,8 +320,8 @@ bool table_print(FILE *out, unsigned workers)
 		print_sharing(out, algorithm[i], r + i * PER_CC + LOSSES * RTTS);
 	fprintf(out,
 		"\n# Figures: at least 95 %% of the link; no timeouts; repair in two round trips of 50 ms and 10 ms\n"
-		"# Of ten, the probe repairs one after two round trips, the third shows the rest, and from there PRR (RFC 9937)\n"
-		"# sends one, two, four a round trip; Linux does the same.  BBR sets its own window.\n");
+		"# Of ten, the probe repairs one after two round trips (RFC 8985 7.2), the third shows the rest, which goes at once:\n"
+		"# three is the least that one probe allows.  By PRR alone, as on Linux, it would be one, two, four a round trip: six.\n");
 	for (unsigned i = 0; i < n; i++)
 		print_figures(out, algorithm[i], r + i * PER_CC + LOSSES * RTTS + SHARINGS);
 	return true;
