@@ -10,6 +10,8 @@
 #include "engine/csum.h"
 #include "engine/fastopen.h"
 
+#define MSS_DEFAULT 536
+
 static void set_now(struct engine *e, usec_t now)
 {
 	if (now > e->now)
@@ -135,12 +137,27 @@ static bool packet_allowed(const struct engine *e, const struct conn *c)
 	return c->snd_queued < (uint64_t)e->cfg.tcp.wmem[0] && e->held < e->held_max + e->held_max / 8;
 }
 
+/*
+ * Bytes that a packet is filled with: a segment; of small ones as many as make the default one (RFC 9293 3.7.1), which are cut
+ * when they are sent.  A packet takes a whole buffer of the send buffer's room: with one for each 48 bytes a path MTU black hole
+ * would leave a small buffer two segments a round trip.  And a search that is to lead out of it needs data for a probe.
+ */
+static uint32_t fill_of(const struct engine *e, const struct conn *c)
+{
+	uint32_t most = c->probing ? e->payload_room : MSS_DEFAULT;
+
+	/* What a SYN carries goes as it is. */
+	if (c->mss >= MSS_DEFAULT || !(STATE_BIT(c->state) & SYNCHRONIZED))
+		return c->mss;
+	return most / c->mss * c->mss;
+}
+
 /* A place to copy to: behind the last packet if it was not sent yet and is not full, else a new one. NULL: no memory. */
 static struct rte_mbuf *tail_with_room(struct engine *e, struct conn *c)
 {
 	struct rte_mbuf *m = c->sndq.tail;
 
-	if (m && c->snd_new && !(pkt(m)->flags & PKT_SENT) && pkt(m)->len < c->mss && pkt_tailroom(m))
+	if (m && c->snd_new && !(pkt(m)->flags & PKT_SENT) && pkt(m)->len < fill_of(e, c) && pkt_tailroom(m))
 		return m;
 	if (c->snd_queued >= c->sndbuf || conn_unsent(c) >= tcp_notsent_lowat(e, c) || !packet_allowed(e, c))
 		return NULL;
@@ -160,7 +177,7 @@ static struct rte_mbuf *tail_with_room(struct engine *e, struct conn *c)
 static uint32_t append(struct engine *e, struct conn *c, struct rte_mbuf *m, const void *src, size_t len)
 {
 	struct pkt *p = pkt(m);
-	uint32_t n = c->mss - p->len;
+	uint32_t n = fill_of(e, c) - p->len;
 
 	if (n > pkt_tailroom(m))
 		n = pkt_tailroom(m);
