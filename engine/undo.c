@@ -8,15 +8,31 @@
  */
 #include "engine/tcp_input.h"
 
+#define COUNTED_MAX 256
+
+/*
+ * Segments sent again that are still in flight.  No more than so many are counted one by one; the rest count as many as they can
+ * be, which only means that duplicates will not undo the episode.
+ */
+static int count_retransmissions(const struct conn *c)
+{
+	uint32_t rest = c->retrans_out;
+	int n = 0;
+
+	for (struct rte_mbuf *m = c->rtx_list.head; m && n < COUNTED_MAX; m = pkt(m)->list_next, n++)
+		rest -= pkt(m)->len;
+	return n + (int)rest;
+}
+
 void undo_begin(struct conn *c)
 {
 	c->undo_armed = true;
 	c->undo_marker = c->snd_una;
-	c->undo_retrans = -1;
-	for (struct rte_mbuf *m = c->rtx_list.head; m; m = pkt(m)->list_next)
-		c->undo_retrans = c->undo_retrans < 0 ? 1 : c->undo_retrans + 1;
-	if (c->undo_retrans < 0)
+	c->undo_retrans = count_retransmissions(c);
+	if (!c->undo_retrans) {
+		c->undo_retrans = -1;
 		c->retrans_stamped = false;
+	}
 	c->prior_cwnd = c->cc.cwnd;
 	c->prior_ssthresh = c->cc.ssthresh;
 }
