@@ -106,10 +106,11 @@ static uint16_t index_of(const struct engine *e, const struct neigh *n)
 
 static void drop_queue(struct engine *e, struct neigh *n, uint64_t *counter)
 {
-	for (unsigned i = 0; i < n->nqueue; i++)
-		rte_pktmbuf_free(n->queue[i]);
+	struct rte_mbuf *m;
+
 	*counter += n->nqueue;
-	n->nqueue = 0;
+	while ((m = neigh_queue_pop(e, n)))
+		rte_pktmbuf_free(m);
 }
 
 static void release(struct engine *e, struct neigh *n)
@@ -179,9 +180,10 @@ static void resolve(struct engine *e, struct neigh *n)
 
 static void flush_queue(struct engine *e, struct neigh *n)
 {
-	for (unsigned i = 0; i < n->nqueue; i++)
-		push_frame(e, n->queue[i], n->mac, ETHERTYPE_IPV4);
-	n->nqueue = 0;
+	struct rte_mbuf *m;
+
+	while ((m = neigh_queue_pop(e, n)))
+		push_frame(e, m, n->mac, ETHERTYPE_IPV4);
 }
 
 /*
@@ -212,16 +214,15 @@ static void report_unreachable(struct engine *e, const struct rte_mbuf *m)
 
 static void fail(struct engine *e, struct neigh *n)
 {
-	struct rte_mbuf *waiting[NEIGH_QUEUE];
 	unsigned count = n->nqueue;
 
-	memcpy(waiting, n->queue, count * sizeof(waiting[0]));
-	n->nqueue = 0;
 	n->state = NEIGH_FAILED;
 	e->stats.arp_failed += count;
-	for (unsigned i = 0; i < count; i++) {
-		report_unreachable(e, waiting[i]);
-		rte_pktmbuf_free(waiting[i]);
+	while (count--) {
+		struct rte_mbuf *m = neigh_queue_pop(e, n);
+
+		report_unreachable(e, m);
+		rte_pktmbuf_free(m);
 	}
 }
 
@@ -251,17 +252,6 @@ static struct neigh *look_up(struct engine *e, const struct ip_addr *a, const ui
 	return find(e, a);
 }
 
-static void enqueue(struct engine *e, struct neigh *n, struct rte_mbuf *m)
-{
-	if (n->nqueue == NEIGH_QUEUE) {
-		rte_pktmbuf_free(n->queue[0]);
-		memmove(n->queue, n->queue + 1, (NEIGH_QUEUE - 1) * sizeof(n->queue[0]));
-		n->nqueue--;
-		e->stats.arp_queue_full++;
-	}
-	n->queue[n->nqueue++] = m;
-}
-
 /* Use of a known neighbour: has it been silent for too long? */
 static void age(struct engine *e, struct neigh *n)
 {
@@ -283,7 +273,7 @@ void neigh_output(struct engine *e, struct rte_mbuf *m, const struct ip_addr *ne
 	if (n->state == NEIGH_FREE || n->state == NEIGH_FAILED)
 		resolve(e, n);
 	if (n->state == NEIGH_INCOMPLETE) {
-		enqueue(e, n, m);
+		neigh_queue_push(e, n, m);
 		return;
 	}
 	age(e, n);

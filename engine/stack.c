@@ -397,10 +397,9 @@ void engine_usage(const struct engine *e, struct engine_usage *u)
 				   .timewaits = e->timewaits.used,
 				   .half_open = e->nhalf_open,
 				   .neighbours = e->nneighs,
-				   .mbufs = e->held + ring_count(&e->tx) + ring_count(&e->loop) + ring_count(&e->foreign),
+				   .mbufs = e->held + e->neigh_waiting + ring_count(&e->tx) + ring_count(&e->loop) +
+					    ring_count(&e->foreign),
 				   .timers = e->wheel.armed};
-	for (unsigned i = 0; i < NEIGH_MAX; i++)
-		u->mbufs += e->neighs[i].nqueue;
 }
 
 void engine_each(struct engine *e, void (*visit)(struct conn *c, void *arg), void *arg)

@@ -9,8 +9,8 @@
 
 #define PORT_CHAINS 1024
 #define NEIGH_MAX 512
-#define NEIGH_QUEUE 16
-#define FRAME_RING 1024 /* a power of two */
+#define NEIGH_WAITING 1024 /* packets that wait for the addresses of all neighbours together */
+#define FRAME_RING 1024	   /* a power of two */
 #define NEIGH_NONE UINT16_MAX
 /* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves.
  */
@@ -52,10 +52,16 @@ struct neigh {
 	uint8_t mac[6];
 	uint8_t state; /* enum neigh_state */
 	uint8_t probes;
-	uint8_t nqueue;
+	/* IP packets that wait, without Ethernet header: places in engine.neigh_places, 0 is none. */
+	uint16_t nqueue, queue_first, queue_last;
+	uint32_t queue_bytes; /* truesize */
 	usec_t confirmed_at, used_at;
 	struct wheel_timer timer;
-	struct rte_mbuf *queue[NEIGH_QUEUE]; /* IP packets that wait, without Ethernet header */
+};
+
+struct neigh_place {
+	struct rte_mbuf *m;
+	uint16_t next; /* place behind it in the queue, or in the list of the free */
 };
 
 /* Fixed-size objects from one array: a free list threaded through them. */
@@ -117,6 +123,8 @@ struct engine {
 
 	struct neigh neighs[NEIGH_MAX];
 	uint32_t nneighs;
+	uint16_t neigh_waiting, neigh_place_free, neigh_places_virgin; /* neigh_queue.c; virgin: the first that were used */
+	struct neigh_place neigh_places[NEIGH_WAITING];
 	bool announce;
 
 	struct pmtu_entry pmtus[PMTU_ENTRIES];
@@ -185,6 +193,11 @@ void arp_announce(struct engine *e); /* gratuitous ARP for each address */
 /* What was known of a neighbour before: to be asked when it is used. */
 void neigh_recall(struct engine *e, const struct ip_addr *a, const uint8_t mac[6]);
 void neigh_flush(struct engine *e); /* free all that waits, for engine_destroy() */
+
+/* ---- neigh_queue.c ---- */
+void neigh_queue_push(struct engine *e, struct neigh *n,
+		      struct rte_mbuf *m);			     /* owns m; what is too much is dropped, oldest first */
+struct rte_mbuf *neigh_queue_pop(struct engine *e, struct neigh *n); /* the oldest; NULL: none */
 
 /* ---- icmp.c ---- */
 void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip); /* m at the ICMP header; owns m */

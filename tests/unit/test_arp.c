@@ -262,16 +262,59 @@ static void request_from_the_awaited_frees_its_packets(void **state)
 	expect_nothing();
 }
 
+/* ip-sysctl, neigh/default/unres_qlen_bytes: the oldest give way. */
 static void full_queue_drops_the_oldest(void **state)
 {
-	for (unsigned tag = 0; tag < NEIGH_QUEUE + 3; tag++)
+	unsigned room = 20;
+
+	s.e->cfg.tcp.unres_qlen_bytes = room * s.e->mbuf_truesize + s.e->mbuf_truesize / 2;
+	for (unsigned tag = 0; tag < room + 3; tag++)
 		send_to(PEER_IP, tag, NULL);
 	expect_request(broadcast_mac, PEER_IP);
 	assert_int_equal(engine_stats(s.e)->arp_queue_full, 3);
 	arp_in(ARP_REPLY, peer_mac, PEER_IP, OUR_IP);
-	for (unsigned tag = 3; tag < NEIGH_QUEUE + 3; tag++)
+	for (unsigned tag = 3; tag < room + 3; tag++)
 		expect_packet(peer_mac, tag);
 	expect_nothing();
+}
+
+/* Whatever the setting, as on Linux. */
+static void one_packet_always_waits(void **state)
+{
+	s.e->cfg.tcp.unres_qlen_bytes = 0;
+	send_to(PEER_IP, 1, NULL);
+	send_to(PEER_IP, 2, NULL);
+	expect_request(broadcast_mac, PEER_IP);
+	arp_in(ARP_REPLY, peer_mac, PEER_IP, OUR_IP);
+	expect_packet(peer_mac, 2);
+	expect_nothing();
+}
+
+/* Addresses without a host get an eighth of the pool, all together: the rest is there for the answers of others. */
+static void queues_leave_the_pool_to_others(void **state)
+{
+	unsigned most = s.e->cfg.pool->size / 8, before = rte_mempool_avail_count(s.e->cfg.pool), sent = 0;
+	struct engine_usage u;
+	char host[32];
+
+	for (unsigned i = 0; sent < 2 * most; i = (i + 1) % 100, sent++) {
+		snprintf(host, sizeof(host), "10.0.0.%u", 100 + i);
+		send_to(host, 0, NULL);
+		while (onestack_out(&s, frame))
+			;
+	}
+	engine_usage(s.e, &u);
+	assert_int_equal(u.mbufs, most);
+	assert_int_equal(before - rte_mempool_avail_count(s.e->cfg.pool), most);
+	assert_int_equal(engine_stats(s.e)->arp_queue_full, sent - most);
+	/* All of them fail, and the places are free again. */
+	for (unsigned i = 0; i < 4; i++)
+		onestack_run(&s, SECOND);
+	while (onestack_out(&s, frame))
+		;
+	engine_usage(s.e, &u);
+	assert_int_equal(u.mbufs, 0);
+	assert_int_equal(rte_mempool_avail_count(s.e->cfg.pool), before);
 }
 
 static void silence_is_asked_three_times_then_given_up(void **state)
@@ -436,7 +479,8 @@ static void confirmed_neighbour_is_not_probed(void **state)
 	onestack_run(&s, 40 * SECOND);
 	send_to(PEER_IP, 1, &hint);
 	expect_packet(peer_mac, 1);
-	onestack_run(&s, 4 * SECOND);
+	for (unsigned i = 0; i < 4; i++)
+		onestack_run(&s, SECOND);
 	neigh_confirm(s.e, hint); /* within the five seconds */
 	onestack_run(&s, 20 * SECOND);
 	expect_nothing();
@@ -562,7 +606,8 @@ static void scan_of_silent_hosts_is_bounded(void **state)
 			;
 	}
 	assert_true(neighbours() <= NEIGH_MAX);
-	onestack_run(&s, 4 * SECOND);
+	for (unsigned i = 0; i < 4; i++)
+		onestack_run(&s, SECOND);
 	while (onestack_out(&s, frame))
 		onestack_run(&s, SECOND);
 	assert_true(engine_next_deadline(s.e) == USEC_NEVER);
@@ -605,6 +650,8 @@ int main(void)
 	    T(packets_wait_for_the_answer_in_order),
 	    T(request_from_the_awaited_frees_its_packets),
 	    T(full_queue_drops_the_oldest),
+	    T(one_packet_always_waits),
+	    T(queues_leave_the_pool_to_others),
 	    T(silence_is_asked_three_times_then_given_up),
 	    T(connect_to_the_silent_fails),
 	    T(empty_pool_delays_the_request),
