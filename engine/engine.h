@@ -60,6 +60,7 @@ struct tcp_settings {
 #define SYSCTL_INT(field, path, dflt, min, max, text) int64_t field;
 #define SYSCTL_VEC(field, path, n, dflt, text) int64_t field[n];
 #define SYSCTL_STR(field, path, dflt, text) char field[CC_NAME_MAX];
+#define SYSCTL_CCS(field, path, dflt, text) uint32_t field; /* a bit for each, by its index in the table */
 #include "sysctl.def"
 };
 
@@ -261,6 +262,12 @@ bool engine_at_mark(const struct conn *c);
  */
 int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, const void *val, socklen_t len, usec_t now);
 int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, void *val, socklen_t *len, usec_t now);
+
+/*
+ * Is this value of TCP_CONGESTION only for programs with CAP_NET_ADMIN (net.ipv4.tcp_allowed_congestion_control)? For the caller
+ * to ask, who knows the program: engine_setsockopt() gives it to anyone.
+ */
+bool engine_congestion_restricted(const struct engine *e, const struct conn *c, const void *val, socklen_t len);
 
 /* ---- counters ---------------------------------------------------------------------------------------------------------------
  */

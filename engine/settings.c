@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * settings.c - TCP settings by Linux's sysctl names, with sysctl's syntax: one number, several separated by blanks or tabs, or a
- * word.  The table is made from sysctl.def.
+ * settings.c - TCP settings by Linux's sysctl names, with sysctl's syntax: one number, several separated by blanks or tabs, a
+ * word, or several.  The table is made from sysctl.def.
  */
 #include "engine/cc.h"
 
@@ -14,7 +14,7 @@
 #define VALUES_MAX 3
 #define BLANKS " \t\r\n"
 
-/* One row per setting: n numbers within [min, max], or with n == 0 a word. */
+/* One row per setting: n numbers within [min, max], or with n == 0 a word, or names of congestion controls. */
 struct setting {
 	const char *name;
 	size_t offset;
@@ -22,13 +22,16 @@ struct setting {
 	int64_t min, max;
 	int64_t values[VALUES_MAX];
 	const char *word;
+	bool ccs;
 };
 
 static const struct setting settings[] = {
-#define SYSCTL_INT(field, path, dflt, min, max, text) {path, offsetof(struct tcp_settings, field), 1, min, max, {dflt}, NULL},
+#define SYSCTL_INT(field, path, dflt, min, max, text) \
+	{path, offsetof(struct tcp_settings, field), 1, min, max, {dflt}, NULL, false},
 /* Linux asks of a vector's numbers that they be positive. */
-#define SYSCTL_VEC(field, path, n, dflt, text) {path, offsetof(struct tcp_settings, field), n, 1, INT_MAX, {dflt}, NULL},
-#define SYSCTL_STR(field, path, dflt, text) {path, offsetof(struct tcp_settings, field), 0, 0, 0, {0}, dflt},
+#define SYSCTL_VEC(field, path, n, dflt, text) {path, offsetof(struct tcp_settings, field), n, 1, INT_MAX, {dflt}, NULL, false},
+#define SYSCTL_STR(field, path, dflt, text) {path, offsetof(struct tcp_settings, field), 0, 0, 0, {0}, dflt, false},
+#define SYSCTL_CCS(field, path, dflt, text) {path, offsetof(struct tcp_settings, field), 0, 0, 0, {0}, dflt, true},
 #include "engine/sysctl.def"
 };
 
@@ -46,19 +49,6 @@ static const struct setting *find(const char *name)
 static void *field(struct tcp_settings *s, const struct setting *row)
 {
 	return (char *)s + row->offset;
-}
-
-void tcp_settings_init(struct tcp_settings *s)
-{
-	memset(s, 0, sizeof(*s));
-	for (unsigned i = 0; i < SETTINGS; i++) {
-		const struct setting *row = &settings[i];
-
-		if (row->n)
-			memcpy(field(s, row), row->values, row->n * sizeof(int64_t));
-		else
-			strcpy(field(s, row), row->word);
-	}
 }
 
 /* Read one number and step over it; false: none there, or out of range.  Not strtoll(), which writes errno. */
@@ -101,21 +91,61 @@ static int set_numbers(struct tcp_settings *s, const struct setting *row, const 
 	return 0;
 }
 
-/* The only word so far is the name of a congestion control. */
+/* Read one word, which is the name of a congestion control, and step over it and the blanks behind; its index, or -ENOENT. */
+static int next_cc(const char **p, char word[CC_NAME_MAX])
+{
+	size_t len = strcspn(*p, BLANKS), n = len < CC_NAME_MAX ? len : 0;
+
+	memset(word, 0, CC_NAME_MAX);
+	memcpy(word, *p, n);
+	*p += len;
+	*p += strspn(*p, BLANKS);
+	return cc_find(word);
+}
+
 static int set_word(struct tcp_settings *s, const struct setting *row, const char *value)
 {
-	char word[CC_NAME_MAX] = "";
-	size_t len;
+	char word[CC_NAME_MAX];
 
-	value += strspn(value, BLANKS);
-	len = strcspn(value, BLANKS);
-	if (len >= sizeof(word) || value[len + strspn(value + len, BLANKS)])
-		return -EINVAL;
-	memcpy(word, value, len);
-	if (cc_find(word) < 0)
+	if (next_cc(&value, word) < 0 || *value)
 		return -EINVAL;
 	memcpy(field(s, row), word, sizeof(word));
 	return 0;
+}
+
+/* The host may have others than the engine: they are passed over. */
+static int set_ccs(struct tcp_settings *s, const struct setting *row, const char *value)
+{
+	uint32_t *set = field(s, row);
+	char word[CC_NAME_MAX];
+
+	*set = 0;
+	while (*value) {
+		int algo = next_cc(&value, word);
+
+		if (algo >= 0)
+			*set |= 1u << algo;
+	}
+	return 0;
+}
+
+static int set_text(struct tcp_settings *s, const struct setting *row, const char *value)
+{
+	value += strspn(value, BLANKS);
+	return row->ccs ? set_ccs(s, row, value) : set_word(s, row, value);
+}
+
+void tcp_settings_init(struct tcp_settings *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (unsigned i = 0; i < SETTINGS; i++) {
+		const struct setting *row = &settings[i];
+
+		if (row->n)
+			memcpy(field(s, row), row->values, row->n * sizeof(int64_t));
+		else
+			set_text(s, row, row->word);
+	}
 }
 
 int tcp_settings_set(struct tcp_settings *s, const char *name, const char *value)
@@ -124,12 +154,24 @@ int tcp_settings_set(struct tcp_settings *s, const char *name, const char *value
 
 	if (!row)
 		return -ENOENT;
-	return row->n ? set_numbers(s, row, value) : set_word(s, row, value);
+	return row->n ? set_numbers(s, row, value) : set_text(s, row, value);
 }
 
 const char *tcp_settings_name(unsigned i)
 {
 	return i < SETTINGS ? settings[i].name : NULL;
+}
+
+static int print_ccs(uint32_t set, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; set >> i && len < size; i++)
+		if (set & 1u << i)
+			len += snprintf(buf + len, size - len, "%s%s", len ? " " : "", cc_ops(i)->name);
+	if (!set && size)
+		*buf = 0;
+	return len < size ? 0 : -ENOSPC;
 }
 
 int tcp_settings_get(const struct tcp_settings *s, const char *name, char *buf, size_t size)
@@ -141,6 +183,8 @@ int tcp_settings_get(const struct tcp_settings *s, const char *name, char *buf, 
 	if (!row)
 		return -ENOENT;
 	from = (const char *)s + row->offset;
+	if (row->ccs)
+		return print_ccs(*(const uint32_t *)from, buf, size);
 	if (!row->n)
 		return (size_t)snprintf(buf, size, "%s", from) < size ? 0 : -ENOSPC;
 	for (unsigned i = 0; i < row->n && len < size; i++)

@@ -470,23 +470,41 @@ static int set_linger(struct conn *c, const void *val, socklen_t len)
 	return 0;
 }
 
-static int set_congestion(struct engine *e, struct conn *c, const void *val, socklen_t len)
+/* The index of the algorithm of that name, which need not end with a zero; -ENOENT. */
+static int congestion_of(const void *val, socklen_t len)
 {
 	char name[CC_NAME_MAX] = {0};
+
+	memcpy(name, val, len < CC_NAME_MAX - 1 ? len : CC_NAME_MAX - 1);
+	return cc_find(name);
+}
+
+static int set_congestion(struct engine *e, struct conn *c, const void *val, socklen_t len)
+{
 	int algo;
 
 	if (len < 1)
 		return -EINVAL;
-	memcpy(name, val, len < CC_NAME_MAX - 1 ? len : CC_NAME_MAX - 1);
-	algo = cc_find(name);
+	algo = congestion_of(val, len);
 	if (algo < 0)
-		return -ENOENT;
+		return algo;
 	/* Before data can flow the name is kept; conn_init_transfer() does the rest. */
 	if (STATE_BIT(c->state) & SYNCHRONIZED)
 		conn_set_cc(e, c, algo);
 	else
 		c->cc.algo = algo;
 	return 0;
+}
+
+/* As Linux's tcp_set_congestion_control(): what is in use already may be asked for, and what the host's default is. */
+bool engine_congestion_restricted(const struct engine *e, const struct conn *c, const void *val, socklen_t len)
+{
+	const struct tcp_settings *t = &e->cfg.tcp;
+	int algo = congestion_of(val, len);
+
+	if (algo < 0 || algo == c->cc.algo || algo == cc_find(t->congestion_control))
+		return false;
+	return !(t->allowed_congestion_control & 1u << algo);
 }
 
 /* An unsigned int, or an unsigned long for more than 4 GB/s; all ones is no limit. */

@@ -8,11 +8,13 @@
 #include <asm/socket.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -174,6 +176,28 @@ static int v6only_set(struct sock *s, const void *val, socklen_t len)
 	return 0;
 }
 
+static bool may_administer_net(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return rt.real->syscall(SYS_capget, &head, data) == 0 && (data[0].effective & 1u << CAP_NET_ADMIN);
+}
+
+/* tcp(7): without privilege only what net.ipv4.tcp_allowed_congestion_control names. */
+static bool congestion_denied(struct sock *s, const void *val, socklen_t len)
+{
+	struct stack *st = rt.stacks[atomic_load(&s->stack)];
+	bool restricted;
+	usec_t now;
+
+	if (!stack_enter(st, &now))
+		return false;
+	restricted = engine_congestion_restricted(st->engine, s->conn, val, len);
+	stack_leave(st, now);
+	return restricted && !may_administer_net();
+}
+
 int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, socklen_t len)
 {
 	const struct early_opt o = {.level = level, .name = name, .len = len};
@@ -190,6 +214,8 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 		return -ENOPROTOOPT;
 	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
 		return v6only_set(s, val, len);
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION && congestion_denied(s, val, len))
+		return -EPERM;
 	rc = engine_set_all(s, &o, val);
 	if (level == SOL_SOCKET && name == SO_RCVLOWAT && !rc)
 		note_rcvlowat(s);

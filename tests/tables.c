@@ -22,6 +22,7 @@ static void sysctls(void)
 #define SYSCTL_INT(field, path, dflt, min, max, text) printf("| `%s` | %s | %s to %s | %s |\n", path, #dflt, #min, #max, text);
 #define SYSCTL_VEC(field, path, n, dflt, text) vec(path, n, (const long[])SYSCTL_BRACES(dflt), text);
 #define SYSCTL_STR(field, path, dflt, text) printf("| `%s` | %s | | %s |\n", path, dflt, text);
+#define SYSCTL_CCS(field, path, dflt, text) printf("| `%s` | %s | | %s |\n", path, dflt, text);
 #define SYSCTL_BRACES(...)  \
 	{                   \
 		__VA_ARGS__ \
@@ -35,6 +36,7 @@ static bool honoured(const char *name)
 #define SYSCTL_INT(field, path, dflt, min, max, text) path,
 #define SYSCTL_VEC(field, path, n, dflt, text) path,
 #define SYSCTL_STR(field, path, dflt, text) path,
+#define SYSCTL_CCS(field, path, dflt, text) path,
 #include "engine/sysctl.def"
 	};
 

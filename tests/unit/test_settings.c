@@ -54,6 +54,11 @@ static void set_takes_what_sysctl_prints(void **state)
 	    {"net.ipv4.ip_local_port_range", "5000\t5000", 0, "5000\t5000"},
 	    {"net.ipv4.tcp_congestion_control", "reno\n", 0, "reno"},
 	    {"net.ipv4.tcp_congestion_control", " cubic", 0, "cubic"},
+	    {"net.ipv4.tcp_allowed_congestion_control", "bbr cubic\n", 0, "cubic bbr"},
+	    {"net.ipv4.tcp_allowed_congestion_control", "reno htcp\tdctcp ", 0, "reno dctcp"},
+	    {"net.ipv4.tcp_allowed_congestion_control", "cubiccubiccubiccubic", 0, ""},
+	    {"net.ipv4.tcp_allowed_congestion_control", "", 0, ""},
+	    {"net.ipv4.neigh.default.unres_qlen_bytes", "0", 0, "0"},
 	    {"net.core.somaxconn", "2147483647", 0, "2147483647"},
 	    {"net.ipv4.tcp_challenge_ack_limit", "0", 0, "0"},
 	};
@@ -138,6 +143,9 @@ static void get_tells_when_the_buffer_is_short(void **state)
 	    {"net.ipv4.tcp_rmem", 1, -ENOSPC},
 	    {"net.ipv4.tcp_congestion_control", 6, 0},
 	    {"net.ipv4.tcp_congestion_control", 5, -ENOSPC},
+	    {"net.ipv4.tcp_allowed_congestion_control", 11, 0},
+	    {"net.ipv4.tcp_allowed_congestion_control", 10, -ENOSPC},
+	    {"net.ipv4.tcp_allowed_congestion_control", 5, -ENOSPC},
 	    {"net.ipv4.nothing", 64, -ENOENT},
 	};
 	char buf[65];
