@@ -318,10 +318,11 @@ bool table_print(FILE *out, unsigned workers)
 	fprintf(out, "\n# Four flows share 20 Mbit/s, RTT 20 ms, queue 40 ms: Jain's index, %% of the link, ms in the queue\n");
 	for (unsigned i = 0; i < n; i++)
 		print_sharing(out, algorithm[i], r + i * PER_CC + LOSSES * RTTS);
-	fprintf(out,
-		"\n# Figures: at least 95 %% of the link; no timeouts; repair in two round trips of 50 ms and 10 ms\n"
-		"# Of ten, the probe repairs one after two round trips (RFC 8985 7.2), the third shows the rest, which goes at once:\n"
-		"# three is the least that one probe allows.  By PRR alone, as on Linux, it would be one, two, four a round trip: six.\n");
+	fprintf(out, "\n# Figures: at least 95 %% of the link; no timeouts; repair in two round trips of 50 ms and 10 ms\n"
+		     "# Of ten, the probe repairs one after two round trips (RFC 8985 7.2), the third shows the rest, which goes "
+		     "at once:\n"
+		     "# three is the least that one probe allows.  By PRR alone, as on Linux, it would be one, two, four a round "
+		     "trip: six.\n");
 	for (unsigned i = 0; i < n; i++)
 		print_figures(out, algorithm[i], r + i * PER_CC + LOSSES * RTTS + SHARINGS);
 	return true;
