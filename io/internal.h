@@ -285,6 +285,13 @@ void packet_tx_close(struct port *p);
 /* port_tx() of such a port. */
 unsigned packet_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 
+/*
+ * AF_XDP's rings (xdp_rings.c).  watch(): before the device is probed, find out where they are.  repair(): a process was killed
+ * in a burst on this queue, and no other one is under way.
+ */
+void xdp_rings_watch(void);
+void xdp_rings_repair(unsigned q);
+
 /* Descriptors: a snapshot of the sockets of one kind (AF_PACKET, AF_XDP) that this process has open. */
 struct fd_set_of {
 	unsigned n;

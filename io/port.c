@@ -102,13 +102,15 @@ static void free_again(struct rte_mempool *mp, void *arg, void *obj, unsigned i)
 void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool shared)
 {
 	struct rte_stack *free = pool->pool_data;
-	bool all = !shared && strcmp(p->info.driver, "net_af_xdp");
+	bool xdp = !strcmp(p->info.driver, "net_af_xdp");
 
+	if (xdp)
+		xdp_rings_repair(q);
 	atomic_store(&p->gate.q[q].busy, 0);
 	rte_spinlock_init(&free->stack_std.lock);
 	for (unsigned i = 0; i < RTE_MAX_LCORE; i++)
 		pool->local_cache[i].len = 0;
-	if (!all)
+	if (shared || xdp)
 		return;
 	free->stack_std.len = 0;
 	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
@@ -469,6 +471,8 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 
 	log_mark();
 	descriptors_redirect();
+	if (!strncmp(string, "net_af_xdp", 10))
+		xdp_rings_watch();
 	snprintf(p->device, sizeof(p->device), "%s", string);
 	wait_before(p, &before);
 	rc = probe(string);

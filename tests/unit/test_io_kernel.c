@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -365,6 +366,82 @@ static void interface_can_be_opened_after_a_kill(void **state)
 	assert_true(await(spawn(kill_and_reopen, &(struct kind){.dev = "net_af_packet0,iface=io_a", .driver = "net_af_packet"})));
 }
 
+/* Where nothing is: whoever meets it in the middle of a burst dies there. */
+#define NOWHERE 64
+
+static void die_sending(struct port *p)
+{
+	struct rte_mbuf *burst[BURST];
+
+	for (uint32_t i = 0; i < BURST - 1; i++)
+		burst[i] = frame_make(1000000 + i, 100);
+	burst[BURST - 1] = (struct rte_mbuf *)(uintptr_t)NOWHERE;
+	port_tx(p, 0, burst, BURST);
+}
+
+static void die_receiving(struct port *p)
+{
+	for (;;)
+		port_rx(p, 0, (struct rte_mbuf **)(uintptr_t)NOWHERE, BURST);
+}
+
+/* A process of the family, which dies in its burst; its parent puts the port in order. */
+static void lose_process(struct port *p, void (*die)(struct port *p))
+{
+	const struct rlimit no_core = {0, 0};
+	pid_t pid;
+	int status;
+
+	io_fork_prepare();
+	pid = fork();
+	if (!pid) {
+		io_fork_child();
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGSEGV, SIG_DFL); /* cmocka's */
+		die(p);
+		_exit(0);
+	}
+	io_fork_parent();
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	port_pool_reset(p, 0, pool_of(0), false);
+}
+
+/* The device goes on: frames come and go one by one, none of them late. */
+static void killed_in_a_burst(void *arg)
+{
+	uint32_t seq = 0;
+	struct port *p;
+	int fd;
+
+	enter_namespace(1500);
+	start_io("io_a", IO_HUGE_NO);
+	p = open_port(arg, 1, 1500, NULL);
+	fd = packet_socket("io_b");
+	both_ways(p, fd, 1514);
+	for (int i = 0; i < 3; i++) {
+		lose_process(p, die_sending);
+		both_ways(p, fd, 1514);
+		for (unsigned n = 0; n < BURST / 2; n++)
+			kernel_sends(fd, seq++, 100);
+		lose_process(p, die_receiving);
+		/* They may be received once more. */
+		for (uint32_t last = 0; last != seq - 1;) {
+			struct rte_mbuf *m = receive_frame(p);
+
+			last = rte_pktmbuf_mtod(m, struct frame *)->seq;
+		}
+		both_ways(p, fd, 1514);
+	}
+	port_close(p);
+}
+
+static void interface_survives_a_process_killed_in_a_burst(void **state)
+{
+	need(geteuid() == 0, "root");
+	need(has_xdp, "AF_XDP");
+	assert_true(await(spawn(killed_in_a_burst, "net_af_xdp0,iface=io_a")));
+}
+
 /* ---- errors ---------------------------------------------------------------------------------------------------------------- */
 
 static void open_down(void *arg)
@@ -430,6 +507,7 @@ int main(void)
 	    cmocka_unit_test(tap_carries_frames_and_wakes),
 	    cmocka_unit_test(large_frames_leave_as_segments),
 	    cmocka_unit_test(interface_can_be_opened_after_a_kill),
+	    cmocka_unit_test(interface_survives_a_process_killed_in_a_burst),
 	    cmocka_unit_test(interface_that_is_down_is_named),
 	    cmocka_unit_test(missing_permission_is_named),
 	    cmocka_unit_test(software_devices_need_no_root),
