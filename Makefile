@@ -45,6 +45,9 @@ $(BUILD)/tests/unit/test_core_%: $(BUILD)/tests/unit/test_core_%.o $(BUILD)/test
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lpthread
 unit: $(UNIT) $(if $(SAN),,thin)
 	@set -e; for t in $(UNIT); do $$t; done
+# What threads do to the core, with SAN=thread in the search of races.
+race: $(patsubst %,$(BUILD)/tests/unit/test_core_%,arena wait random)
+	@set -e; for t in $^; do $(if $(SAN),setarch -R) $$t; done
 # The preloaded library against a core without an engine, which it finds beside itself; alone/ has none.
 T := $(BUILD)/tests/thin
 $(T)/%.so: $(T)/%.o
@@ -164,7 +167,7 @@ help:
 	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
 	@echo 'make microbench ns and instructions of each step; UPDATE=1 writes the counts into bench/instructions.txt'
 	@echo 'make cpython     CPython'\''s own tests on the engine'\''s loopback; ALL=1: every module, ten minutes'
-	@echo 'make posix|apps|unit|script|sim   one kind of test'
+	@echo 'make posix|apps|unit|script|sim   one kind of test; make race SAN=thread BUILD=dir: the core among threads'
 	@echo 'make fuzz       FUZZ_SECONDS=3600: each fuzzer for that long, one on each core'
 	@echo 'make install    PREFIX=$(PREFIX), DESTDIR='
 	@echo 'make lint|format|readme|deps|clean'
@@ -174,5 +177,5 @@ ifeq ($(DPDK_LIBS)$(filter test test-apps demo bench microbench fuzz deps clean 
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
+.PHONY: all unit race thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
 .SECONDARY:

@@ -10,7 +10,6 @@
 #include "shim/wait.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #define SLAB_ALIGN 64u
@@ -69,6 +68,16 @@ static struct object *make(enum slab slab)
 	return o;
 }
 
+/* All but the header.  Who holds a stale reference may be reading it, atomically, before it finds that out. */
+static void wipe(struct object *o, size_t size)
+{
+	_Atomic uint64_t *word = (_Atomic uint64_t *)(o + 1), *end = (_Atomic uint64_t *)((char *)o + size);
+
+	_Static_assert(sizeof(*o) % sizeof(*word) == 0, "whole words");
+	for (; word < end; word++)
+		atomic_store_explicit(word, 0, memory_order_relaxed);
+}
+
 void *arena_get(enum slab slab)
 {
 	struct slab_head *h = &heads[slab];
@@ -83,7 +92,7 @@ void *arena_get(enum slab slab)
 	lock_drop(&h->lock);
 	if (!o)
 		return NULL;
-	memset(o + 1, 0, kinds[slab].size - sizeof(*o));
+	wipe(o, kinds[slab].size);
 	o->next_free = NULL;
 	atomic_fetch_add_explicit(&o->ref, 1, memory_order_release);
 	return o;

@@ -28,7 +28,7 @@
 
 #include "placeholder.h"
 
-#define CORE_ABI 4
+#define CORE_ABI 5
 
 struct mmsghdr;
 struct stat;
@@ -87,8 +87,11 @@ struct thin_ops {
 	void (*log)(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 	/* Look a descriptor up. */
 	struct fdref (*fd_get)(int fd);
-	/* Attach an object to a descriptor, replacing what it was (FRESH -> SOCK, KERNEL -> EPOLL). */
+	/* Attach an object to a descriptor, replacing what it was (FRESH -> SOCK). */
 	void (*fd_set)(int fd, enum fd_kind kind, void *obj, uint32_t gen);
+	/* Give an epoll instance its set, under all its numbers.  False: it was closed since it was looked up, nothing is done.
+	 */
+	bool (*epoll_set)(const struct fdref *was, void *obj, uint32_t gen);
 	/* placeholder.h: get one for an engine socket or give it back; a kernel socket of the number's own, before it is used. */
 	int (*placeholder_get)(int family, int flags, enum placeholder_use use);
 	void (*placeholder_put)(int fd, bool pristine);

@@ -78,6 +78,7 @@ struct epset *epset_of(int epfd, int *err)
 {
 	struct fdref r = rt.thin->fd_get(epfd);
 	struct epset *set = NULL;
+	bool closed = false;
 
 	if (r.kind == FD_EPOLL && r.obj && hold_more(r.obj, r.gen))
 		return r.obj;
@@ -88,13 +89,18 @@ struct epset *epset_of(int epfd, int *err)
 		set = hold_more(r.obj, r.gen) ? r.obj : NULL;
 	} else if (r.kind == FD_EPOLL) {
 		set = epset_make(epfd, err);
-		if (set) {
+		if (set)
 			hold_more(set, object_gen(set));
-			rt.thin->fd_set(epfd, FD_EPOLL, set, object_gen(set));
-		}
+		closed = set && !rt.thin->epoll_set(&r, set, object_gen(set));
 	}
 	lock_drop(&create_lock);
-	return set;
+	if (!closed)
+		return set;
+	/* Another thread was quicker: neither the descriptor nor the caller has it. */
+	epset_unhold(set);
+	epset_unhold(set);
+	*err = -EBADF;
+	return NULL;
 }
 
 void epoll_fork_child(void)
@@ -230,6 +236,14 @@ static int member_change(struct member *m, const struct epoll_event *ev)
 	return 0;
 }
 
+/* Is its number still its target's?  When that was closed while a call went on with it, the number may be another file's. */
+static bool has_its_number(const struct member *m)
+{
+	struct fdref r = rt.thin->fd_get(m->fd);
+
+	return m->kind == MEMBER_FRESH || r.kind == FD_SPARE || r.obj == m->target;
+}
+
 /* Under the set's mtx. */
 static void member_remove(struct member *m)
 {
@@ -249,7 +263,7 @@ static void member_remove(struct member *m)
 		atomic_fetch_sub(&rt.shared->fresh_members, 1);
 	}
 	/* Another process's set knows it under numbers that are nothing here; there it goes with the descriptor. */
-	if (atomic_load(&m->in_kernel) && hold_count(set)) {
+	if (atomic_load(&m->in_kernel) && hold_count(set) && has_its_number(m)) {
 		struct epoll_event unused = {0};
 
 		rt.real->epoll_ctl(set->kfd, EPOLL_CTL_DEL, m->fd, &unused);

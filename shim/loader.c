@@ -74,27 +74,28 @@ bool loader_owns(const void *code)
 	return s.found;
 }
 
-/*
- * Attach an object to a descriptor for the core.  An epoll instance becomes known by one number; its other ones (dup) carry the
- * same generation and no object yet, and get it too.
- */
 static void thin_fd_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 {
-	struct fdref was = fdtab_get(fd);
-	struct fdref to = {.fd = fd, .kind = kind, .gen = gen, .obj = obj};
-
 	fdtab_set(fd, kind, obj, gen);
-	if (kind != FD_EPOLL || was.kind != FD_EPOLL || was.obj || !obj)
-		return;
+}
+
+/* The instance's other numbers (dup) carry the same generation and no object yet, and get it too. */
+static bool thin_epoll_set(const struct fdref *was, void *obj, uint32_t gen)
+{
+	struct fdref to = {.fd = was->fd, .kind = FD_EPOLL, .gen = gen, .obj = obj};
+
+	if (!fdtab_swap(was, FD_EPOLL, obj, gen))
+		return false;
 	for (int other = fdtab_next(0); other >= 0; other = fdtab_next(other + 1)) {
 		struct fdref twin = fdtab_get(other);
 
-		if (twin.kind != FD_EPOLL || twin.obj || twin.gen != was.gen)
+		if (twin.kind != FD_EPOLL || twin.obj || twin.gen != was->gen)
 			continue;
 		core()->epoll_retain(&to);
 		if (!fdtab_swap(&twin, FD_EPOLL, obj, gen))
 			core()->epoll_release(&to);
 	}
+	return true;
 }
 
 /* The core beside this library, wherever that was loaded from. */
@@ -118,6 +119,7 @@ static const struct core_ops *load(void)
 	    .log = log_line,
 	    .fd_get = fdtab_get,
 	    .fd_set = thin_fd_set,
+	    .epoll_set = thin_epoll_set,
 	    .placeholder_get = placeholder_get,
 	    .placeholder_put = placeholder_put,
 	    .placeholder_own = placeholder_own,

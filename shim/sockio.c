@@ -149,11 +149,19 @@ static void cursor_set(struct cursor *c, const struct iovec *iov, int n, size_t 
 }
 
 /* The error that an earlier connection left behind: reported once (sock_error()). */
-static int take_error(struct sock *s)
+static int take_error(const struct fdref *r)
 {
+	struct sock *s = sock_of(r);
+	int error;
+
 	if (__builtin_expect(atomic_load_explicit(&s->error, memory_order_relaxed) == 0, 1))
 		return 0;
-	return -atomic_exchange(&s->error, 0);
+	/* If the descriptor was closed meanwhile, it is another socket's. */
+	if (!hold_more(s, r->gen))
+		return -EBADF;
+	error = -atomic_exchange(&s->error, 0);
+	sock_unhold(s);
+	return error;
 }
 
 /* ---- receive ----------------------------------------------------------------------------------------------------------------
@@ -264,7 +272,7 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
-	n = take_error(s);
+	n = take_error(r);
 	if (n)
 		return n;
 	n = recv_once(r, iov, iovcnt, flags);
@@ -418,7 +426,7 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 
 	if ((flags & MSG_FASTOPEN) || atomic_load_explicit(&s->deferred, memory_order_relaxed))
 		return sock_fastopen(r, &(struct msghdr){.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt}, flags);
-	n = take_error(s);
+	n = take_error(r);
 	if (n)
 		return n;
 	n = send_once(r, iov, iovcnt, flags);

@@ -19,6 +19,11 @@
 #include "tests/common/testpool.h"
 
 #define RING_DRIVER "librte_mempool_ring.so"
+#ifdef __SANITIZE_THREAD__
+#define POOL_OPS "pile" /* tsanpool.c */
+#else
+#define POOL_OPS NULL /* DPDK's choice */
+#endif
 
 /*
  * The drivers' folder holds 128 libraries and costs 60 ms to load: naming the one that a pool needs avoids that.  The handle
@@ -71,5 +76,5 @@ struct rte_mempool *testpool_create(const char *name, unsigned n, unsigned mtu)
 
 	if (room < RTE_MBUF_DEFAULT_BUF_SIZE)
 		room = RTE_MBUF_DEFAULT_BUF_SIZE;
-	return rte_pktmbuf_pool_create(name, n, 0, ENGINE_MBUF_PRIV, (uint16_t)room, SOCKET_ID_ANY);
+	return rte_pktmbuf_pool_create_by_ops(name, n, 0, ENGINE_MBUF_PRIV, (uint16_t)room, SOCKET_ID_ANY, POOL_OPS);
 }

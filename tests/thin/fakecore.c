@@ -334,7 +334,7 @@ static int fake_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 
 	COUNT(epoll_ctl);
 	if (!r.obj)
-		thin->fd_set(epfd, FD_EPOLL, &set, 7);
+		thin->epoll_set(&r, &set, 7);
 	return op == 99 ? -EINVAL : 0;
 }
 

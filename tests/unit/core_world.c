@@ -92,11 +92,13 @@ static void world_log(int level, const char *fmt, ...)
 
 struct fdref world_ref(int fd)
 {
-	struct fdref r;
+	struct fdref r = {.kind = FD_KERNEL};
 
-	pthread_mutex_lock(&fds_mutex);
-	r = fds[fd];
-	pthread_mutex_unlock(&fds_mutex);
+	if (fd >= 0 && fd < FDS) {
+		pthread_mutex_lock(&fds_mutex);
+		r = fds[fd];
+		pthread_mutex_unlock(&fds_mutex);
+	}
 	r.fd = fd;
 	return r;
 }
@@ -106,6 +108,19 @@ static void world_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 	pthread_mutex_lock(&fds_mutex);
 	fds[fd] = (struct fdref){.fd = fd, .kind = kind, .obj = obj, .gen = gen};
 	pthread_mutex_unlock(&fds_mutex);
+}
+
+static bool world_epoll_set(const struct fdref *was, void *obj, uint32_t gen)
+{
+	struct fdref *now = &fds[was->fd];
+	bool same;
+
+	pthread_mutex_lock(&fds_mutex);
+	same = now->kind == was->kind && now->obj == was->obj && now->gen == was->gen;
+	if (same)
+		*now = (struct fdref){.fd = was->fd, .kind = FD_EPOLL, .obj = obj, .gen = gen};
+	pthread_mutex_unlock(&fds_mutex);
+	return same;
 }
 
 static int world_placeholder(int family, int flags, enum placeholder_use use)
@@ -160,6 +175,7 @@ static const struct thin_ops thin = {
     .log = world_log,
     .fd_get = world_ref,
     .fd_set = world_set,
+    .epoll_set = world_epoll_set,
     .placeholder_get = world_placeholder,
     .placeholder_put = world_placeholder_put,
     .placeholder_own = world_placeholder_own,
@@ -600,6 +616,21 @@ void world_close(int fd)
 	close(fd);
 }
 
+int world_dup(int fd)
+{
+	struct fdref r = world_ref(fd);
+	int copy = dup(fd);
+
+	if (copy < 0)
+		return -errno;
+	if (r.kind == FD_SOCK)
+		core->retain(&r);
+	else if (r.kind == FD_EPOLL)
+		core->epoll_retain(&r);
+	world_set(copy, r.kind, r.obj, r.gen);
+	return copy;
+}
+
 void world_forget(int fd)
 {
 	world_set(fd, FD_KERNEL, NULL, 0);
@@ -623,8 +654,9 @@ ssize_t world_recv(int fd, void *buf, size_t n, int flags)
 
 int world_epoll(void)
 {
+	static _Atomic uint32_t id;
 	int fd = epoll_create1(EPOLL_CLOEXEC);
 
-	world_set(fd, FD_EPOLL, NULL, 0);
+	world_set(fd, FD_EPOLL, NULL, ++id);
 	return fd;
 }

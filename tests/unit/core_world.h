@@ -33,6 +33,8 @@ int world_connect(unsigned port);
 int world_listen(unsigned port);
 /* As close(): release the reference and close the placeholder. */
 void world_close(int fd);
+/* As dup(): its number, or -errno.  The caller sees to it that nobody closes fd meanwhile. */
+int world_dup(int fd);
 /* The descriptor is nobody's any more; its reference is the caller's to release. */
 void world_forget(int fd);
 ssize_t world_send(int fd, const void *buf, size_t n);
