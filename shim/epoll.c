@@ -103,6 +103,22 @@ struct epset *epset_of(int epfd, int *err)
 	return NULL;
 }
 
+/* Made by the parent or the child later, they would be two. */
+void epoll_fork_prepare(void)
+{
+	for (int fd = rt.thin->fd_next(0); fd >= 0; fd = rt.thin->fd_next(fd + 1)) {
+		struct fdref r = rt.thin->fd_get(fd);
+		struct epset *set;
+		int err;
+
+		if (r.kind != FD_EPOLL || r.obj)
+			continue;
+		set = epset_of(fd, &err);
+		if (set)
+			epset_unhold(set);
+	}
+}
+
 void epoll_fork_child(void)
 {
 	atomic_store(&create_lock.word, 0);

@@ -82,6 +82,8 @@ void epset_flush_fresh(struct epset *set);
 void epoll_adopt(int fd, struct sock *s);
 /* A socket became a dual-homed listener: its placeholder joins the kernel's sets. */
 void epoll_dual(struct sock *s);
+/* fork() is about to share the engine: epoll instances that have no set yet get theirs now. */
+void epoll_fork_prepare(void);
 /* In a forked child: no thread of it is making a set. */
 void epoll_fork_child(void);
 /* What this pollable belongs to ends: it leaves all sets. */

@@ -36,6 +36,8 @@ static void say_alone(void)
 void core_fork_prepare(void)
 {
 	rt.forking = rt_up();
+	if (rt.forking && rt.info.forks)
+		epoll_fork_prepare();
 	rt.child = rt.forking && rt.info.forks ? family_prepare() : -1;
 	if (rt.forking)
 		io_fork_prepare();

@@ -516,6 +516,38 @@ static void epoll_changed_by_child_client(void)
 	T(close(b));
 }
 
+/* A set that was empty when the child came is one all the same, under each of its numbers. */
+static void epoll_filled_by_child_server(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 9}, got = {0};
+	int fd = pair(), epfd = epoll_create1(0), copy = dup(epfd);
+	pid_t pid = MUST(fork());
+
+	if (pid == 0)
+		_exit(epoll_ctl(copy, EPOLL_CTL_ADD, fd, &ev) != 0);
+	say_child("child", pid);
+	tell("filled");
+	T(epoll_wait(epfd, &got, 1, 10000));
+	say("data %d", (int)got.data.u64);
+	T(epoll_wait(copy, &got, 1, 10000));
+	T(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev));
+	T(epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL));
+	T(epoll_wait(copy, &got, 1, 0));
+	T(close(epfd));
+	T(close(copy));
+	MUST(echo_once(fd));
+	T(close(fd));
+}
+
+static void epoll_filled_by_child_client(void)
+{
+	int fd = pair();
+
+	hear("filled");
+	echo_client(fd);
+	say_closed(fd);
+}
+
 /* ---- new connections ---------------------------------------------------------------------------------------------------------
  */
 
@@ -567,6 +599,7 @@ static const struct posix_case cases[] = {
     {"workers_accept", workers_accept_server, workers_client},
     {"workers_epoll", workers_epoll_server, workers_client},
     BOTH(epoll_inherited),
+    BOTH(epoll_filled_by_child),
     BOTH(epoll_changed_by_child),
     BOTH(child_connects),
 };
