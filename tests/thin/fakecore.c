@@ -147,7 +147,7 @@ static int fake_accept(const struct fdref *r, struct sockaddr *sa, socklen_t *le
 	calls->flags = flags;
 	if (!l)
 		return -EBADF;
-	fd = thin->placeholder_get(l->family, flags & SOCK_CLOEXEC);
+	fd = thin->placeholder_get(l->family, flags & SOCK_CLOEXEC, PLACEHOLDER_ANY);
 	if (fd < 0)
 		return fd;
 	s = make(l->family, flags & SOCK_NONBLOCK, &gen);
