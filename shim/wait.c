@@ -134,7 +134,7 @@ static bool spin(struct waiting *w, usec_t start, unsigned us, unsigned most)
 		before = frames;
 		frames = stacks_frames();
 		if (frames != before)
-			start = now;
+			start = w->heard_at = now;
 		if (now - yielded > SPIN_YIELD_US) {
 			sched_yield();
 			yielded = now;
@@ -150,7 +150,10 @@ static unsigned spin_budget(const struct thread *t)
 	return t->spin_us < SPIN_LEAST_US ? 0 : t->spin_us;
 }
 
-/* Learn from a wait that ended after us microseconds: how long would have been worth spinning? */
+/*
+ * Learn from a wait that ended us microseconds after the last packet that was not what it waits for (a writer who waits for a
+ * third of its buffer to be acknowledged sees many), or after it began: how long would have been worth spinning?
+ */
 static void spin_learn(struct thread *t, usec_t us, bool while_spinning)
 {
 	if (while_spinning || us < SPIN_MAX_US)
@@ -308,7 +311,7 @@ static bool spin_between(struct sleep *s)
 
 	if (!s->by_port)
 		return false;
-	/* That it came late says nothing about the next: the whole wait's length will. */
+	/* That it came late says nothing about the next: the end of the wait will. */
 	if (now - s->began < SPIN_MAX_US)
 		spin_learn(s->t, now - s->began, false);
 	return spin(s->w, now, spin_budget(s->t), SPIN_TURN_US);
@@ -409,6 +412,7 @@ int wait_for(struct waiting *w)
 	bool spun;
 	int rc;
 
+	w->heard_at = start;
 	stacks_drive(false);
 	if (look(w, start))
 		return 1;
@@ -416,12 +420,12 @@ int wait_for(struct waiting *w)
 		return leave_for_handlers(w);
 	spun = rt.nstacks && spin(w, start, budget < OPEN_SPIN_US ? budget : OPEN_SPIN_US, 0);
 	if (spun) {
-		spin_learn(t, io_now() - start, true);
+		spin_learn(t, io_now() - w->heard_at, true);
 		return 1;
 	}
 	if (io_now() >= w->deadline)
 		return 0;
 	rc = wait_guarded(w, t, start, budget, &spun);
-	spin_learn(t, rc == 1 ? io_now() - start : USEC_NEVER, spun);
+	spin_learn(t, rc == 1 ? io_now() - w->heard_at : USEC_NEVER, spun);
 	return rc;
 }

@@ -119,6 +119,7 @@ struct waiting {
 	const sigset_t *sigmask;
 	bool restart;	     /* the call begins anew behind handlers with SA_RESTART */
 	usec_t kernel_asked; /* when it was last asked: it is again after KERNEL_ASK_US */
+	usec_t heard_at;     /* when packets came that were not enough, or the wait began */
 };
 
 /* The thread's own eventfd, and one receive interrupt per stack. */
