@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "engine/ahead.h"
 #include "engine/stack.h"
 
 #define ALIGN_UP(n, a) (((n) + (a)-1) / (a) * (a))
@@ -278,9 +279,16 @@ static void set_now(struct engine *e, usec_t now)
 
 void engine_input(struct engine *e, struct rte_mbuf **pkts, unsigned n, usec_t now)
 {
+	struct ahead ahead;
+	bool pays = ahead_pays(e, n);
+
 	set_now(e, now);
+	if (pays)
+		ahead_begin(e, &ahead, pkts, (int)n);
 	for (unsigned i = 0; i < n; i++) {
-		if (i + 1 < n)
+		if (pays)
+			ahead_step(e, &ahead, pkts, (int)n, (int)i);
+		else if (i + 1 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 1], void *));
 		input_frame(e, pkts[i]);
 	}

@@ -18,6 +18,7 @@
 #define PACKETS_MANY 65536 /* what waits for delayed acknowledgments when many connections take turns */
 #define CONNS_FEW 8192
 #define EAL_MB 320
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static void die(const char *what)
 {
@@ -45,7 +46,10 @@ static void end_open(struct pair *p, unsigned which, unsigned conns, unsigned ca
 	setting(&cfg, "net.ipv4.ip_local_port_range", "1024 65535");
 	setting(&cfg, "net.core.somaxconn", "65535");
 	p->region = engine_size(&cfg);
+	p->region = (p->region + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	region = mmap(NULL, p->region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* As the shim has it from DPDK, where huge pages are to be had. */
+	madvise(region, p->region, MADV_HUGEPAGE);
 	p->end[which] = p->region && region != MAP_FAILED ? engine_create(region, p->region, &cfg, p->now) : NULL;
 	if (!p->end[which])
 		die("no engine");

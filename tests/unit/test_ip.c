@@ -471,6 +471,45 @@ static void own_address_is_reached_without_the_port(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- bursts among many connections (ahead.c) ---- */
+
+#define BURST 90
+
+/* A SYN to nobody, cut to each length, then one with IP options: what the engine counts. */
+static struct engine_stats count_burst(unsigned sockets)
+{
+	static const uint8_t syn[20] = {0x10, 0, 0x20, 0, [12] = 0x50, 0x02};
+	struct engine_config cfg = onestack_config();
+	struct rte_mbuf *pkts[BURST];
+	struct conn *conns[1200];
+	struct engine_stats stats;
+	size_t len;
+
+	cfg.max_conns = 2000;
+	reopen(&cfg);
+	for (unsigned i = 0; i < sockets; i++)
+		assert_non_null(conns[i] = engine_socket(s.e));
+	len = build_ip(frame, PEER_IP, OUR_IP, PROTO_TCP, syn, sizeof(syn));
+	for (unsigned i = 0; i < BURST; i++)
+		pkts[i] = onestack_frame(&s, frame, i < len ? i : len, FRAME_MAX);
+	rte_pktmbuf_mtod(pkts[BURST - 1], uint8_t *)[ETH_HDR] = 0x46;
+	engine_input(s.e, pkts, BURST, s.now);
+	stats = *engine_stats(s.e);
+	for (unsigned i = 0; i < sockets; i++)
+		engine_close(s.e, conns[i], s.now);
+	while (onestack_out(&s, out))
+		;
+	return stats;
+}
+
+static void looking_ahead_changes_nothing(void **state)
+{
+	struct engine_stats few = count_burst(1), many = count_burst(1200);
+
+	assert_int_equal(many.in_frames, BURST);
+	assert_memory_equal(&few, &many, sizeof(few));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +527,7 @@ int main(void)
 	    T(no_headroom_is_no_crash),
 	    T(looped_frame_carries_no_orders),
 	    T(own_address_is_reached_without_the_port),
+	    T(looking_ahead_changes_nothing),
 	};
 
 	return cmocka_run_group_tests_name("ip", tests, onestack_eal, NULL);
