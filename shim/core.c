@@ -46,6 +46,7 @@ static const struct core_ops ops = {
     .fork_prepare = core_fork_prepare,
     .fork_parent = core_fork_parent,
     .fork_child = core_fork_child,
+    .threads_up = core_threads_up,
     .exec_begin = core_exec_begin,
     .exec_failed = core_exec_failed,
 };

@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -28,10 +29,11 @@
 
 #include "placeholder.h"
 
-#define CORE_ABI 5
+#define CORE_ABI 6
 
 struct mmsghdr;
 struct stat;
+struct rlimit64;
 struct stat64;
 struct config; /* config.h */
 struct sock;   /* sock.h: one open file description served by the engine */
@@ -170,6 +172,8 @@ struct core_ops {
 	/* A kernel or FRESH descriptor number is about to be closed or replaced: drop it from the sets' books. */
 	void (*fd_closing)(int fd);
 
+	/* Start what threads this process will need: soon it may not be allowed to. */
+	void (*threads_up)(void);
 	/* How the engine serves this descriptor, in words (for listings). */
 	void (*describe)(const struct fdref *r, char *buf, size_t size);
 	/*

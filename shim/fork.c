@@ -45,6 +45,12 @@ void core_fork_prepare(void)
 		say_alone();
 }
 
+/* A thread's first use of the engine starts them. */
+void core_threads_up(void)
+{
+	thread_self();
+}
+
 void core_fork_parent(void)
 {
 	if (rt.forking)

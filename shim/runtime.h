@@ -149,6 +149,7 @@ void core_exiting(void);
 void core_fork_prepare(void);
 void core_fork_parent(void);
 bool core_fork_child(void);
+void core_threads_up(void);
 void core_exec_begin(void);
 void core_exec_failed(void);
 
