@@ -126,10 +126,10 @@ demo:
 	@tests/install-deps demo
 	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@bench/demo
-# W="pingpong conns" selects; REFERENCE=1: all of it in 15 minutes, into bench/reference/.
+# W="pingpong conns" selects; REFERENCE=1: all of it in 12 minutes, into bench/reference/.
 bench:
 	@tests/install-deps bench
-	@$(MAKE) --no-print-directory $(JOBS) all tools
+	@$(MAKE) --no-print-directory $(JOBS) all tools micro
 	@bench/ab $(if $(REFERENCE),-r) $(W)
 microbench:
 	@tests/install-deps bench

@@ -69,6 +69,14 @@ measure_bulk() {
 	measure_end "$(jq '.end.sum_received.bits_per_second / 1e9' "$LAB_TMP/client.log" | xargs printf '%.3f')"
 }
 
+# measure_stream SECONDS SIZE: goodput of one connection written to in pieces of that size, by plain programs, Gbit/s at the receiver.
+measure_stream() {
+	PORT=$((PORT + 1))
+	measure_begin "$LAB_BUILD/bench/stream" $PORT && measure_client "$LAB_BUILD/bench/stream" "$(lab_address a)" $PORT "$2" "$1" || return
+	WORK=$(awk '/ bytes in / { print $1 }' "$LAB_TMP/client.log")
+	measure_end "$(awk '/ bytes in / { printf "%.3f", $1 * 8 / $4 / 1e9 }' "$LAB_TMP/client.log")"
+}
+
 # measure_loss SECONDS N: the same while end a, a Linux, loses N in 1000 of what comes in, by chance.
 measure_loss() {
 	lab_in a nft flush ruleset

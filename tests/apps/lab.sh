@@ -4,7 +4,7 @@
 # Two ends, a (10.9.0.1) and b (10.9.0.2), each a network namespace of its own; lab_link joins them:
 #   linux         a veth pair, Linux on both ends
 #   linux-raw     the same without tso, gso, gro and checksum offload, so that frames no larger than the MTU cross it
-#   lo            Linux over 127.0.0.1, both programs on end a: the baseline without root
+#   lo            Linux over 127.0.0.1, both programs on end a: the baseline without root;  api: none, for what joins its ends by itself
 #   memif         the shim on both ends over a memif; the namespaces hold nothing but lo and know no route to the other end
 #   shim-a        the shim on end a, Linux on end b, over veth;  shim-b: the other way round
 # With LAB_RELAY set ("SEED LOSS DELAY REORDER", relay.c) links of veth lead through a bad network in a third namespace.
@@ -116,7 +116,7 @@ lab_link() {
 	LAB_SOCK=$LAB_TMP/run/memif.$RANDOM$RANDOM
 	case $kind in
 	linux | linux-raw) [ "$kind" = linux ] || raw=raw ;;
-	lo) return 0 ;;
+	lo | api) return 0 ;;
 	memif) LAB_USES_SHIM=([a]=yes [b]=yes) ;;
 	shim-a) LAB_USES_SHIM[a]=yes ;;
 	shim-b) LAB_USES_SHIM[b]=yes ;;
