@@ -33,6 +33,32 @@ measure_conns() {
 	measure_end "$RATE"
 }
 
+# scale_run THREADS SECONDS: connections per second in RATE, of as many threads on as many cores, with as many stacks if the shim serves them.
+scale_run() {
+	local -A LAB_CPU=()
+	local LAB_EXTRA=("${LAB_EXTRA[@]}" MTCPSHIM_LOOPBACK=1 MTCPSHIM_CORES="$1")
+
+	PORT=$((PORT + CONNS_PORTS))
+	lab_run client a $MEASURE_LIMIT "$LAB_BUILD/bench/scale" $PORT "$1" "$2" >"$LAB_TMP/client.log" 2>"$LAB_TMP/client.err" ||
+		measure_fail "the program failed" "$LAB_TMP/client.err" "$LAB_TMP/client.log" || return
+	RATE=$(awk '/ connections in / { printf "%.0f", $1 / $4 }' "$LAB_TMP/client.log")
+	[ "${RATE:-0}" -gt 0 ] || measure_fail "no figure in the output" "$LAB_TMP/client.log"
+}
+
+# measure_scale SECONDS: short connections on two cores, times those on one.  A core for each end of each stack would need four: here both ends of a
+# connection are the same thread's, over 127.0.0.1 (the shim's own with the shim), and a core more has one such thread, and one stack, more.
+measure_scale() {
+	local one
+
+	measure_reset
+	if [ "$(nproc)" -lt 2 ]; then
+		WHY="one core only"
+		return 2
+	fi
+	scale_run 1 "$1" && one=$RATE && scale_run 2 "$1" || return
+	VALUE=$(awk "BEGIN { printf \"%.2f\", $RATE / $one }")
+}
+
 # measure_held SECONDS COUNT: requests per second, 64 under way, that take turns over so many open connections.  Status 2: more than may be open.
 measure_held() {
 	local LAB_EXTRA=("${LAB_EXTRA[@]}")

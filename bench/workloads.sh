@@ -56,6 +56,7 @@ rows_conns() {
 	row conns-c1 conns 1 conn/s "" "a new connection per 64 B request, one at a time" measure_conns SECONDS 1 1
 	row conns-c1000 conns 1000 conn/s 25 "a new connection per 64 B request, 1000 at a time" measure_conns SECONDS 1000 1
 	row conns-c8000 conns 8000 conn/s "" "a new connection per 64 B request, 8000 at a time" measure_conns SECONDS 8000 1
+	row stacks stacks two "x one core" ">1.9" "a new connection per 64 B request, within a thread: two cores and stacks against one" measure_scale SECONDS
 	row requests-8 requests 8 req/s "" "64 B requests, 8 per connection, 64 at a time" measure_conns SECONDS 64 8
 	row requests-64 requests 64 req/s "" "64 B requests, 64 per connection, 64 at a time" measure_conns SECONDS 64 64
 	row requests requests unlimited req/s ">905000" "64 B requests on 64 connections that stay" measure_conns SECONDS 64 0
