@@ -15,12 +15,12 @@
 #define CONN 4
 /* The control block's first lines: what every segment touches. */
 #define LINES 9
-/* From so many connections on they are no longer in the cache. */
+/* From so many connections on, those in TIME-WAIT included, buckets and control blocks are no longer in the cache. */
 #define MANY 1024
 
 bool ahead_pays(const struct engine *e, unsigned n)
 {
-	return e->conns.used > MANY && n > 1;
+	return e->conns.used + e->timewaits.used > MANY && n > 1;
 }
 
 /* Where the ports lie in a plain packet: an Ethernet header, an IPv4 header without options, TCP. */

@@ -74,6 +74,13 @@ struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash)
 	return NULL;
 }
 
+void flow_prefetch(struct engine *e, const struct tuple *t)
+{
+	/* The hash of a network card takes longer to compute than a miss does. */
+	if (!(e->cfg.caps & ENGINE_RX_RSS))
+		rte_prefetch0(&e->buckets[flow_hash(e, t) & e->bucket_mask]);
+}
+
 void flow_insert(struct engine *e, struct flow *f)
 {
 	struct flow **bucket;
@@ -265,20 +272,37 @@ static bool tuple_free(struct engine *e, const struct tuple *t, struct timewait 
 	return true;
 }
 
-/* RFC 6056 3.3.3, Simple Hash-Based Port Selection: each destination walks the range from its own secret offset. */
-int port_pick_connect(struct engine *e, struct tuple *t, struct timewait **tw)
+static uint32_t port_offset(struct engine *e, const struct tuple *t)
 {
 	struct {
 		struct ip_addr laddr, raddr;
 		uint64_t rport;
 	} key = {t->laddr, t->raddr, t->rport};
-	uint32_t first, count, offset = (uint32_t)engine_hash(e, &key, sizeof(key));
+	struct tuple of = {.laddr = t->laddr, .raddr = t->raddr, .rport = t->rport};
+
+	if (!tuple_equal(&e->ports_of, &of)) {
+		e->ports_offset = (uint32_t)engine_hash(e, &key, sizeof(key));
+		e->ports_of = of;
+	}
+	return e->ports_offset;
+}
+
+/* RFC 6056 3.3.3, Simple Hash-Based Port Selection: each destination walks the range from its own secret offset. */
+int port_pick_connect(struct engine *e, struct tuple *t, struct timewait **tw)
+{
+	uint32_t first, count, offset = port_offset(e, t);
 
 	port_range(e, &first, &count);
 	for (uint32_t i = 0; i < count; i++) {
 		t->lport = first + (offset + e->port_counter++) % count;
-		if (!port_reserved(e, t->lport) && tuple_free(e, t, tw))
+		if (!port_reserved(e, t->lport) && tuple_free(e, t, tw)) {
+			struct tuple next = *t;
+
+			/* The next connection there, as a rule: its bucket has left the cache by then. */
+			next.lport = first + (offset + e->port_counter) % count;
+			flow_prefetch(e, &next);
 			return 0;
+		}
 	}
 	t->lport = 0;
 	return -EADDRNOTAVAIL;

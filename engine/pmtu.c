@@ -102,7 +102,7 @@ void pmtu_sync(struct engine *e, struct conn *c)
 	if (c->pmtu_changes == e->pmtu_changes)
 		return;
 	c->pmtu_changes = e->pmtu_changes;
-	p = follows_path(c) ? find(e, &c->f.t.raddr) : NULL;
+	p = e->pmtu_expires != USEC_NEVER && follows_path(c) ? find(e, &c->f.t.raddr) : NULL;
 	set_pmtu(e, c, p && p->mtu < e->cfg.mtu ? p->mtu : e->cfg.mtu, p && p->locked);
 }
 

@@ -12,6 +12,7 @@
 #define NEIGH_WAITING 1024 /* packets that wait for the addresses of all neighbours together */
 #define FRAME_RING 1024	   /* a power of two */
 #define NEIGH_NONE UINT16_MAX
+#define OUTPUT_TURN 64 /* most segments that one connection may send before the next has its turn */
 /* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves.
  */
 #define PORT_RELAYED 0xfffe
@@ -138,6 +139,10 @@ struct engine {
 	uint32_t nhalf_open;
 	uint16_t ip_id;
 	uint32_t port_counter; /* RFC 6056 */
+	unsigned default_cc;   /* cfg.tcp.congestion_control's index */
+	/* The last keyed hashes of those that many connections share: of a pair of hosts, of a pair and a port. */
+	struct tuple ts_of, ports_of;
+	uint32_t ts_offset, ports_offset;
 	usec_t challenge_second;
 	uint32_t challenges_left;
 	uint32_t norphans;   /* connections that no user holds, TIME-WAIT not counted */
@@ -206,6 +211,8 @@ void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *
 uint32_t flow_hash(const struct engine *e, const struct tuple *t);
 /* The stack that this tuple belongs to; hash: the port's, where it gives one. */
 unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash);
+/* It will be looked for: fetch what the search begins with. */
+void flow_prefetch(struct engine *e, const struct tuple *t);
 struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash);
 void flow_insert(struct engine *e, struct flow *f); /* f->t set; computes f->hash */
 void flow_remove(struct engine *e, struct flow *f);
@@ -302,7 +309,7 @@ void timewait_expire(struct engine *e);
 void timewait_free(struct engine *e, struct timewait *tw);
 void timewait_restart(struct engine *e, struct timewait *tw);
 seq_t conn_choose_iss(const struct engine *e, const struct tuple *t); /* RFC 6528 */
-uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t);
+uint32_t conn_ts_offset(struct engine *e, const struct tuple *t);
 void conn_set_cc(struct engine *e, struct conn *c, unsigned algo); /* cwnd and ssthresh stay what they are */
 void conn_init_transfer(struct engine *e, struct conn *c);	   /* on entering ESTABLISHED */
 

@@ -110,7 +110,7 @@ void syncookie_answer(struct input *in)
 }
 
 /* The options that our timestamp carried, as if the SYN had them; false: none that we would have agreed to. */
-static bool recall_options(const struct engine *e, const struct seg *ack, struct seg *syn)
+static bool recall_options(struct engine *e, const struct seg *ack, struct seg *syn)
 {
 	const struct tcp_settings *t = &e->cfg.tcp;
 	uint32_t bits = ack->tsecr - conn_ts_offset(e, &ack->t);

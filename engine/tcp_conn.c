@@ -46,7 +46,6 @@ struct conn *conn_new(struct engine *e)
 {
 	const struct tcp_settings *t = &e->cfg.tcp;
 	struct conn *c = slab_get(&e->conns);
-	int cc = cc_find(t->congestion_control);
 
 	if (!c)
 		return NULL;
@@ -65,7 +64,7 @@ struct conn *conn_new(struct engine *e)
 	c->keepintvl_s = t->keepalive_intvl;
 	c->keepcnt = t->keepalive_probes;
 	c->rcvlowat = 1;
-	c->cc.algo = cc < 0 ? 0 : cc;
+	c->cc.algo = e->default_cc;
 	c->cc.ssthresh = UINT32_MAX;
 	c->chrono = CHRONO_NONE;
 	c->max_pacing_rate = UINT64_MAX;
@@ -253,11 +252,17 @@ seq_t conn_choose_iss(const struct engine *e, const struct tuple *t)
  * RFC 7323 5.4: an offset per pair of hosts hides the uptime and keeps one host's clock monotonic to each peer: also from one
  * program to the next, or else a port that the last one used is closed to it while the peer is in TIME-WAIT (RFC 6191).
  */
-uint32_t conn_ts_offset(const struct engine *e, const struct tuple *t)
+uint32_t conn_ts_offset(struct engine *e, const struct tuple *t)
 {
 	struct ip_addr pair[2] = {t->laddr, t->raddr};
 
-	return e->cfg.tcp.timestamps == 2 ? 0 : (uint32_t)siphash(e->cfg.host, pair, sizeof(pair));
+	if (e->cfg.tcp.timestamps == 2)
+		return 0;
+	if (!ip_equal(&e->ts_of.laddr, &t->laddr) || !ip_equal(&e->ts_of.raddr, &t->raddr)) {
+		e->ts_offset = (uint32_t)siphash(e->cfg.host, pair, sizeof(pair));
+		e->ts_of = *t;
+	}
+	return e->ts_offset;
 }
 
 /* ---- TIME-WAIT ---- */
