@@ -12,6 +12,9 @@
 #include <netinet/tcp.h>
 #include <sys/syscall.h>
 
+/* Into a socket that nobody else knows of yet: no fence is needed. */
+#define put(field, value) atomic_store_explicit(field, value, memory_order_relaxed)
+
 /* The listening connection in a stack; NULL: none there. */
 static struct conn *listener_in(struct sock *s, unsigned stack)
 {
@@ -76,10 +79,11 @@ static struct sock *take_from(const struct fdref *r, unsigned stack, struct endp
 	}
 	if (s) {
 		/* Linux's accepted sockets inherit these, but not O_NONBLOCK (accept(2)). */
-		atomic_store(&s->rcvtimeo, atomic_load(&l->rcvtimeo));
-		atomic_store(&s->sndtimeo, atomic_load(&l->sndtimeo));
-		atomic_store(&s->rcvlowat, atomic_load(&l->rcvlowat));
-		atomic_store(&s->phase, PHASE_CONNECTED);
+		put(&s->rcvtimeo, atomic_load(&l->rcvtimeo));
+		put(&s->sndtimeo, atomic_load(&l->sndtimeo));
+		put(&s->rcvlowat, atomic_load(&l->rcvlowat));
+		put(&s->lingers, atomic_load(&l->lingers));
+		put(&s->phase, PHASE_CONNECTED);
 	}
 	stack_leave(st, now);
 	return s;
@@ -101,7 +105,7 @@ static int accept_engine(const struct fdref *r, struct sockaddr *sa, socklen_t *
 		rt.thin->placeholder_put(fd, true);
 		return err;
 	}
-	atomic_store(&s->nonblock, (flags & SOCK_NONBLOCK) != 0);
+	put(&s->nonblock, (flags & SOCK_NONBLOCK) != 0);
 	err = sa ? addr_write(l->family, &peer, sa, len) : 0;
 	if (err) {
 		/* As Linux does: the connection is lost. */
@@ -119,14 +123,25 @@ static bool kernel_may(struct sock *s, usec_t now)
 	return atomic_load(&s->kernel_epoch) != atomic_load(&rt.shared->kernel_epoch) || wait_may_ask(&s->kernel_asked, now);
 }
 
+/* A poll() is a tenth of an accept() in vain, which makes a file before it looks (do_accept()). */
+static bool kernel_has(int listener)
+{
+	struct pollfd fd = {.fd = listener, .events = POLLIN};
+	const struct timespec none = {0};
+
+	return wait_ppoll(&fd, 1, &none, NULL) != 0;
+}
+
 static int accept_kernel(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
 	uint32_t epoch = atomic_load(&rt.shared->kernel_epoch);
-	/* By number: libc's function is a cancellation point. */
-	int fd = (int)rt.real->syscall(SYS_accept4, r->fd, sa, sa ? len : NULL, flags);
+	int fd = -EAGAIN;
 
-	if (fd < 0)
+	/* By number: libc's function is a cancellation point. */
+	if (kernel_has(r->fd))
+		fd = (int)rt.real->syscall(SYS_accept4, r->fd, sa, sa ? len : NULL, flags);
+	if (fd == -1)
 		fd = -errno;
 	/* After a connection the next question is worth its price. */
 	atomic_store(&s->kernel_epoch, fd == -EAGAIN ? epoch : epoch - 1);

@@ -537,6 +537,9 @@ static void each_member(struct pollable *p, bool (*which)(const struct member *m
 		lock_drop(&set->mtx);
 		if (object_release(set))
 			epset_end(set);
+		/* As a rule it was the only one. */
+		if (!atomic_load(&p->nwatches))
+			return;
 	}
 }
 

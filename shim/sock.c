@@ -545,7 +545,7 @@ static void linger(struct sock *s)
 	socklen_t len = sizeof(l);
 	usec_t now, end;
 
-	if (!stack_enter(st, &now))
+	if (!atomic_load_explicit(&s->lingers, memory_order_relaxed) || !stack_enter(st, &now))
 		return;
 	engine_getsockopt(st->engine, s->conn, SOL_SOCKET, SO_LINGER, &l, &len, now);
 	if (!l.l_onoff || l.l_linger <= 0 || engine_inq(s->conn) || engine_shutdown(st->engine, s->conn, SHUT_WR, now)) {

@@ -41,6 +41,7 @@ struct sock {
 	_Atomic bool dual;	   /* the placeholder listens too */
 	_Atomic bool dirty;	   /* the placeholder was used: not to be recycled */
 	_Atomic uint8_t phase;	   /* enum sock_phase */
+	_Atomic bool lingers;	   /* SO_LINGER was set, on or off: close() asks for it */
 	_Atomic bool deferred;	   /* TCP_FASTOPEN_CONNECT: connect() has returned, the SYN waits for data */
 	_Atomic int error;	   /* pending, positive: of a connection that the socket no longer has */
 	_Atomic uint32_t rcvlowat;

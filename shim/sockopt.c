@@ -219,6 +219,8 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 	rc = engine_set_all(s, &o, val);
 	if (level == SOL_SOCKET && name == SO_RCVLOWAT && !rc)
 		note_rcvlowat(s);
+	if (level == SOL_SOCKET && name == SO_LINGER && !rc)
+		atomic_store(&s->lingers, true);
 	if (rc != -ENOPROTOOPT || fd < 0)
 		return rc;
 	rc = refused(level, name);
