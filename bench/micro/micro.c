@@ -205,6 +205,35 @@ static void connection(void)
 	close_both(a, b, PAIR_BURST);
 }
 
+/* The whole of a short connection at both ends: 64 bytes there and back, and closed by the server first. */
+static void transaction(void)
+{
+	struct conn *a[PAIR_BURST], *b[PAIR_BURST];
+
+	path_begin();
+	pair_connect(&p, a, b, PAIR_BURST);
+	for (unsigned i = 0; i < PAIR_BURST; i++)
+		pair_send(&p, 0, a[i], buf, 64);
+	pair_exchange(&p);
+	for (unsigned i = 0; i < PAIR_BURST; i++) {
+		pair_recv(&p, 1, b[i], buf, 64);
+		pair_send(&p, 1, b[i], buf, 64);
+		engine_close(p.end[1], b[i], p.now);
+	}
+	pair_exchange(&p);
+	for (unsigned i = 0; i < PAIR_BURST; i++) {
+		pair_recv(&p, 0, a[i], buf, 64);
+		engine_close(p.end[0], a[i], p.now);
+	}
+	pair_exchange(&p);
+	path_end(PAIR_BURST);
+	pair_drop_events(&p, 0);
+	pair_drop_events(&p, 1);
+	/* The end of TIME-WAIT. */
+	p.now += 61000000;
+	engine_run(p.end[1], p.now);
+}
+
 static void accept_one(void)
 {
 	struct endpoint remote = {.addr = ip_from_v4(0x0200000au), .port = PAIR_PORT};
@@ -322,6 +351,7 @@ static const struct path paths[] = {
     {"next_event", event, 0},
     {"accept", accept_one, 0},
     {"connection_both_ends", connection, 0},
+    {"transaction_both_ends", transaction, 0},
     {"request_both_ends", request, 0},
     {"flow_lookup", lookup, 0},
     {"timer_arm", timer_arm, 0},
