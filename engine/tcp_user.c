@@ -565,6 +565,9 @@ void engine_abort(struct engine *e, struct conn *c, usec_t now)
 		stop_listening(e, c);
 		return;
 	}
+	/* What was written before goes before. */
+	if (list_linked(&c->out_link))
+		tcp_output(e, c, OUTPUT_TURN);
 	if (STATE_BIT(c->state) & (SYNCHRONIZED | STATE_BIT(SYN_RECEIVED)))
 		tcp_send_rst(e, c);
 	conn_closed(e, c);

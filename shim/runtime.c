@@ -22,6 +22,14 @@
 /* Rounds of packets to ourselves in one call. */
 #define LOOP_TURNS 64
 #define FOREIGN_BURST 32
+/* Turns: see there. */
+#define TURN_EVENTS 2
+#define TURN_CALLS 8
+#define TURN_US 10
+#define TURN_LATE_US 50
+#define DISTRUST_LEAST_US 10000
+#define DISTRUST_MOST_US 5000000
+#define DISTRUST_DECAY 64
 
 struct runtime rt;
 
@@ -49,10 +57,62 @@ static bool outlast(struct stack *st)
 	return true;
 }
 
+/* ---- turns of an event loop -------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * A drive that brings news of several sockets begins a turn of somebody's event loop: the program is about to make call after
+ * call.  Until it comes to wait again, what its calls have to send waits for a few microseconds at a time, so that an answer, the
+ * acknowledgment of the request and the end of the connection become one segment, and what several connections have to say one
+ * burst.  The next drive sends what is left.
+ *
+ * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks,
+ * and the program is not trusted to come back soon for a while, which grows with each time that it disappoints.
+ */
+static void turn_begin(struct stack *st, unsigned events, usec_t now)
+{
+	if (events < TURN_EVENTS || now < st->turn.trust_at)
+		return;
+	st->turn.calls = events * TURN_CALLS;
+	st->turn.until = now + TURN_US;
+}
+
+/* The caller of a call of this turn will be back soon. */
+static bool turn_goes_on(struct stack *st, usec_t now)
+{
+	if (!st->turn.calls || now >= st->turn.until || engine_next_deadline(st->engine) <= now)
+		return false;
+	/* Who sleeps for all would have to be woken. */
+	if (atomic_load_explicit(&rt.shared->watcher, memory_order_relaxed))
+		return false;
+	st->turn.calls--;
+	return true;
+}
+
+/* Entered again after so long, with something held. */
+static void turn_judge(struct turn *t, usec_t now, usec_t away)
+{
+	if (away <= TURN_LATE_US) {
+		t->distrust -= t->distrust / DISTRUST_DECAY;
+		return;
+	}
+	t->calls = 0;
+	t->distrust *= 2;
+	if (t->distrust < DISTRUST_LEAST_US)
+		t->distrust = DISTRUST_LEAST_US;
+	if (t->distrust > DISTRUST_MOST_US)
+		t->distrust = DISTRUST_MOST_US;
+	t->trust_at = now + t->distrust;
+}
+
+/* ---- in and out of a stack ---------------------------------------------------------------------------------------------------
+ */
+
 /* With the lock: false if this process is no longer to enter. */
 static bool entered(struct stack *st, usec_t *now)
 {
 	bool torn = st->inside;
+	usec_t before = st->now;
 
 	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0) && !outlast(st))
 		return false;
@@ -60,6 +120,8 @@ static bool entered(struct stack *st, usec_t *now)
 	thread_self()->stacks_held++;
 	io_lcore_enter(st->id);
 	*now = stack_time(st);
+	if (st->turn.held)
+		turn_judge(&st->turn, *now, *now - before);
 	if (__builtin_expect(torn, 0))
 		stack_renew(st, *now);
 	return true;
@@ -161,6 +223,13 @@ void stack_flush(struct stack *st, usec_t now)
 	output(st, now, true);
 }
 
+void stack_settle(struct stack *st, usec_t now)
+{
+	if (st->turn.held)
+		output(st, now, false);
+	st->turn.held = false;
+}
+
 /* Frames that other queues received for this stack. */
 static void take_over(struct stack *st, usec_t now)
 {
@@ -210,17 +279,21 @@ static void check_link(struct stack *st, usec_t now)
 	}
 }
 
-static void notify(struct stack *st)
+/* Tell the waiters; of how many sockets. */
+static unsigned notify(struct stack *st)
 {
 	struct conn *c;
 	uint32_t edges;
+	unsigned n = 0;
 
 	while ((c = engine_next_event(st->engine, &edges))) {
 		struct sock *s = (struct sock *)(uintptr_t)engine_user(c);
 
 		if (s)
 			pollable_notify(&s->poll, edges);
+		n++;
 	}
+	return n;
 }
 
 unsigned stack_drive(struct stack *st, usec_t now)
@@ -260,10 +333,24 @@ static usec_t send_all(struct stack *st, usec_t now)
 	}
 }
 
+/* The end of a call: what it has to send goes, or waits for the next one.  When to wake next. */
+static usec_t finish_call(struct stack *st, usec_t now)
+{
+	bool wait = turn_goes_on(st, now);
+	usec_t deadline = wait ? engine_next_deadline(st->engine) : send_all(st, now);
+
+	st->turn.held = wait && (st->ntx || engine_has_output(st->engine));
+	if (st->turn.held)
+		return deadline < st->turn.until ? deadline : st->turn.until;
+	if (!wait)
+		st->turn.until = now + TURN_US;
+	return deadline;
+}
+
 void stack_leave(struct stack *st, usec_t now)
 {
 	struct thread *t = thread_self();
-	usec_t deadline = send_all(st, now);
+	usec_t deadline = finish_call(st, now);
 
 	notify(st);
 	/* Before watch_until is read, as the watcher stores watch_until before it reads this: one of the two sees the other. */
@@ -292,10 +379,14 @@ static void try_drive(struct stack *st, bool ring)
 
 	if (!stack_try_enter(st, &now))
 		return;
+	st->turn.calls = 0;
+	stack_settle(st, now);
 	got = stack_drive(st, now);
 	/* Nothing came, so nothing is about to join the frames that wait for the doorbell: they would only be late. */
 	if (ring || (!got && st->ntx))
 		stack_flush(st, now);
+	if (!ring && got)
+		turn_begin(st, notify(st), now);
 	stack_leave(st, now);
 }
 

@@ -22,6 +22,15 @@ struct rte_ring;
 #define RX_BURST 32
 #define TX_PENDING 64
 
+/* A turn of a program's event loop, in whose calls output may wait (runtime.c). */
+struct turn {
+	unsigned calls;	 /* still to come */
+	usec_t until;	 /* ... and no longer than until then */
+	bool held;	 /* something waits */
+	usec_t trust_at; /* from when on the program is trusted to come back soon, again */
+	usec_t distrust; /* how long it was not, the last time; less with each turn that went well */
+};
+
 struct stack {
 	struct lock lock;
 	unsigned age; /* how often it was renewed: connections of another age are gone */
@@ -38,6 +47,7 @@ struct stack {
 	bool link_up;
 	unsigned ntx; /* frames that wait for the doorbell, or that the port refused */
 	struct rte_mbuf *tx[TX_PENDING];
+	struct turn turn;
 	struct rte_ring *handed_over; /* frames that arrived at another stack's queue; NULL with a single stack */
 };
 
@@ -87,12 +97,14 @@ static inline bool rt_usable(void)
  * own. */
 bool stack_enter(struct stack *st, usec_t *now);
 bool stack_try_enter(struct stack *st, usec_t *now);
-/* Send what is to be sent (as the doorbell's price allows), tell the waiters, release the lock. */
+/* Send what is to be sent (as the turn and the doorbell's price allow), tell the waiters, release the lock. */
 void stack_leave(struct stack *st, usec_t now);
 /* Packets in: how many; timers.  Caller is inside the stack. */
 unsigned stack_drive(struct stack *st, usec_t now);
 /* Ring the doorbell now, whatever it costs. */
 void stack_flush(struct stack *st, usec_t now);
+/* What waits for the end of the turn is sent now: what comes next changes how it would be. */
+void stack_settle(struct stack *st, usec_t now);
 /* Has it not looked for packets for that long? */
 static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 {

@@ -307,6 +307,9 @@ static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, 
 
 	if (!st)
 		return err;
+	/* Not to wait for what this one waits for. */
+	if (flags & (MSG_MORE | MSG_OOB))
+		stack_settle(st, now);
 	sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
 	if (sent == -EAGAIN) {
 		stack_drive(st, now);

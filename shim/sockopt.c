@@ -242,6 +242,7 @@ int sock_setsockopt(const struct fdref *r, int level, int name, const void *val,
 
 	if (!st)
 		return rc;
+	stack_settle(st, now);
 	stack_leave(st, now);
 	/* Several connections and the placeholder may be concerned: the socket must stay what it is meanwhile. */
 	if (!hold_more(s, r->gen))
