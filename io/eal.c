@@ -343,14 +343,19 @@ void *io_alloc(const char *name, size_t size)
 	return z ? memset(z->addr, 0, size) : NULL;
 }
 
+/* DPDK's variable is in another library: each look at it is a call of __tls_get_addr(). */
+static __thread unsigned *lcore_id __attribute__((tls_model("initial-exec")));
+
 void io_lcore_enter(unsigned queue)
 {
-	RTE_PER_LCORE(_lcore_id) = queue;
+	if (!lcore_id)
+		lcore_id = &RTE_PER_LCORE(_lcore_id);
+	*lcore_id = queue;
 }
 
 void io_lcore_leave(void)
 {
-	RTE_PER_LCORE(_lcore_id) = LCORE_ID_ANY;
+	*lcore_id = LCORE_ID_ANY;
 }
 
 void io_fork_prepare(void)
