@@ -47,10 +47,11 @@ static unsigned need_of(int fd)
 
 static int poll_someone(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, unsigned need)
 {
+	struct timespec left = timeout ? *timeout : (struct timespec){0};
 	int rc;
 
 	if (need & NEED_CORE)
-		return (int)GUARDED(core()->poll(fds, n, timeout, mask));
+		return (int)GUARDED(core()->poll(fds, n, timeout ? &left : NULL, mask));
 	rc = REAL(ppoll)(fds, n, timeout, mask);
 	return rc < 0 ? -errno : rc;
 }
@@ -245,9 +246,8 @@ static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigne
 	}
 }
 
-static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, const struct deadline *end, const sigset_t *mask)
+static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
 {
-	struct timespec left;
 	int rc, found;
 
 	cancel_point();
@@ -256,7 +256,7 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, con
 		if (need_of(fds[i].fd) == NEED_SPARE)
 			return -EBADF;
 	do {
-		rc = (int)GUARDED(core()->poll(fds, n, deadline_left(end, &left), mask));
+		rc = (int)GUARDED(core()->poll(fds, n, left, mask));
 		if (rc < 0)
 			return rc;
 		found = poll_to_count(s, fds, n);
@@ -266,18 +266,19 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, con
 	return found;
 }
 
-static int select_ours(const struct sets *s, unsigned n, const struct deadline *end, const sigset_t *mask)
+/* *left: the time-out, and then what was left of it; NULL: none. */
+static int select_ours(const struct sets *s, unsigned n, struct timespec *left, const sigset_t *mask)
 {
 	struct pollfd few[n <= STACK_FDS ? n : 1];
 	struct pollfd *many;
 	int rc;
 
 	if (n <= STACK_FDS)
-		return select_loop(s, few, n, end, mask);
+		return select_loop(s, few, n, left, mask);
 	many = malloc(n * sizeof(*many));
 	if (!many)
 		return -ENOMEM;
-	rc = select_loop(s, many, n, end, mask);
+	rc = select_loop(s, many, n, left, mask);
 	free(many);
 	return rc;
 }
@@ -292,7 +293,6 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
 	struct sets s = sets_of(n, in, out, ex);
 	struct timespec left = {0};
-	struct deadline end;
 	int saved = errno, rc;
 	unsigned count;
 	unsigned need = select_need(&s, &count);
@@ -307,10 +307,9 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 		left.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
 		left.tv_nsec = timeout->tv_usec % 1000000 * 1000;
 	}
-	end = deadline_in(timeout ? &left : NULL);
-	rc = select_ours(&s, count, &end, NULL);
+	rc = select_ours(&s, count, timeout ? &left : NULL, NULL);
 	/* Linux tells how much of the time was left, also after an error (poll_select_finish()). */
-	if (timeout && deadline_left(&end, &left)) {
+	if (timeout) {
 		timeout->tv_sec = left.tv_sec;
 		timeout->tv_usec = left.tv_nsec / 1000;
 	}
@@ -320,7 +319,7 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct sets s = sets_of(n, in, out, ex);
-	struct deadline end;
+	struct timespec left = timeout ? *timeout : (struct timespec){0};
 	int saved = errno;
 	unsigned count;
 	unsigned need = select_need(&s, &count);
@@ -331,6 +330,5 @@ int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *t
 		return REAL(pselect)(n, in, out, ex, timeout, mask);
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
-	end = deadline_in(timeout);
-	return (int)finish(saved, select_ours(&s, count, &end, mask));
+	return (int)finish(saved, select_ours(&s, count, timeout ? &left : NULL, mask));
 }

@@ -161,7 +161,8 @@ struct core_ops {
 	int (*setfl)(const struct fdref *r, int flags);
 
 	/* Waiting.  timeout NULL: for ever; sigmask NULL: unchanged.  Serve engine and kernel descriptors together. */
-	int (*poll)(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask);
+	/* *timeout becomes what was left of it. */
+	int (*poll)(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask);
 	/* epoll_ctl on an epoll descriptor when the target is FRESH, SOCK or EPOLL, or the instance has engine members. */
 	int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *ev);
 	int (*epoll_wait)(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask);

@@ -175,7 +175,16 @@ static int answer(struct poller *p)
 	return count;
 }
 
-static int poll_both(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+/* As the system call does: time that did not pass is left. */
+static void leave_rest(struct timespec *timeout, usec_t deadline)
+{
+	usec_t now = io_now(), left = deadline > now ? deadline - now : 0;
+
+	if (timeout && deadline != USEC_NEVER)
+		*timeout = (struct timespec){(time_t)(left / 1000000), (long)(left % 1000000) * 1000};
+}
+
+static int poll_both(struct poller *p, struct timespec *timeout, const sigset_t *sigmask)
 {
 	usec_t now = io_now();
 	int rc, count;
@@ -206,20 +215,25 @@ static int poll_both(struct poller *p, const struct timespec *timeout, const sig
 	do {
 		rc = wait_for(&p->w);
 		if (rc < 0)
-			return rc;
+			break;
 		if (rc == 1)
 			atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 		count = answer(p);
 	} while (rc == 1 && !count);
+	leave_rest(timeout, p->w.deadline);
+	if (rc < 0)
+		return rc;
 	return count;
 }
 
 /* Without an engine: what the kernel says, and an error for a socket of the parent's engine. */
-static int poll_kernel(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+static int poll_kernel(struct poller *p, struct timespec *timeout, const sigset_t *sigmask)
 {
 	const struct timespec none = {0};
+	usec_t deadline = wait_deadline(timeout);
 	int rc = wait_ppoll(p->kernel, p->n, p->nthings || p->ninvalid ? &none : timeout, sigmask);
 
+	leave_rest(timeout, deadline);
 	if (rc < 0)
 		return rc;
 	for (nfds_t i = 0; i < p->nthings; i++)
@@ -259,13 +273,13 @@ static void scratch_put(struct thread *t, void *m, size_t size)
 		munmap(m, size);
 }
 
-static int run(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+static int run(struct poller *p, struct timespec *timeout, const sigset_t *sigmask)
 {
 	sort_out(p);
 	return rt_usable() ? poll_both(p, timeout, sigmask) : poll_kernel(p, timeout, sigmask);
 }
 
-static int poll_many(struct poller *p, const struct timespec *timeout, const sigset_t *sigmask)
+static int poll_many(struct poller *p, struct timespec *timeout, const sigset_t *sigmask)
 {
 	size_t ksize = (p->n + WAIT_EXTRA_FDS) * sizeof(*p->kernel), size = ksize + p->n * sizeof(*p->things);
 	void *m = scratch_get(p->t, size);
@@ -281,7 +295,7 @@ static int poll_many(struct poller *p, const struct timespec *timeout, const sig
 	return rc;
 }
 
-int core_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask)
+int core_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask)
 {
 	struct pollfd kernel[POLL_SMALL + WAIT_EXTRA_FDS];
 	struct thing things[POLL_SMALL];

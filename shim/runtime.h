@@ -156,7 +156,7 @@ int runtime_up(void);
 void runtime_forget(void);
 
 /* core_ops, see core.h: poll.c, fork.c. */
-int core_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask);
+int core_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask);
 void core_exiting(void);
 void core_fork_prepare(void);
 void core_fork_parent(void);

@@ -199,7 +199,7 @@ static void look_at_one(struct worker *w)
 
 static void poll_some(struct worker *w)
 {
-	const struct timespec limit = {.tv_nsec = PATIENCE_US * 1000};
+	struct timespec limit = {.tv_nsec = PATIENCE_US * 1000};
 	struct pollfd fds[4];
 
 	for (int i = 0; i < 4; i++)
