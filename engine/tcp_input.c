@@ -490,11 +490,24 @@ static void demultiplex(struct input *in)
 		no_connection(in->e, &in->seg);
 }
 
+/* All but what parse() fills in, which is most of it. */
+static void input_begin(struct input *in, struct engine *e, struct rte_mbuf *m, uint16_t ip_hdr_len)
+{
+	in->e = e;
+	in->c = NULL;
+	in->m = m;
+	in->ip_hdr_len = ip_hdr_len;
+	in->rate = (struct rate_sample){0};
+	in->fack = in->reordered_seq = 0;
+	in->reordered = in->original_acked = in->tlp_duplicate = false;
+}
+
 void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
-	struct input in = {.e = e, .m = m, .ip_hdr_len = ip->hdr_len};
+	struct input in;
 	unsigned owner;
 
+	input_begin(&in, e, m, ip->hdr_len);
 	if (!parse(e, m, ip, &in.seg)) {
 		rte_pktmbuf_free(m);
 		return;
