@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 
 static unsigned requests = 1;	   /* per connection, 0 no end */
 static unsigned answered[FDS_MAX]; /* by descriptor */
+static bool listens[FDS_MAX];
 
 static void die(const char *what)
 {
@@ -75,7 +77,7 @@ int main(int argc, char **argv)
 {
 	const int ports = argc > 3 ? atoi(argv[3]) : 1;
 	struct epoll_event evs[EVENTS], ev = {.events = EPOLLIN};
-	int epfd, n, first = 0;
+	int epfd, n;
 
 	if (argc < 2 || argc > 4 || ports < 1 || ports > PORTS_MAX) {
 		fprintf(stderr, "usage: conn_server PORT [REQUESTS [PORTS]]\n");
@@ -84,19 +86,18 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		requests = atoi(argv[2]);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	/* No descriptor is closed before all of them are open: listeners are neighbours. */
 	for (int i = 0; i < ports; i++) {
 		ev.data.fd = listener_open(atoi(argv[1]) + i);
-		first = i ? first : ev.data.fd;
-		if (epfd < 0 || ev.data.fd != first + i || epoll_ctl(epfd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		if (epfd < 0 || ev.data.fd >= FDS_MAX || epoll_ctl(epfd, EPOLL_CTL_ADD, ev.data.fd, &ev))
 			die("epoll");
+		listens[ev.data.fd] = true;
 	}
 	for (;;) {
 		n = epoll_wait(epfd, evs, EVENTS, -1);
 		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
 		for (int i = 0; i < n; i++) {
-			if (evs[i].data.fd >= first && evs[i].data.fd < first + ports)
+			if (listens[evs[i].data.fd])
 				accept_all(epfd, evs[i].data.fd);
 			else
 				answer(evs[i].data.fd);
