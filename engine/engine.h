@@ -221,6 +221,15 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
  * instead of copying, as TCP does on Linux), MSG_OOB (-EINVAL unless urgent data waits).
  */
 ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+/*
+ * The user's memory need not be there.  Where the caller catches the fault of such a copy, on the same thread, it may leave
+ * engine_send() or engine_recv() by a jump, if engine_copying() says so at that moment (a fault at any other is one of our own).
+ * Then it must call the one of these that belongs to it, before anything else of this engine: what engine_send() is to return;
+ * how many bytes engine_recv() could have copied of whole packets: to be asked for again, as nothing was taken, 0 for EFAULT.
+ */
+bool engine_copying(const struct engine *e);
+ssize_t engine_send_broke(struct engine *e);
+size_t engine_recv_broke(struct engine *e);
 /* SHUT_RD, SHUT_WR, SHUT_RDWR; -ENOTCONN, -EINVAL.  On a listener SHUT_RD ends listening as on Linux. */
 int engine_shutdown(struct engine *e, struct conn *c, int how, usec_t now);
 /*

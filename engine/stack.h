@@ -150,6 +150,10 @@ struct engine {
 	usec_t fo_paused_at; /* the last of them */
 	struct fo_peer fo_peers[FO_CACHE_SETS * FO_CACHE_WAYS];
 	uint64_t rng;
+
+	/* usercopy.c: whose bytes are being copied from or to the user's memory, which need not be there; NULL: nobody's. */
+	struct conn *volatile copying;
+	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */
 };
 
 /* ---- stack.c ---- */
@@ -276,6 +280,8 @@ bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tse
 /* ---- tcp_user.c ---- */
 /* Copy data to the end of the send queue: how much. */
 ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt);
+/* Something was: let it go, as the flags of send() say. */
+void send_queued(struct engine *e, struct conn *c, int flags);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
 void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN goes out; before it counts as in flight */

@@ -258,6 +258,19 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 	return -EAGAIN;
 }
 
+void send_queued(struct engine *e, struct conn *c, int flags)
+{
+	if (!(flags & MSG_MORE) && !(pkt(c->sndq.tail)->flags & PKT_SENT))
+		pkt(c->sndq.tail)->flags |= PKT_PUSH;
+	c->more = flags & MSG_MORE;
+	if (flags & MSG_OOB) {
+		c->snd_up = c->snd_end;
+		c->snd_urgent = true;
+	}
+	tcp_want_output(e, c);
+	ready_update(e, c, 0);
+}
+
 ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
 {
 	ssize_t n;
@@ -268,18 +281,13 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
 	n = may_send(c);
 	if (n < 0)
 		return n;
+	e->copy_whole = c->snd_end;
+	e->copying = c;
 	n = send_queue_iov(e, c, iov, iovcnt);
+	e->copying = NULL;
 	if (n == 0)
 		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
-	if (!(flags & MSG_MORE) && !(pkt(c->sndq.tail)->flags & PKT_SENT))
-		pkt(c->sndq.tail)->flags |= PKT_PUSH;
-	c->more = flags & MSG_MORE;
-	if (flags & MSG_OOB) {
-		c->snd_up = c->snd_end;
-		c->snd_urgent = true;
-	}
-	tcp_want_output(e, c);
-	ready_update(e, c, 0);
+	send_queued(e, c, flags);
 	return n;
 }
 
@@ -344,8 +352,10 @@ static inline void fetch_ahead(struct rte_mbuf *next)
 }
 
 /* Copy n bytes from the head of the queue, skipping the first `skip`; nothing is taken off. */
-static void copy_out(struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
+static void copy_out(struct engine *e, struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
 {
+	e->copy_whole = 0;
+	e->copying = c;
 	for (struct rte_mbuf *m = c->rcvq.head; n; m = pkt(m)->next) {
 		uint32_t len = pkt(m)->len;
 
@@ -361,7 +371,11 @@ static void copy_out(struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
 		sink_put(s, pkt_data(m) + skip, len);
 		skip = 0;
 		n -= len;
+		/* A single packet is whole or nothing. */
+		if (n)
+			e->copy_whole += len;
 	}
+	e->copying = NULL;
 }
 
 /* Take n bytes off the queue. */
@@ -420,8 +434,12 @@ static ssize_t recv_urgent(struct engine *e, struct conn *c, const struct iovec 
 	}
 	if (!iov_length(iov, iovcnt))
 		return 0;
-	if (!(flags & MSG_TRUNC))
-		*(uint8_t *)iov->iov_base = c->urg_byte;
+	if (flags & MSG_TRUNC)
+		return 1;
+	e->copy_whole = 0;
+	e->copying = c;
+	*(volatile uint8_t *)iov->iov_base = c->urg_byte;
+	e->copying = NULL;
 	return 1;
 }
 
@@ -454,7 +472,7 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 		return want ? recv_nothing(c) : 0;
 	if (want > avail - skip)
 		want = avail - skip;
-	copy_out(c, &sink, skip, want);
+	copy_out(e, c, &sink, skip, want);
 	if (flags & MSG_PEEK)
 		return want;
 	consume(e, c, skip + want);

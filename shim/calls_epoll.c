@@ -9,10 +9,14 @@
 
 #include "deadline.h"
 #include "placeholder.h"
+#include "user.h"
 
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
+
+/* The kernel's sigset_t. */
+#define KERNEL_SIGSET 8
 
 /* ---- create and control -------------------------------------------------------------------------------------------------------
  */
@@ -70,7 +74,8 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	const struct core_ops *ops;
 	int saved = errno, rc;
 
-	if (!fdtab_size)
+	/* What is not there the kernel refuses before it looks at anything else. */
+	if (!fdtab_size || (op != EPOLL_CTL_DEL && user_readable(ev, sizeof(*ev))))
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
 	if (fdtab_get(fd).kind == FD_RELAYED)
 		relay_touch(fd);
@@ -136,15 +141,31 @@ static int wait_unloaded(const struct wait *w, const struct deadline *end)
 	}
 }
 
+/* Nowhere to put an event: that is the answer when there is one, which stays where it is (ep_send_events()). */
+static int wait_in_vain(const struct wait *w)
+{
+	struct pollfd fd = {.fd = w->epfd, .events = POLLIN};
+	struct timespec left = w->timeout ? *w->timeout : (struct timespec){0};
+	int n = (int)GUARDED(core()->poll(&fd, 1, w->timeout ? &left : NULL, w->mask));
+
+	return n > 0 ? -EFAULT : n;
+}
+
 static int wait_ours(const struct wait *w)
 {
 	struct deadline end;
 	struct timespec left;
 	int n;
 
+	if ((w->timeout && user_readable(w->timeout, sizeof(*w->timeout))) || (w->mask && user_readable(w->mask, KERNEL_SIGSET)))
+		return -EFAULT;
 	if (w->max <= 0 || (size_t)w->max > INT_MAX / sizeof(*w->evs) || !timespec_valid(w->timeout))
 		return -EINVAL;
+	if (!user_range(w->evs, (size_t)w->max * sizeof(*w->evs)))
+		return -EFAULT;
 	cancel_point();
+	if (core() && user_writable(w->evs, sizeof(*w->evs)))
+		return wait_in_vain(w);
 	if (core())
 		return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, w->timeout, w->mask));
 	end = deadline_in(w->timeout);

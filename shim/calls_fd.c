@@ -9,6 +9,7 @@
 
 #include "fresh.h"
 #include "placeholder.h"
+#include "user.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -420,6 +421,19 @@ static long ioctl_placeholder(const struct fdref *r, unsigned long request, void
 	return rc ? rc : negated(REAL(ioctl)(r->fd, request, arg));
 }
 
+/* Those that the core serves have an int for an argument, to read or to write. */
+static long ioctl_int(const struct fdref *r, unsigned long request, void *arg)
+{
+	bool reads = request == FIONBIO || request == FIOASYNC;
+	int value = 0;
+	long rc;
+
+	if (reads && user_copy(&value, arg, sizeof(value)))
+		return -EFAULT;
+	rc = core()->ioctl(r, request, &value);
+	return rc || reads ? rc : user_copy(arg, &value, sizeof(value));
+}
+
 static long ioctl_ours(const struct fdref *r, unsigned long request, void *arg)
 {
 	long rc = request == FIOSETOWN || request == SIOCSPGRP ? placeholder_own(r->fd) : 0;
@@ -429,11 +443,13 @@ static long ioctl_ours(const struct fdref *r, unsigned long request, void *arg)
 	if (request == FIOCLEX || request == FIONCLEX)
 		return setfd(r, request == FIOCLEX ? FD_CLOEXEC : 0);
 	if (r->kind == FD_FRESH) {
+		int on;
+
 		if (request == FIONBIO)
-			return arg ? own_set_nonblock(r, *(int *)arg != 0) : -EFAULT;
+			return user_copy(&on, arg, sizeof(on)) ? -EFAULT : own_set_nonblock(r, on != 0);
 		return ioctl_placeholder(r, request, arg);
 	}
-	rc = core()->ioctl(r, request, arg);
+	rc = ioctl_int(r, request, arg);
 	/* Interfaces, owners and so on: any socket of the kernel's can tell, this one has its placeholder. */
 	return rc == -ENOTTY ? ioctl_placeholder(r, request, arg) : rc;
 }

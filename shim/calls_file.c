@@ -5,6 +5,8 @@
  */
 #include "calls.h"
 
+#include "user.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/sendfile.h>
@@ -129,13 +131,27 @@ static ssize_t sendfile_ours(const struct fdref *r, int in, __off64_t *off, size
 	return total;
 }
 
+/* The offset is read before all else, and written whatever the result (sys_sendfile64()). */
+static ssize_t sendfile_at(const struct fdref *r, int in, __off64_t *off, size_t n)
+{
+	__off64_t at;
+	ssize_t rc;
+
+	if (!off)
+		return sendfile_ours(r, in, NULL, n);
+	if (user_copy(&at, off, sizeof(at)))
+		return -EFAULT;
+	rc = sendfile_ours(r, in, &at, n);
+	return user_copy(off, &at, sizeof(at)) ? -EFAULT : rc;
+}
+
 ssize_t sendfile64(int out, int in, __off64_t *off, size_t n)
 {
 	struct fdref r;
 	int saved = errno;
 
 	if (io_ours(out, &r))
-		return finish(saved, sendfile_ours(&r, in, off, n));
+		return finish(saved, sendfile_at(&r, in, off, n));
 	/* From a socket: EINVAL, as the kernel says of the placeholder. */
 	return REAL(sendfile64)(out, in, off, n);
 }
@@ -226,11 +242,11 @@ static int splice_check(const struct fdref *in, const struct fdref *out, const v
 	if (in->kind == FD_SPARE || out->kind == FD_SPARE || REAL(fcntl)(in->fd, F_GETFD) < 0 ||
 	    REAL(fcntl)(out->fd, F_GETFD) < 0)
 		return -EBADF;
-	if (is_pipe(out->fd))
-		return off_out ? -ESPIPE : off_in ? -EINVAL : 0;
-	if (is_pipe(in->fd))
-		return off_in ? -ESPIPE : off_out ? -EINVAL : 0;
-	return -EINVAL;
+	if ((off_out && is_pipe(out->fd)) || (off_in && is_pipe(in->fd)))
+		return -ESPIPE;
+	if ((off_out && user_readable(off_out, sizeof(loff_t))) || (off_in && user_readable(off_in, sizeof(loff_t))))
+		return -EFAULT;
+	return off_in || off_out || (!is_pipe(out->fd) && !is_pipe(in->fd)) ? -EINVAL : 0;
 }
 
 static ssize_t splice_ours(const struct fdref *in, const struct fdref *out, size_t n, unsigned flags)

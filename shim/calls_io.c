@@ -10,6 +10,7 @@
 #include "deadline.h"
 #include "own.h"
 #include "relay.h"
+#include "user.h"
 
 #include <limits.h>
 #include <string.h>
@@ -26,19 +27,19 @@
 /* HIPRI, DSYNC, SYNC, NOWAIT, APPEND: what sockets accept. */
 #define RWF_KNOWN 0x1f
 
-/* Total of a vector, or -errno as import_iovec(): EINVAL for its shape, EFAULT for no pointer. */
+/* Total of a vector, or -errno as import_iovec(): EINVAL for its shape, EFAULT where it is not, or points beyond all memory. */
 static ssize_t iov_total(const struct iovec *iov, size_t n)
 {
 	size_t total = 0;
 
 	if (n > IOV_MAX)
 		return -EINVAL;
-	if (!iov && n)
+	if (user_readable(iov, n * sizeof(*iov)))
 		return -EFAULT;
 	for (size_t i = 0; i < n; i++) {
 		if ((ssize_t)iov[i].iov_len < 0)
 			return -EINVAL;
-		if (!iov[i].iov_base && iov[i].iov_len)
+		if (!user_range(iov[i].iov_base, iov[i].iov_len))
 			return -EFAULT;
 		total += iov[i].iov_len;
 		if (total > RW_MAX)
@@ -52,7 +53,7 @@ static int msg_check(const struct msghdr *msg)
 {
 	ssize_t total;
 
-	if (!msg)
+	if (user_readable(msg, sizeof(*msg)))
 		return -EFAULT;
 	if (msg->msg_name && (int)msg->msg_namelen < 0)
 		return -EINVAL;
@@ -98,6 +99,11 @@ static ssize_t fastopen(int fd, const struct msghdr *msg, int flags)
 
 	if (!rc && msg->msg_namelen > sizeof(struct sockaddr_storage))
 		rc = -EINVAL;
+	if (!rc && msg->msg_name && user_readable(msg->msg_name, msg->msg_namelen))
+		rc = -EFAULT;
+	/* The engine copies into a SYN without a trap; Linux would connect first, and then say so. */
+	for (size_t i = 0; !rc && i < msg->msg_iovlen; i++)
+		rc = user_readable(msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
 	if (rc)
 		return fail(-rc);
 	while (n == OWN_AGAIN && (r = fdtab_get(fd)).kind == FD_FRESH)
@@ -127,7 +133,7 @@ static ssize_t recv_buf(const struct fdref *r, void *buf, size_t n, int flags)
 {
 	struct iovec iov = {buf, n > RW_MAX ? RW_MAX : n};
 
-	if (!buf && n && r->kind == FD_SOCK && !(flags & MSG_TRUNC))
+	if (!user_range(iov.iov_base, iov.iov_len) && r->kind == FD_SOCK)
 		return fail(EFAULT);
 	return io_recv(r, &iov, 1, flags);
 }
@@ -136,7 +142,7 @@ static ssize_t send_buf(const struct fdref *r, const void *buf, size_t n, int fl
 {
 	struct iovec iov = {(void *)buf, n > RW_MAX ? RW_MAX : n};
 
-	if (!buf && n && r->kind == FD_SOCK)
+	if (!user_range(iov.iov_base, iov.iov_len) && r->kind == FD_SOCK)
 		return fail(EFAULT);
 	return io_send(r, &iov, 1, flags);
 }
@@ -164,6 +170,9 @@ static ssize_t send_iov(const struct fdref *r, const struct iovec *iov, int n, i
 
 static ssize_t read_ours(const struct fdref *r, void *buf, size_t n)
 {
+	/* vfs_read() looks at the whole length, recv() at what it may be cut to. */
+	if (r->kind == FD_SOCK && !user_range(buf, n))
+		return fail(EFAULT);
 	return n || r->kind != FD_SOCK ? recv_buf(r, buf, n, 0) : 0;
 }
 
@@ -250,19 +259,20 @@ ssize_t __recv_chk(int fd, void *buf, size_t n, size_t buflen, int flags)
 	return recv_buf(&r, buf, n, flags);
 }
 
-/* TCP names no sender: the length becomes 0 (tcp_recvmsg sets none, move_addr_to_user() copies that). */
+/* TCP names no sender: the length becomes 0 (tcp_recvmsg sets none, move_addr_to_user() copies that, the bytes being taken). */
 static ssize_t recvfrom_ours(const struct fdref *r, struct iovec iov, int flags, const struct sockaddr *sa, socklen_t *len)
 {
-	ssize_t n;
+	ssize_t n = recv_buf(r, iov.iov_base, iov.iov_len, flags);
+	const socklen_t none = 0;
+	socklen_t room;
 
-	if (sa && !len && r->kind == FD_SOCK)
+	if (n < 0 || !sa)
+		return n;
+	if (user_copy(&room, len, sizeof(room)))
 		return fail(EFAULT);
-	if (sa && r->kind == FD_SOCK && (int)*len < 0)
+	if ((int)room < 0)
 		return fail(EINVAL);
-	n = recv_buf(r, iov.iov_base, iov.iov_len, flags);
-	if (n >= 0 && sa)
-		*len = 0;
-	return n;
+	return user_copy(len, &none, sizeof(none)) ? fail(EFAULT) : n;
 }
 
 ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *sa, socklen_t *len)
@@ -295,6 +305,8 @@ static ssize_t recvmsg_ours(const struct fdref *r, struct msghdr *msg, int flags
 	n = recv_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	if (n < 0)
 		return n;
+	if (user_writable(msg, sizeof(*msg)))
+		return -EFAULT;
 	if (msg->msg_name)
 		msg->msg_namelen = 0;
 	msg->msg_controllen = 0;
@@ -315,13 +327,18 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 /* recvmmsg(2)'s time-out is looked at after each message only, on Linux too: a blocking call waits for ever for the first. */
 static int recvmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
-	struct deadline end = deadline_in(timeout);
-	struct timespec left = timeout ? *timeout : (struct timespec){0};
+	struct timespec left = {0};
+	struct deadline end;
 	unsigned done = 0;
 	ssize_t got = 0;
 
-	if (!timespec_valid(timeout))
+	if (timeout && user_copy(&left, timeout, sizeof(left)))
+		return -EFAULT;
+	if (!timespec_valid(&left))
 		return -EINVAL;
+	if (r->kind != FD_SOCK)
+		return -EBADF;
+	end = deadline_in(timeout ? &left : NULL);
 	while (done < n) {
 		got = recvmsg_ours(r, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
 		if (got < 0)
@@ -332,8 +349,8 @@ static int recvmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n
 		if (deadline_left(&end, &left) && !left.tv_sec && !left.tv_nsec)
 			break;
 	}
-	if (timeout && done)
-		*timeout = left;
+	if (timeout && done && user_copy(timeout, &left, sizeof(left)))
+		return -EFAULT;
 	return done ? (int)done : (int)got;
 }
 
@@ -344,7 +361,7 @@ int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespe
 
 	if (!io_ours(fd, &r))
 		return REAL(recvmmsg)(fd, msgs, n, flags, timeout);
-	return (int)finish(saved, r.kind == FD_SOCK ? recvmmsg_ours(&r, msgs, n, flags, timeout) : -EBADF);
+	return (int)finish(saved, recvmmsg_ours(&r, msgs, n, flags, timeout));
 }
 
 /* ---- sending ----------------------------------------------------------------------------------------------------------------
@@ -354,7 +371,9 @@ static __attribute__((noinline)) ssize_t write_listed(int fd, const void *buf, s
 {
 	struct fdref r;
 
-	return io_ours(fd, &r) ? send_buf(&r, buf, n, 0) : REAL(write)(fd, buf, n);
+	if (!io_ours(fd, &r))
+		return REAL(write)(fd, buf, n);
+	return r.kind == FD_SOCK && !user_range(buf, n) ? fail(EFAULT) : send_buf(&r, buf, n, 0);
 }
 
 ssize_t write(int fd, const void *buf, size_t n)
@@ -413,6 +432,8 @@ ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockad
 		return REAL(sendto)(fd, buf, n, flags, sa, len);
 	if (sa && len > sizeof(struct sockaddr_storage) && r.kind == FD_SOCK)
 		return fail(EINVAL);
+	if (sa && r.kind == FD_SOCK && user_readable(sa, len))
+		return fail(EFAULT);
 	return send_buf(&r, buf, n, flags);
 }
 
@@ -423,7 +444,7 @@ static int cmsg_check(const struct msghdr *msg)
 		return -ENOBUFS;
 	if (!msg->msg_controllen)
 		return 0;
-	if (!msg->msg_control)
+	if (user_readable(msg->msg_control, msg->msg_controllen))
 		return -EFAULT;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
 		size_t offset = (size_t)((char *)c - (char *)msg->msg_control);
@@ -443,6 +464,8 @@ static ssize_t sendmsg_ours(const struct fdref *r, const struct msghdr *msg, int
 {
 	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
 
+	if (!rc && msg->msg_name && user_readable(msg->msg_name, msg->msg_namelen))
+		rc = -EFAULT;
 	if (!rc)
 		rc = cmsg_check(msg);
 	return rc ? rc : send_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags);
@@ -471,6 +494,8 @@ static int sendmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n
 		sent = sendmsg_ours(r, &msgs[done].msg_hdr, flags);
 		if (sent < 0)
 			break;
+		if (user_writable(&msgs[done].msg_len, sizeof(msgs[done].msg_len)))
+			return done ? (int)done : -EFAULT;
 		msgs[done].msg_len = (unsigned)sent;
 		/* A message that went only in part ends the batch (___sys_sendmsg's msg_data_left). */
 		if (sent < iov_total(msgs[done].msg_hdr.msg_iov, msgs[done].msg_hdr.msg_iovlen))

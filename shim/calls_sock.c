@@ -5,13 +5,18 @@
 #include "calls.h"
 
 #include "early.h"
+#include "config.h"
 #include "placeholder.h"
+#include "user.h"
 
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
 /* ---- socket -----------------------------------------------------------------------------------------------------------------
  */
+
+/* The longest answer to getsockopt(): headers of a SYN are some hundred bytes, TCP_INFO less. */
+#define OPTION_ROOM 2048
 
 static bool is_tcp(int domain, int type, int protocol)
 {
@@ -72,28 +77,22 @@ int socketpair(int domain, int type, int protocol, int sv[2])
 		rc_ == OWN_AGAIN ? kernel_call : finish(saved_, rc_);            \
 	})
 
-/* move_addr_to_kernel(): before anything is known of the socket. */
-static int address_check(const struct sockaddr *sa, socklen_t len)
+/*
+ * move_addr_to_kernel() refuses it before anything is known of the socket: so does the kernel, of whatever it is.  No address of
+ * a closed one is looked at.
+ */
+static bool address_is_bad(int fd, const struct sockaddr *sa, socklen_t len)
 {
-	if (len > sizeof(struct sockaddr_storage))
-		return -EINVAL;
-	return len && !sa ? -EFAULT : 0;
-}
-
-static int bind_ours(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
-{
-	int rc = address_check(sa, len);
-
-	return rc ? rc : own_bind_taken(r, sa, len);
+	return (len > sizeof(struct sockaddr_storage) || user_readable(sa, len)) && fdtab_get(fd).kind != FD_SPARE;
 }
 
 int bind(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct fdref r;
 
-	if (fdtab_is_kernel(fd))
+	if (fdtab_is_kernel(fd) || address_is_bad(fd, sa, len))
 		return REAL(bind)(fd, sa, len);
-	return (int)OWNED(fd, r, own_bind(&r, sa, len), bind_ours(&r, sa, len), REAL(bind)(fd, sa, len));
+	return (int)OWNED(fd, r, own_bind(&r, sa, len), own_bind_taken(&r, sa, len), REAL(bind)(fd, sa, len));
 }
 
 int listen(int fd, int backlog)
@@ -105,27 +104,61 @@ int listen(int fd, int backlog)
 	return (int)OWNED(fd, r, own_listen(&r, backlog), own_listen_taken(&r, backlog), REAL(listen)(fd, backlog));
 }
 
+/* What the kernel is about to read at len; in a process without configuration nobody catches a fault. */
+static socklen_t room_at(const socklen_t *len)
+{
+	socklen_t room = 0;
+
+	if (config_is_enabled())
+		user_copy(&room, len, sizeof(room));
+	else if (len)
+		room = *len;
+	return room;
+}
+
+/* move_addr_to_user(): an address of `have` bytes, cut to the room there is, and its true length. */
+static int name_out(const struct sockaddr_storage *name, socklen_t have, struct sockaddr *sa, socklen_t *len)
+{
+	socklen_t room;
+
+	if (user_copy(&room, len, sizeof(room)))
+		return -EFAULT;
+	if ((int)room < 0)
+		return -EINVAL;
+	if (user_copy(sa, name, room < have ? room : have))
+		return -EFAULT;
+	return user_copy(len, &have, sizeof(have));
+}
+
+/* Who cannot be told of a connection loses it (__sys_accept4). */
 static int accept_ours(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+	int fd, rc;
+
 	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
 		return -EINVAL;
-	if (sa && !len)
-		return -EFAULT;
-	if (sa && (int)*len < 0)
-		return -EINVAL;
 	cancel_point();
-	return (int)GUARDED(core()->accept(r, sa, len, flags));
+	fd = (int)GUARDED(core()->accept(r, sa ? (struct sockaddr *)&peer : NULL, sa ? &size : NULL, flags));
+	if (fd < 0 || !sa)
+		return fd;
+	rc = name_out(&peer, size, sa, len);
+	if (rc)
+		close(fd);
+	return rc ? rc : fd;
 }
 
 int accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
-	socklen_t room = sa && len ? *len : 0;
+	socklen_t room;
 	struct fdref r;
 	int saved = errno;
 	int got;
 
 	if (io_ours(fd, &r))
 		return (int)finish(saved, r.kind == FD_SOCK ? accept_ours(&r, sa, len, flags) : -EBADF);
+	room = sa ? room_at(len) : 0;
 	got = REAL(accept4)(fd, sa, len, flags);
 	if (got < 0 && errno == EMFILE && placeholder_drain())
 		got = REAL(accept4)(fd, sa, len, flags);
@@ -140,21 +173,14 @@ int accept(int fd, struct sockaddr *sa, socklen_t *len)
 	return accept4(fd, sa, len, 0);
 }
 
-static int connect_ours(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
-{
-	int rc = address_check(sa, len);
-
-	return rc ? rc : core()->connect(r, sa, len);
-}
-
 int connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct fdref r;
 
-	if (fdtab_is_kernel(fd))
+	if (fdtab_is_kernel(fd) || address_is_bad(fd, sa, len))
 		return REAL(connect)(fd, sa, len);
 	cancel_point();
-	return (int)OWNED(fd, r, own_connect(&r, sa, len), connect_ours(&r, sa, len), REAL(connect)(fd, sa, len));
+	return (int)OWNED(fd, r, own_connect(&r, sa, len), core()->connect(&r, sa, len), REAL(connect)(fd, sa, len));
 }
 
 static int shutdown_ours(const struct fdref *r, int how)
@@ -180,74 +206,71 @@ int shutdown(int fd, int how)
 /* ---- names ------------------------------------------------------------------------------------------------------------------
  */
 
-/* move_addr_to_user(): the length is read first; with room for nothing no buffer is needed. */
-static int name_check(const struct fdref *r, const struct sockaddr *sa, const socklen_t *len)
+typedef int name_call(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
+
+static int name_ours(const struct fdref *r, name_call *get, struct sockaddr *sa, socklen_t *len)
 {
-	if (r->kind != FD_SOCK)
-		return -EBADF;
-	if (!len)
-		return -EFAULT;
-	if ((int)*len < 0)
-		return -EINVAL;
-	return *len && !sa ? -EFAULT : 0;
+	struct sockaddr_storage name;
+	socklen_t size = sizeof(name);
+	int rc = r->kind == FD_SOCK ? (int)GUARDED(get(r, (struct sockaddr *)&name, &size)) : -EBADF;
+
+	return rc ? rc : name_out(&name, size, sa, len);
 }
 
 int getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 {
-	struct sockaddr_storage nowhere;
 	struct fdref r;
 	int saved = errno;
-	int rc;
 
 	if (!io_ours(fd, &r)) {
-		socklen_t room = len ? *len : 0;
+		socklen_t room = room_at(len);
 
 		return relay_name_fix(REAL(getsockname)(fd, sa, len), fd, false, sa, len, room);
 	}
-	rc = name_check(&r, sa, len);
-	return (int)finish(saved, rc ? rc : GUARDED(core()->getsockname(&r, sa ? sa : (struct sockaddr *)&nowhere, len)));
+	return (int)finish(saved, name_ours(&r, core()->getsockname, sa, len));
 }
 
 int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {
-	struct sockaddr_storage nowhere;
 	struct fdref r;
 	int saved = errno;
-	int rc;
 
 	if (!io_ours(fd, &r)) {
-		socklen_t room = len ? *len : 0;
+		socklen_t room = room_at(len);
 
 		return relay_name_fix(REAL(getpeername)(fd, sa, len), fd, true, sa, len, room);
 	}
-	rc = name_check(&r, sa, len);
-	/* Not connected comes before a bad length (inet_getname). */
-	if (rc == -EFAULT || rc == -EINVAL) {
-		socklen_t size = sizeof(nowhere);
-		int peer = (int)GUARDED(core()->getpeername(&r, (struct sockaddr *)&nowhere, &size));
-
-		rc = peer < 0 ? peer : rc;
-	}
-	return (int)finish(saved, rc ? rc : GUARDED(core()->getpeername(&r, sa ? sa : (struct sockaddr *)&nowhere, len)));
+	return (int)finish(saved, name_ours(&r, core()->getpeername, sa, len));
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------------------
  */
 
+/* As sk_getsockopt(): what option it is comes before where the answer is to go. */
 static int getsockopt_ours(const struct fdref *r, int level, int name, void *val, socklen_t *len)
 {
-	if (!len)
+	char answer[OPTION_ROOM];
+	socklen_t size;
+	int rc;
+
+	if (user_copy(&size, len, sizeof(size)))
 		return -EFAULT;
-	if ((int)*len < 0)
+	if ((int)size < 0)
 		return -EINVAL;
-	if (!val && *len)
+	if (size > sizeof(answer))
+		size = sizeof(answer);
+	rc = core()->getsockopt(r, level, name, answer, &size);
+	/* Too little room: it says how much is needed (TCP_SAVED_SYN). */
+	if (rc == -EINVAL && user_copy(len, &size, sizeof(size)))
 		return -EFAULT;
-	return core()->getsockopt(r, level, name, val, len);
+	if (rc < 0)
+		return rc;
+	return user_copy(len, &size, sizeof(size)) || user_copy(val, answer, size) ? -EFAULT : rc;
 }
 
 static int getsockopt_kernel(int fd, int level, int name, void *val, socklen_t *len)
 {
-	socklen_t room = len ? *len : 0;
+	socklen_t room = room_at(len);
 
 	return relay_getsockopt_fix(REAL(getsockopt)(fd, level, name, val, len), fd, level, name, val, len, room);
 }
@@ -264,10 +287,6 @@ int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 
 static int setsockopt_ours(const struct fdref *r, int level, int name, const void *val, socklen_t len)
 {
-	if ((int)len < 0)
-		return -EINVAL;
-	if (!val && len)
-		return -EFAULT;
 	return early_refused(level, name) ? -EOPNOTSUPP : core()->setsockopt(r, level, name, val, len);
 }
 
@@ -276,11 +295,19 @@ static int setsockopt_kernel(int fd, int level, int name, const void *val, sockl
 	return relay_setsockopt_fix(REAL(setsockopt)(fd, level, name, val, len), fd, level);
 }
 
+/* As address_is_bad(); of what is longer than any option's value no more is looked at than the longest. */
+static bool option_is_bad(int fd, const void *val, socklen_t len)
+{
+	const socklen_t most = sizeof(((struct early_opt *)0)->val);
+
+	return ((int)len < 0 || user_readable(val, len < most ? len : most)) && fdtab_get(fd).kind != FD_SPARE;
+}
+
 int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct fdref r;
 
-	if (fdtab_is_kernel(fd))
+	if (fdtab_is_kernel(fd) || option_is_bad(fd, val, len))
 		return setsockopt_kernel(fd, level, name, val, len);
 	return (int)OWNED(fd, r, own_setsockopt(&r, level, name, val, len), setsockopt_ours(&r, level, name, val, len),
 			  setsockopt_kernel(fd, level, name, val, len));

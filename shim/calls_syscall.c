@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "deadline.h"
+#include "user.h"
 
 /* The kernel's sigset_t: 64 signals. */
 #define KERNEL_SIGSET 8
@@ -35,22 +36,28 @@ static bool widen(const void *set, size_t size, sigset_t *wide, const sigset_t *
 	if (size != KERNEL_SIGSET)
 		return false;
 	sigemptyset(wide);
-	memcpy(wide, set, KERNEL_SIGSET);
-	*out = wide;
+	/* What is not there is for the call to find out. */
+	*out = user_copy(wide, set, KERNEL_SIGSET) ? set : wide;
 	return true;
 }
 
 /* The kernel's calls update the caller's time-out, libc's do not. */
 static void write_back(struct timespec *t, const struct deadline *end)
 {
-	if (t)
+	if (t && !user_writable(t, sizeof(*t)))
 		deadline_left(end, t);
+}
+
+/* Of a time-out that is there and makes sense. */
+static struct deadline end_of(const struct timespec *t)
+{
+	return deadline_in(t && !user_readable(t, sizeof(*t)) && timespec_valid(t) ? t : NULL);
 }
 
 static long call_ppoll(const long a[6])
 {
 	struct timespec *t = PTR(2);
-	struct deadline end = deadline_in(timespec_valid(t) ? t : NULL);
+	struct deadline end = end_of(t);
 	const sigset_t *mask;
 	sigset_t wide;
 	long rc;
@@ -65,7 +72,7 @@ static long call_ppoll(const long a[6])
 static long call_pselect6(const long a[6])
 {
 	struct timespec *t = PTR(4);
-	struct deadline end = deadline_in(timespec_valid(t) ? t : NULL);
+	struct deadline end = end_of(t);
 	struct {
 		const void *set;
 		size_t size;
@@ -74,6 +81,8 @@ static long call_pselect6(const long a[6])
 	sigset_t wide;
 	long rc;
 
+	if (sig && user_readable(sig, sizeof(*sig)))
+		return fail(EFAULT);
 	if (!widen(sig ? sig->set : NULL, sig ? sig->size : 0, &wide, &mask))
 		return fail(EINVAL);
 	rc = pselect(INT(0), PTR(1), PTR(2), PTR(3), t, mask);

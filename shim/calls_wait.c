@@ -8,6 +8,7 @@
 #include "calls.h"
 
 #include "deadline.h"
+#include "user.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #define STACK_FDS 1024
 /* A number that is never open: poll says POLLNVAL. */
 #define NEVER_OPEN INT_MAX
+/* The kernel's sigset_t. */
+#define KERNEL_SIGSET 8
 
 /* Who has to look at a set of descriptors. */
 enum {
@@ -45,6 +48,17 @@ static unsigned need_of(int fd)
 	}
 }
 
+/* Nobody but who polls writes revents: it may be written as it is. */
+static bool answers_fit(struct pollfd *fds, nfds_t n)
+{
+	const nfds_t step = 4096 / sizeof(*fds);
+
+	for (nfds_t i = 0; i < n; i += step)
+		if (user_writable(&fds[i].revents, sizeof(fds[i].revents)))
+			return false;
+	return !n || !user_writable(&fds[n - 1].revents, sizeof(fds[n - 1].revents));
+}
+
 static int poll_someone(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, unsigned need)
 {
 	struct timespec left = timeout ? *timeout : (struct timespec){0};
@@ -59,14 +73,22 @@ static int poll_someone(struct pollfd *fds, nfds_t n, const struct timespec *tim
 /* ---- poll -------------------------------------------------------------------------------------------------------------------
  */
 
+/* Of what is not there, or too much to be there, the kernel says so. */
 static unsigned poll_need(const struct pollfd *fds, nfds_t n)
 {
 	unsigned need = 0;
 
-	if (fds && fdtab_size)
-		for (nfds_t i = 0; i < n; i++)
-			need |= need_of(fds[i].fd);
+	if (!fdtab_size || n > INT_MAX / sizeof(*fds) || user_readable(fds, n * sizeof(*fds)))
+		return 0;
+	for (nfds_t i = 0; i < n; i++)
+		need |= need_of(fds[i].fd);
 	return need;
+}
+
+/* A time-out and a mask. */
+static bool waits_well(const struct timespec *timeout, const sigset_t *mask)
+{
+	return (!timeout || !user_readable(timeout, sizeof(*timeout))) && (!mask || !user_readable(mask, KERNEL_SIGSET));
 }
 
 /* Numbers that the application has closed must not be seen by the kernel: it would answer for the placeholder. */
@@ -96,6 +118,8 @@ static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 	cancel_point();
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
+	if (!answers_fit(fds, n))
+		return fail(EFAULT);
 	if (need & NEED_SPARE)
 		return (int)finish(saved, poll_spared(fds, n, timeout, mask, need));
 	return (int)finish(saved, poll_someone(fds, n, timeout, mask, need));
@@ -121,6 +145,8 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const si
 {
 	if (!poll_need(fds, n))
 		return REAL(ppoll)(fds, n, timeout, mask);
+	if (!waits_well(timeout, mask))
+		return fail(EFAULT);
 	return poll_ours(fds, n, timeout, mask);
 }
 
@@ -246,6 +272,17 @@ static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigne
 	}
 }
 
+/* The sets that there are can be written over. */
+static bool sets_fit(const struct sets *s)
+{
+	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
+
+	for (int set = 0; set < SETS; set++)
+		if (s->bits[set] && user_writable(s->bits[set], size))
+			return false;
+	return true;
+}
+
 static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
 {
 	int rc, found;
@@ -261,6 +298,8 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, str
 			return rc;
 		found = poll_to_count(s, fds, n);
 	} while (rc > 0 && found == 0);
+	if (found >= 0 && !sets_fit(s))
+		return -EFAULT;
 	if (found >= 0)
 		poll_to_sets(s, fds, n);
 	return found;
@@ -283,10 +322,18 @@ static int select_ours(const struct sets *s, unsigned n, struct timespec *left, 
 	return rc;
 }
 
-/* Is a set of this process's to be looked at by us?  *n: how many descriptors it has. */
+/* Is a set of this process's to be looked at by us?  *n: how many descriptors it has.  Sets that are not there are the kernel's.
+ */
 static unsigned select_need(const struct sets *s, unsigned *n)
 {
-	return s->n > 0 && fdtab_size ? sets_need(s, n) : 0;
+	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
+
+	if (s->n <= 0 || !fdtab_size)
+		return 0;
+	for (int set = 0; set < SETS; set++)
+		if (s->bits[set] && user_readable(s->bits[set], size))
+			return 0;
+	return sets_need(s, n);
 }
 
 int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
@@ -308,8 +355,9 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 		left.tv_nsec = timeout->tv_usec % 1000000 * 1000;
 	}
 	rc = select_ours(&s, count, timeout ? &left : NULL, NULL);
-	/* Linux tells how much of the time was left, also after an error (poll_select_finish()). */
-	if (timeout) {
+	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
+	 */
+	if (timeout && !user_writable(timeout, sizeof(*timeout))) {
 		timeout->tv_sec = left.tv_sec;
 		timeout->tv_usec = left.tv_nsec / 1000;
 	}
@@ -328,6 +376,8 @@ int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *t
 		return fail(EBADF);
 	if (!need)
 		return REAL(pselect)(n, in, out, ex, timeout, mask);
+	if (!waits_well(timeout, mask))
+		return fail(EFAULT);
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
 	return (int)finish(saved, select_ours(&s, count, timeout ? &left : NULL, mask));

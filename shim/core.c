@@ -41,6 +41,7 @@ static const struct core_ops ops = {
     .epoll_release = epset_release,
     .cancelled = thread_cancelled,
     .fd_closing = epset_fd_closing,
+    .copying = stacks_copying,
     .describe = sock_describe,
     .exiting = core_exiting,
     .fork_prepare = core_fork_prepare,

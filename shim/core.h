@@ -29,7 +29,7 @@
 
 #include "placeholder.h"
 
-#define CORE_ABI 6
+#define CORE_ABI 7
 
 struct mmsghdr;
 struct stat;
@@ -152,8 +152,9 @@ struct core_ops {
 	int (*setsockopt)(const struct fdref *r, int level, int name, const void *val, socklen_t len);
 	int (*getsockname)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
 	int (*getpeername)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
-	/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO; -ENOTTY others as the kernel says for a TCP socket. */
-	int (*ioctl)(const struct fdref *r, unsigned long request, void *arg);
+	/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK write *value, FIONBIO and FIOASYNC read it; -ENOTTY: all others.
+	 */
+	int (*ioctl)(const struct fdref *r, unsigned long request, int *value);
 	/* File status flags (F_GETFL, F_SETFL): O_RDWR | O_NONBLOCK | O_ASYNC. */
 	/* How many processes of the fork family hold it. */
 	unsigned (*holders)(const struct fdref *r);
@@ -175,6 +176,8 @@ struct core_ops {
 
 	/* Start what threads this process will need: soon it may not be allowed to. */
 	void (*threads_up)(void);
+	/* This thread is copying the application's bytes: a trap as guard.trap, else NULL.  From a handler. */
+	void **(*copying)(void);
 	/* How the engine serves this descriptor, in words (for listings). */
 	void (*describe)(const struct fdref *r, char *buf, size_t size);
 	/*

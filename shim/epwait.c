@@ -263,8 +263,6 @@ int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec
 		rc = rt.real->epoll_pwait2(epfd, evs, max, timeout, sigmask);
 		return rc < 0 ? -errno : rc;
 	}
-	if (!evs)
-		return -EFAULT;
 	ew.w.sigmask = sigmask;
 	if (!rt_usable()) {
 		ew.set = r.obj;

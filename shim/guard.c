@@ -8,6 +8,8 @@
 #endif
 #include "guard.h"
 
+#include "core.h"
+#include "loader.h"
 #include "real.h"
 
 #include <string.h>
@@ -56,6 +58,7 @@ static void run(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
 	const struct sigaction none = {.sa_handler = SIG_DFL};
 	unsigned hard = g->hard + !(guard_actions[sig].flags & SA_RESTART);
 	void (*handler)(int, siginfo_t *, void *) = guard_actions[sig].handler;
+	void **trap = g->trap;
 
 	if (g->show && !memcmp(&uc->uc_sigmask, &g->mask, KERNEL_SET)) {
 		memcpy(&uc->uc_sigmask, &g->before, KERNEL_SET);
@@ -63,7 +66,10 @@ static void run(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
 	}
 	if (guard_actions[sig].flags & SA_RESETHAND)
 		REAL(sigaction)(sig, &none, NULL);
+	/* A handler's faults are its own, also when it never comes back here. */
+	g->trap = NULL;
 	handler(sig, info, uc);
+	g->trap = trap;
 	/* Handlers that ran inside this one's own calls are no matter of the call that this one interrupted. */
 	g->hard = hard;
 }
@@ -77,6 +83,57 @@ void guard_on_signal(int sig, siginfo_t *info, void *context)
 	else
 		run(&guard, sig, info, context);
 	errno = saved;
+}
+
+/* ---- faults -------------------------------------------------------------------------------------------------------------------
+ */
+
+static __attribute__((noreturn)) void go_on(void **trap)
+{
+	__builtin_longjmp(trap, 1);
+}
+
+/*
+ * The interrupted code is to go on at the trap, not here: returning gives back the mask and the stack of an alternate stack's
+ * user.  Called as by a call instruction, below the red zone (AMD64 ABI 3.2.2).
+ */
+static void divert(ucontext_t *uc, void **trap)
+{
+	greg_t *regs = uc->uc_mcontext.gregs;
+
+	regs[REG_RSP] = ((regs[REG_RSP] - 128) & ~15) - 8;
+	regs[REG_RIP] = (greg_t)go_on;
+	regs[REG_RDI] = (greg_t)trap;
+}
+
+/* The default action, as if nobody had been asked: the fault happens again, or the signal that somebody sent is sent again. */
+static void act_by_default(int sig, const siginfo_t *info)
+{
+	const struct sigaction none = {.sa_handler = SIG_DFL};
+
+	REAL(sigaction)(sig, &none, NULL);
+	if (info->si_code <= 0)
+		REAL(syscall)(SYS_tgkill, (long)getpid(), (long)gettid(), (long)sig);
+}
+
+void guard_on_fault(int sig, siginfo_t *info, void *context)
+{
+	struct guard_action act = guard_actions[sig];
+	void **trap = guard.trap;
+
+	if (!trap && core())
+		trap = core()->copying();
+	if (info->si_code > 0 && trap) {
+		divert(context, trap);
+		return;
+	}
+	if (!act.handler) {
+		act_by_default(sig, info);
+		return;
+	}
+	if (act.flags & (int)SA_RESETHAND)
+		guard_actions[sig].handler = NULL;
+	act.handler(sig, info, context);
 }
 
 /* A handler may leave by siglongjmp(): everything is in order before the mask changes. */

@@ -32,6 +32,7 @@ struct guard {
 	unsigned hard;		/* handlers without SA_RESTART that have run */
 	const sigset_t *asleep; /* in a kernel wait, which replaces the mask by this one */
 	sigset_t before, mask;
+	void **trap; /* user.c touches the application's memory: where a fault goes on */
 };
 
 /* All signals but those that a fault raises: blocked, they would end the process. */
@@ -55,8 +56,21 @@ struct guard_action {
 	int flags;
 };
 extern struct guard_action guard_actions[NSIG] __attribute__((visibility("hidden")));
-/* The handler that the kernel knows. */
+/* The handlers that the kernel knows; the second for SIGSEGV and SIGBUS. */
 void guard_on_signal(int sig, siginfo_t *info, void *context);
+void guard_on_fault(int sig, siginfo_t *info, void *context);
+
+/* install.c: is this signal's handler to be one of ours? sigaction() then: 0, -errno. */
+bool guard_disguises(int sig);
+int guard_install(int sig, const struct sigaction *act, struct sigaction *old);
+/* Faults of copies are to reach guard_on_fault() from now on. */
+extern bool guard_catches __attribute__((visibility("hidden")));
+void guard_start_catching(void);
+static inline void guard_catch_faults(void)
+{
+	if (!__builtin_expect(guard_catches, 1))
+		guard_start_catching();
+}
 
 /* The end of the outermost call: let the handlers run; true if the call, which returned *rc, is to be made again. */
 bool guard_settle(long *rc);

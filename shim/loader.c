@@ -226,6 +226,8 @@ const struct core_ops *loader_up(void)
 	/* Why has been said. */
 	if (state == ENGINE_FAILED && config_get()->strict)
 		REAL(_exit)(1);
+	if (state == ENGINE_RUNS)
+		guard_catch_faults();
 	__atomic_store_n(&engine_state, state, __ATOMIC_RELEASE);
 	errno = saved;
 	return state == ENGINE_RUNS ? ops : NULL;

@@ -17,6 +17,7 @@
 #include "loader.h"
 #include "log.h"
 #include "real.h"
+#include "user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -280,7 +281,8 @@ bool relay_needed(const struct msghdr *msg)
 {
 	bool needed = false;
 
-	if (!fdtab_size || !msg || !msg->msg_control || !msg->msg_controllen)
+	if (!fdtab_size || user_readable(msg, sizeof(*msg)) || !msg->msg_control || !msg->msg_controllen ||
+	    user_readable(msg->msg_control, msg->msg_controllen))
 		return false;
 	each_right((struct msghdr *)msg, look, &needed);
 	return needed;

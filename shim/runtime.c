@@ -408,6 +408,14 @@ bool stacks_stale(usec_t now, usec_t us)
 	return false;
 }
 
+void **stacks_copying(void)
+{
+	for (unsigned i = 0; rt_up() && i < rt.nstacks; i++)
+		if (lock_mine(&rt.stacks[i]->lock) && engine_copying(rt.stacks[i]->engine))
+			return rt.stacks[i]->trap;
+	return NULL;
+}
+
 uint64_t stacks_frames(void)
 {
 	uint64_t sum = 0;

@@ -33,8 +33,9 @@ struct turn {
 
 struct stack {
 	struct lock lock;
-	unsigned age; /* how often it was renewed: connections of another age are gone */
-	bool inside;  /* its owner is at work: if it dies now, nothing of the state can be trusted */
+	unsigned age;  /* how often it was renewed: connections of another age are gone */
+	void *trap[5]; /* __builtin_setjmp()'s: where the owner goes on when the application's memory is not there */
+	bool inside;   /* its owner is at work: if it dies now, nothing of the state can be trusted */
 	unsigned id;
 	struct engine *engine;
 	struct rte_mempool *pool;
@@ -126,6 +127,8 @@ void stacks_abandon(void);
 /* The same until stacks_resume(), for an exec that may fail: who wants to enter waits. */
 void stacks_suspend(void);
 void stacks_resume(void);
+/* The trap of the stack that this thread is inside, if its engine copies the application's bytes; NULL.  From a handler. */
+void **stacks_copying(void);
 /* Frames received so far by all stacks. */
 uint64_t stacks_frames(void);
 /* Earliest deadline of all engines. */

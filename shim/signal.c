@@ -1,92 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * signal.c - handlers are installed behind one of ours (guard.h); what a program asks about its handlers it gets as it set it.
+ * signal.c - the calls by which a program installs its handlers: behind ours (install.c).
  * Without a configuration nothing of this happens.
  */
 #include "calls.h"
 
 #include "config.h"
 
-#include <sched.h>
-
-static unsigned changing;
 /* siginterrupt()'s: signals for which signal() leaves SA_RESTART out. */
 static sigset_t interrupting;
 
-/* In a forked child no other thread is in sigaction(). */
-static void fork_child(void)
-{
-	changing = 0;
-}
-
-__attribute__((constructor)) static void start(void)
-{
-	pthread_atfork(NULL, NULL, fork_child);
-}
-
 /* ---- installation -----------------------------------------------------------------------------------------------------------
  */
-
-static bool is_put_off(int sig)
-{
-	sigset_t all;
-
-	guard_fill(&all);
-	return sig > 0 && sig < NSIG && sig != SIGKILL && sig != SIGSTOP && sigismember(&all, sig) == 1;
-}
-
-static bool is_handler(const struct sigaction *act)
-{
-	return act && act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
-}
-
-static int install(int sig, const struct sigaction *act, struct sigaction *old)
-{
-	struct guard_action had = guard_actions[sig];
-	struct sigaction mine, was;
-	int rc;
-
-	if (act)
-		mine = *act;
-	if (is_handler(act)) {
-		guard_actions[sig].handler = act->sa_sigaction;
-		guard_actions[sig].flags = act->sa_flags;
-		mine.sa_sigaction = guard_on_signal;
-		mine.sa_flags = (act->sa_flags | SA_SIGINFO) & ~SA_RESETHAND;
-	}
-	rc = REAL(sigaction)(sig, act ? &mine : NULL, &was);
-	if (rc < 0) {
-		guard_actions[sig] = had;
-		return -errno;
-	}
-	if (!old)
-		return 0;
-	*old = was;
-	if (was.sa_sigaction == guard_on_signal) {
-		old->sa_sigaction = had.handler;
-		old->sa_flags = (was.sa_flags & ~SA_SIGINFO) | (had.flags & (SA_SIGINFO | (int)SA_RESETHAND));
-	}
-	return 0;
-}
-
-static int install_locked(int sig, const struct sigaction *act, struct sigaction *old)
-{
-	int rc;
-
-	while (__atomic_exchange_n(&changing, 1, __ATOMIC_ACQUIRE))
-		sched_yield();
-	rc = install(sig, act, old);
-	__atomic_store_n(&changing, 0, __ATOMIC_RELEASE);
-	return rc;
-}
 
 int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	int saved = errno;
 
-	if (!is_put_off(sig) || !config_is_enabled())
+	if (!guard_disguises(sig) || !config_is_enabled())
 		return REAL(sigaction)(sig, act, old);
-	return (int)finish(saved, GUARDED(install_locked(sig, act, old)));
+	return (int)finish(saved, GUARDED(guard_install(sig, act, old)));
 }
 
 static __sighandler_t replace(int sig, __sighandler_t handler, bool mask, int flags)

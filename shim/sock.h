@@ -90,7 +90,7 @@ int sock_getsockopt(const struct fdref *r, int level, int name, void *val, sockl
 int sock_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len);
 int sock_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
 int sock_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
-int sock_ioctl(const struct fdref *r, unsigned long request, void *arg);
+int sock_ioctl(const struct fdref *r, unsigned long request, int *value);
 unsigned sock_holders(const struct fdref *r);
 int sock_getfl(const struct fdref *r);
 int sock_setfl(const struct fdref *r, int flags);

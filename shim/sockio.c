@@ -167,6 +167,25 @@ static int take_error(const struct fdref *r)
 /* ---- receive ----------------------------------------------------------------------------------------------------------------
  */
 
+/*
+ * The application's memory ended, and engine_recv() was left in the midst of it: once more for what there was room for, which
+ * goes on here again should even that have gone.
+ */
+static __attribute__((noinline)) ssize_t recv_broke(struct stack *st, struct conn *c, const struct iovec *iov, int n, int flags)
+{
+	size_t whole = engine_recv_broke(st->engine);
+	struct iovec fits[VEC_MAX];
+	int k = 0;
+
+	for (; whole && k < n && k < VEC_MAX; k++) {
+		fits[k] = iov[k];
+		if (fits[k].iov_len > whole)
+			fits[k].iov_len = whole;
+		whole -= fits[k].iov_len;
+	}
+	return k ? engine_recv(st->engine, c, fits, k, flags & RECV_FLAGS, st->now) : -EFAULT;
+}
+
 static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
 {
 	struct sock *s = sock_of(r);
@@ -181,6 +200,12 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 	if (!iov_total(iov, n) && engine_state(s->conn) == TCP_ESTABLISHED && !(sock_ready(s) & (EPOLLIN | EPOLLERR))) {
 		stack_leave(st, now);
 		return -EAGAIN;
+	}
+	if (__builtin_setjmp(st->trap)) {
+		now = st->now;
+		got = recv_broke(st, sock_of(r)->conn, iov, n, flags);
+		stack_leave(st, now);
+		return got;
 	}
 	got = engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
 	if (got == -EAGAIN) {
@@ -310,6 +335,11 @@ static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, 
 	/* Not to wait for what this one waits for. */
 	if (flags & (MSG_MORE | MSG_OOB))
 		stack_settle(st, now);
+	if (__builtin_setjmp(st->trap)) {
+		sent = engine_send_broke(st->engine);
+		stack_leave(st, st->now);
+		return sent;
+	}
 	sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
 	if (sent == -EAGAIN) {
 		stack_drive(st, now);

@@ -418,35 +418,26 @@ static int queue_ioctl(struct conn *c, unsigned long request, int *value)
 	return 0;
 }
 
-int sock_ioctl(const struct fdref *r, unsigned long request, void *arg)
+int sock_ioctl(const struct fdref *r, unsigned long request, int *value)
 {
 	struct sock *s = sock_of(r);
-	int rc, value = 0;
+	int rc;
 	usec_t now;
 	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st)
 		return rc;
-	rc = queue_ioctl(s->conn, request, &value);
+	rc = queue_ioctl(s->conn, request, value);
 	stack_leave(st, now);
-	if (rc != -ENOTTY) {
-		if (!rc && !arg)
-			return -EFAULT;
-		if (!rc)
-			memcpy(arg, &value, sizeof(value));
+	if (rc != -ENOTTY)
 		return rc;
-	}
-	if (request == FIONBIO || request == FIOASYNC) {
-		if (!arg)
-			return -EFAULT;
-		memcpy(&value, arg, sizeof(value));
-		if (request == FIONBIO)
-			atomic_store(&s->nonblock, value != 0);
-		else if (value)
-			atomic_fetch_or(&s->fl, O_ASYNC);
-		else
-			atomic_fetch_and(&s->fl, ~O_ASYNC);
-		return 0;
-	}
-	return rt.real->ioctl(r->fd, request, arg) ? -errno : 0;
+	if (request == FIONBIO)
+		atomic_store(&s->nonblock, *value != 0);
+	else if (request == FIOASYNC && *value)
+		atomic_fetch_or(&s->fl, O_ASYNC);
+	else if (request == FIOASYNC)
+		atomic_fetch_and(&s->fl, ~O_ASYNC);
+	else
+		return -ENOTTY;
+	return 0;
 }

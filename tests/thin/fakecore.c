@@ -277,21 +277,26 @@ static int fake_getpeername(const struct fdref *r, struct sockaddr *sa, socklen_
 	return find(r)->connected ? give_name(sa, len, 2222) : -ENOTCONN;
 }
 
-static int fake_ioctl(const struct fdref *r, unsigned long request, void *arg)
+static int fake_ioctl(const struct fdref *r, unsigned long request, int *value)
 {
 	struct sock *s = find(r);
 
 	COUNT(ioctl);
 	switch (request) {
 	case FIONREAD:
-		*(int *)arg = (int)s->len;
+		*value = (int)s->len;
 		return 0;
 	case FIONBIO:
-		s->nonblock = *(int *)arg;
+		s->nonblock = *value;
 		return 0;
 	default:
 		return -ENOTTY;
 	}
+}
+
+static void **fake_copying(void)
+{
+	return NULL;
 }
 
 static int fake_getfl(const struct fdref *r)
@@ -423,6 +428,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .epoll_release = fake_epoll_release,
 	    .cancelled = fake_cancelled,
 	    .fd_closing = fake_fd_closing,
+	    .copying = fake_copying,
 	    .describe = fake_describe,
 	    .exiting = fake_exiting,
 	    .fork_prepare = fake_fork,

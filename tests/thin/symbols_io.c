@@ -27,7 +27,7 @@ void t_read(void)
 {
 	put();
 	CHECK(read(s, NULL, 0) == 0);
-	CHECK_FAILS(read(s, NULL, 1), EFAULT);
+	CHECK_FAILS(read(s, (void *)-4096l, 1), EFAULT);
 	got(read(s, buf, sizeof(buf)));
 }
 
@@ -99,7 +99,7 @@ void t_recvfrom(void)
 	socklen_t len = sizeof(from);
 
 	put();
-	CHECK_FAILS(recvfrom(s, buf, 1, 0, (struct sockaddr *)&from, &(socklen_t){-1}), EINVAL);
+	CHECK_FAILS(recvfrom(s, buf, 1, MSG_PEEK, (struct sockaddr *)&from, &(socklen_t){-1}), EINVAL);
 	CHECK(recvfrom(s, buf, 1, MSG_PEEK, NULL, NULL) == 1);
 	got(recvfrom(s, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len));
 	CHECK(len == 0);
@@ -163,7 +163,7 @@ void t_write(void)
 {
 	int l = listener();
 
-	CHECK_FAILS(write(s, NULL, 1), EFAULT);
+	CHECK_FAILS(write(s, (void *)-4096l, 1), EFAULT);
 	sent(write(s, TEXT, LEN));
 	signal(SIGPIPE, count_pipe);
 	CHECK_FAILS(write(l, "x", 1), EPIPE);

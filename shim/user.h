@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * user.h - the application's memory, which need not be there: EFAULT as from the kernel, at the price of touching it.
+ *
+ * What a call is given is copied, or touched once, before the call relies on it; payload is copied by the engine, which is left
+ * in the midst of it (engine_copying()).  A fault in either is ours and becomes EFAULT; every other one is the application's,
+ * whose handler, or default action, gets it as if we were not there (guard.c).  What is left: where another thread unmaps the
+ * memory between look and use, or the thread has SIGSEGV blocked, or the data is for a SYN that was put off
+ * (TCP_FASTOPEN_CONNECT), a fault ends the process.
+ */
+#ifndef SHIM_USER_H
+#define SHIM_USER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The end of what a process can map, as the kernel's access_ok() knows it. */
+#define USER_END 0x7ffffffff000ul
+/* Nothing is mapped below (vm.mmap_min_addr). */
+#define USER_BEGIN 4096
+
+/* access_ok(): may this be memory of a process? */
+static inline bool user_range(const void *p, size_t n)
+{
+	return (uintptr_t)p <= USER_END && n <= USER_END - (uintptr_t)p;
+}
+
+/* 0, or -EFAULT if not all of it is there; n 0 is always. */
+int user_copy(void *to, const void *from, size_t n);
+int user_readable(const void *p, size_t n) __attribute__((access(none, 1)));
+/* Bytes are written as they are: nobody else may be writing there. */
+int user_writable(void *p, size_t n);
+
+#endif
