@@ -367,7 +367,7 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct sets s = sets_of(n, in, out, ex);
-	struct timespec left = timeout ? *timeout : (struct timespec){0};
+	struct timespec left = {0};
 	int saved = errno;
 	unsigned count;
 	unsigned need = select_need(&s, &count);
@@ -380,5 +380,7 @@ int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *t
 		return fail(EFAULT);
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
+	if (timeout)
+		left = *timeout;
 	return (int)finish(saved, select_ours(&s, count, timeout ? &left : NULL, mask));
 }
