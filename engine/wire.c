@@ -368,6 +368,7 @@ enum wire_error wire_parse_tcp(const uint8_t *p, size_t len, size_t tot_len, con
 	seg->opts = seg->nsack = seg->wscale = seg->tos = 0;
 	seg->mss = 0;
 	seg->fo.len = -1;
+	seg->fo.exp = false;
 	seg->tsval = seg->tsecr = 0;
 	return parse_options(p + TCP_HDR, hdr_len - TCP_HDR, seg);
 }
