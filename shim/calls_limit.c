@@ -5,6 +5,7 @@
 #include "calls.h"
 
 #include "config.h"
+#include "relay_name.h"
 
 /* Privileged programs are exempt (setrlimit(2)), but may not stay so. */
 static void forbids(int resource, const void *limit)
@@ -12,7 +13,10 @@ static void forbids(int resource, const void *limit)
 	/* The same as struct rlimit, on 64-bit machines. */
 	const struct rlimit64 *most = limit;
 
-	if (resource != RLIMIT_NPROC || !most || most->rlim_cur || !config_is_enabled() || !loader_up())
+	if (resource != RLIMIT_NPROC || !most || most->rlim_cur || !config_is_enabled())
+		return;
+	/* A second engine on the same device would take it away from the one that carries its connections. */
+	if (relay_is_met() || !loader_up())
 		return;
 	GUARDED_DO(core()->threads_up());
 }

@@ -107,6 +107,9 @@ static bool is_trusted(int fd)
 	return REAL(getsockopt)(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
 }
 
+/* A relay's socket was seen in this process. */
+static bool met;
+
 /*
  * Its own end has no name, or its listener's; a socket that has another was not made by a relay, whoever may be connected to it.
  */
@@ -125,7 +128,14 @@ bool relay_ends_of(int fd, struct relay_ends *ends)
 		}
 	}
 	errno = saved;
+	if (is_relays)
+		met = true;
 	return is_relays;
+}
+
+bool relay_is_met(void)
+{
+	return met;
 }
 
 /* ---- the first use -----------------------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ void relay_addr(struct sockaddr_in *to, const struct sockaddr_storage *from);
 
 /* Does this kernel descriptor stand for an engine socket? */
 bool relay_ends_of(int fd, struct relay_ends *ends);
+/* Has this process had such a descriptor?  Then the device is in use by the process that has the engine. */
+bool relay_is_met(void);
 
 /*
  * A descriptor that is FD_RELAYED is about to be read, accepted from or waited for: tell the relay, which takes nothing from

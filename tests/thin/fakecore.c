@@ -313,7 +313,7 @@ static int fake_setfl(const struct fdref *r, int flags)
 }
 
 /* Engine sockets are always writable, and readable when they hold something. */
-static int fake_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *sigmask)
+static int fake_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask)
 {
 	int found = 0;
 
@@ -348,6 +348,11 @@ static int fake_epoll_wait(int epfd, struct epoll_event *evs, int max, const str
 	COUNT(epoll_wait);
 	evs[0] = (struct epoll_event){.events = EPOLLIN, .data.u64 = FAKE_EVENT_DATA};
 	return 1;
+}
+
+static void fake_threads_up(void)
+{
+	COUNT(threads_up);
 }
 
 static void fake_epoll_retain(const struct fdref *r)
@@ -425,6 +430,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .epoll_ctl = fake_epoll_ctl,
 	    .epoll_wait = fake_epoll_wait,
 	    .epoll_retain = fake_epoll_retain,
+	    .threads_up = fake_threads_up,
 	    .epoll_release = fake_epoll_release,
 	    .cancelled = fake_cancelled,
 	    .fd_closing = fake_fd_closing,

@@ -4,12 +4,15 @@
  */
 #include "tests/thin/symbols.h"
 
+#include <dlfcn.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -161,6 +164,97 @@ void t_ioctl(void)
 	CHECK_FAILS(ioctl(s, 0x12345678, &n), ENOTTY); /* the placeholder's answer */
 	CHECK(ioctl(fd, FIONBIO, &n) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK));
 	close(fd);
+}
+
+/* Each socket has an inode of its own, whatever stands in its place. */
+#define CHECK_INODES(kind, call)                                                                         \
+	do {                                                                                             \
+		struct kind ours, other;                                                                 \
+		int fd = engine_socket();                                                                \
+		CHECK(call(s, &ours) == 0 && call(fd, &other) == 0);                                     \
+		CHECK(S_ISSOCK(ours.st_mode) && S_ISSOCK(other.st_mode) && ours.st_ino != other.st_ino); \
+		close(fd);                                                                               \
+	} while (0)
+
+void t_fstat(void)
+{
+	CHECK_INODES(stat, fstat);
+}
+
+void t_fstat64(void)
+{
+	CHECK_INODES(stat64, fstat64);
+}
+
+/* Only programs built before glibc 2.33 link these: x86-64's version is 1. */
+static int (*old_fstat)(int version, int fd, void *st);
+
+static int fstat_of_old(int fd, void *st)
+{
+	return old_fstat(1, fd, st);
+}
+
+void t___fxstat(void)
+{
+	old_fstat = (int (*)(int, int, void *))dlsym(RTLD_DEFAULT, "__fxstat");
+	CHECK_INODES(stat, fstat_of_old);
+}
+
+void t___fxstat64(void)
+{
+	old_fstat = (int (*)(int, int, void *))dlsym(RTLD_DEFAULT, "__fxstat64");
+	CHECK_INODES(stat64, fstat_of_old);
+}
+
+/* No new threads for this program: the engine's own must run by then. */
+#define CHECK_LIMIT(kind, set)                                                    \
+	do {                                                                      \
+		struct kind before, none;                                         \
+		unsigned n = c->threads_up;                                       \
+		CHECK(getrlimit(RLIMIT_NPROC, (struct rlimit *)&before) == 0);    \
+		none = (struct kind){.rlim_cur = 0, .rlim_max = before.rlim_max}; \
+		CHECK(set(&none) == 0 && c->threads_up == n + 1);                 \
+		CHECK(set(&before) == 0);                                         \
+	} while (0)
+
+static int set_rlimit(const struct rlimit *l)
+{
+	return setrlimit(RLIMIT_NPROC, l);
+}
+
+static int set_rlimit64(const struct rlimit64 *l)
+{
+	return setrlimit64(RLIMIT_NPROC, l);
+}
+
+static int set_prlimit(const struct rlimit *l)
+{
+	return prlimit(0, RLIMIT_NPROC, l, NULL);
+}
+
+static int set_prlimit64(const struct rlimit64 *l)
+{
+	return prlimit64(getpid(), RLIMIT_NPROC, l, NULL);
+}
+
+void t_setrlimit(void)
+{
+	CHECK_LIMIT(rlimit, set_rlimit);
+}
+
+void t_setrlimit64(void)
+{
+	CHECK_LIMIT(rlimit64, set_rlimit64);
+}
+
+void t_prlimit(void)
+{
+	CHECK_LIMIT(rlimit, set_prlimit);
+}
+
+void t_prlimit64(void)
+{
+	CHECK_LIMIT(rlimit64, set_prlimit64);
 }
 
 static int print_with(int (*f)(int, const char *, va_list), const char *format, ...)
