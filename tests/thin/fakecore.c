@@ -317,6 +317,9 @@ static int fake_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, con
 {
 	int found = 0;
 
+	/* As the core does: what is left. */
+	if (timeout && timeout->tv_sec > 0)
+		*timeout = (struct timespec){.tv_sec = timeout->tv_sec - 1, .tv_nsec = 999999000};
 	COUNT(poll);
 	for (nfds_t i = 0; i < n; i++) {
 		struct fdref r = thin->fd_get(fds[i].fd);
