@@ -14,6 +14,7 @@
 #include "log.h"
 #include "placeholder.h"
 #include "real.h"
+#include "relay_name.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -301,6 +302,7 @@ void loader_exiting(void)
 {
 	int saved = errno;
 
+	relay_await_taken();
 	if (core())
 		GUARDED_DO(core()->exiting());
 	errno = saved;

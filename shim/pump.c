@@ -42,6 +42,7 @@ struct flow {
 	bool broken;  /* ... because of an error */
 	bool shut;    /* the destination knows */
 	bool refused; /* the destination takes no more: what comes is dropped */
+	bool peeked;  /* the source has these bytes still */
 	char buf[BUFFER];
 };
 
@@ -70,13 +71,14 @@ static bool is_empty(const struct flow *f)
 /* ---- bytes -------------------------------------------------------------------------------------------------------------------
  */
 
-static void fill(struct flow *f, int fd)
+static void fill(struct flow *f, int fd, bool peek)
 {
-	ssize_t n = recv(fd, f->buf, sizeof(f->buf), MSG_DONTWAIT);
+	ssize_t n = recv(fd, f->buf, sizeof(f->buf), MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
 
 	if (n > 0) {
 		f->at = 0;
 		f->end = (size_t)n;
+		f->peeked = peek;
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		f->ended = true;
 		f->broken = n < 0;
@@ -97,6 +99,22 @@ static void drain(struct flow *f, int fd)
 	}
 	if (f->refused)
 		f->at = f->end;
+}
+
+/* What was peeked at is under way. */
+static void take_peeked(struct flow *f, int fd)
+{
+	ssize_t n;
+
+	while (f->peeked && f->end) {
+		n = recv(fd, f->buf, f->end, MSG_DONTWAIT);
+		if (n > 0)
+			f->end -= (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	f->peeked = false;
+	f->at = f->end = 0;
 }
 
 /* How many processes hold the engine's socket; a kernel connection, which the relay accepted, is its own. */
@@ -134,7 +152,7 @@ static void move_in(struct link *l)
 	struct flow *f = &l->in;
 
 	if (l->eager && is_empty(f) && !f->ended)
-		fill(f, l->engine);
+		fill(f, l->engine, false);
 	drain(f, l->local);
 	if (!f->ended || !is_empty(f) || f->shut)
 		return;
@@ -149,11 +167,14 @@ static void move_out(struct link *l)
 {
 	struct flow *f = &l->out;
 
+	/* A program that ends waits until its bytes are taken, for those who send after it (relay_await_taken()). */
 	if (is_empty(f) && !f->ended)
-		fill(f, l->local);
+		fill(f, l->local, holders(l->engine) > 1);
 	if (!is_empty(f))
 		want(l);
 	drain(f, l->engine);
+	if (is_empty(f) && f->peeked)
+		take_peeked(f, l->local);
 	if (f->refused && !f->ended)
 		shutdown(l->local, SHUT_RD);
 	if (!f->ended || !is_empty(f) || f->shut)

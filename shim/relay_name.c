@@ -16,10 +16,17 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAGIC "mtcpshim-relay"
 #define NAME_AT offsetof(struct sockaddr_un, sun_path)
+/* How many numbers that others hold too are remembered, and how long an end waits for the relay. */
+#define HELD_MAX 16
+#define TAKEN_NAP_US 20
+#define TAKEN_MOST_US 100000
 
 /* ---- making and reading ------------------------------------------------------------------------------------------------------
  */
@@ -109,6 +116,11 @@ static bool is_trusted(int fd)
 
 /* A relay's socket was seen in this process. */
 static bool met;
+/* The first few of those whose engine sockets others hold too. */
+static struct {
+	int fds[HELD_MAX];
+	unsigned n;
+} held;
 
 /*
  * Its own end has no name, or its listener's; a socket that has another was not made by a relay, whoever may be connected to it.
@@ -170,9 +182,30 @@ void relay_expect(const char *numbers)
 		fd = strtol(numbers, &end, 10);
 		if (end == numbers)
 			return;
-		if (fd >= 0 && fd <= INT32_MAX && relay_ends_of((int)fd, &ends))
-			fdtab_set((int)fd, FD_RELAYED, NULL, 0);
+		if (fd < 0 || fd > INT32_MAX || !relay_ends_of((int)fd, &ends))
+			continue;
+		fdtab_set((int)fd, FD_RELAYED, NULL, 0);
+		if (held.n < HELD_MAX)
+			held.fds[held.n++] = (int)fd;
 	}
+}
+
+/* Has the relay anything of it to take yet? */
+static bool is_waiting(int fd)
+{
+	struct relay_ends ends;
+	int left = 0;
+
+	return relay_ends_of(fd, &ends) && !ends.listens && !REAL(ioctl)(fd, SIOCOUTQ, &left) && left;
+}
+
+void relay_await_taken(void)
+{
+	const struct timespec nap = {.tv_nsec = TAKEN_NAP_US * 1000};
+
+	for (unsigned i = 0, naps = 0; i < held.n; i++)
+		for (; naps < TAKEN_MOST_US / TAKEN_NAP_US && is_waiting(held.fds[i]); naps++)
+			nanosleep(&nap, NULL);
 }
 
 /* ---- answers -----------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ bool relay_is_met(void);
 void relay_touch(int fd);
 /* The numbers that a program is to touch, as digits and commas: mark those that stand for engine sockets. */
 void relay_expect(const char *numbers);
+/*
+ * The process ends: what it wrote to such numbers is to be on its way before somebody who waits for its end, and holds the engine
+ * socket too, sends more.  Waits for the relay, a tenth of a second at most.
+ */
+void relay_await_taken(void);
 
 /*
  * After libc's own call on a kernel descriptor, with its result: what the call is to give if the descriptor stands for an engine
