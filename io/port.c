@@ -18,6 +18,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_stack.h>
+#include <rte_string_fns.h>
 
 #include "engine/engine.h"
 #include "internal.h"
@@ -473,7 +474,7 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 	descriptors_redirect();
 	if (!strncmp(string, "net_af_xdp", 10))
 		xdp_rings_watch();
-	snprintf(p->device, sizeof(p->device), "%s", string);
+	rte_strscpy(p->device, string, sizeof(p->device));
 	wait_before(p, &before);
 	rc = probe(string);
 	if (rc < 0)
