@@ -336,6 +336,18 @@ static unsigned select_need(const struct sets *s, unsigned *n)
 	return sets_need(s, n);
 }
 
+/* What is there at once costs the core no look at the clock; the kernel's has always moved on. */
+static void moment_passed(struct timespec *left)
+{
+	if (!left->tv_sec && left->tv_nsec < 1000)
+		return;
+	left->tv_nsec -= 1000;
+	if (left->tv_nsec < 0) {
+		left->tv_nsec += 1000000000;
+		left->tv_sec--;
+	}
+}
+
 int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
 	struct sets s = sets_of(n, in, out, ex);
@@ -355,6 +367,7 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 		left.tv_nsec = timeout->tv_usec % 1000000 * 1000;
 	}
 	rc = select_ours(&s, count, timeout ? &left : NULL, NULL);
+	moment_passed(&left);
 	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
 	 */
 	if (timeout && !user_writable(timeout, sizeof(*timeout))) {
