@@ -42,7 +42,7 @@ static struct flow **bucket_of(const struct engine *e, const struct rte_mbuf *m)
 	memcpy(ports, p + TCP_AT, sizeof(ports));
 	t = (struct tuple){
 	    .laddr = ip_from_v4(daddr), .raddr = ip_from_v4(saddr), .lport = ntohs(ports[1]), .rport = ntohs(ports[0])};
-	return &e->buckets[flow_hash(e, &t) & e->bucket_mask];
+	return flow_bucket(e, flow_packet_hash(e, m, &t));
 }
 
 static void fetch_conn(const struct flow *f)

@@ -37,6 +37,13 @@ uint32_t flow_hash(const struct engine *e, const struct tuple *t)
 	return (uint32_t)mix(h, (uint64_t)t->lport << 16 | t->rport);
 }
 
+uint32_t flow_packet_hash(const struct engine *e, const struct rte_mbuf *m, const struct tuple *t)
+{
+	if ((e->cfg.caps & ENGINE_RX_RSS) && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH))
+		return m->hash.rss;
+	return flow_hash(e, t);
+}
+
 /*
  * Without a hash by the port both ends must come to the same answer, so that stack i talks to stack i across a link that keeps
  * queues apart (memif): symmetric, and without a secret.
@@ -68,7 +75,7 @@ static bool tuple_equal(const struct tuple *a, const struct tuple *b)
 
 struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash)
 {
-	for (struct flow *f = e->buckets[hash & e->bucket_mask]; f; f = f->hash_next)
+	for (struct flow *f = *flow_bucket(e, hash); f; f = f->hash_next)
 		if (f->hash == hash && tuple_equal(&f->t, t))
 			return f;
 	return NULL;
@@ -78,7 +85,7 @@ void flow_prefetch(struct engine *e, const struct tuple *t)
 {
 	/* The hash of a network card takes longer to compute than a miss does. */
 	if (!(e->cfg.caps & ENGINE_RX_RSS))
-		rte_prefetch0(&e->buckets[flow_hash(e, t) & e->bucket_mask]);
+		rte_prefetch0(flow_bucket(e, flow_hash(e, t)));
 }
 
 void flow_insert(struct engine *e, struct flow *f)
@@ -86,7 +93,7 @@ void flow_insert(struct engine *e, struct flow *f)
 	struct flow **bucket;
 
 	f->hash = flow_hash(e, &f->t);
-	bucket = &e->buckets[f->hash & e->bucket_mask];
+	bucket = flow_bucket(e, f->hash);
 	f->hash_next = *bucket;
 	*bucket = f;
 	f->hashed = true;
@@ -96,7 +103,7 @@ void flow_insert(struct engine *e, struct flow *f)
 
 void flow_remove(struct engine *e, struct flow *f)
 {
-	struct flow **p = &e->buckets[f->hash & e->bucket_mask];
+	struct flow **p = flow_bucket(e, f->hash);
 
 	if (!f->hashed)
 		return;

@@ -110,7 +110,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);
 	e->mbuf_truesize = rte_pktmbuf_data_room_size(cfg->pool) + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
 	e->payload_room = rte_pktmbuf_data_room_size(cfg->pool) - RTE_PKTMBUF_HEADROOM;
-	e->default_cc = cc_find(cfg->tcp.congestion_control) < 0 ? 0 : (unsigned)cc_find(cfg->tcp.congestion_control);
+	e->default_cc = (unsigned)RTE_MAX(cc_find(cfg->tcp.congestion_control), 0);
 	tune_engine_init(e);
 	return e;
 }

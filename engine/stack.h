@@ -213,6 +213,12 @@ void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *
 
 /* ---- flow.c: tables and ports ---- */
 uint32_t flow_hash(const struct engine *e, const struct tuple *t);
+/* The same of a packet that t was read from: by the port, where it has computed it. */
+uint32_t flow_packet_hash(const struct engine *e, const struct rte_mbuf *m, const struct tuple *t);
+static inline struct flow **flow_bucket(const struct engine *e, uint32_t hash)
+{
+	return &e->buckets[hash & e->bucket_mask];
+}
 /* The stack that this tuple belongs to; hash: the port's, where it gives one. */
 unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash);
 /* It will be looked for: fetch what the search begins with. */

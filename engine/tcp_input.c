@@ -455,10 +455,7 @@ static bool parse(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields
 		return false;
 	}
 	s->tos = ip->tos;
-	if ((e->cfg.caps & ENGINE_RX_RSS) && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH))
-		s->hash = m->hash.rss;
-	else
-		s->hash = flow_hash(e, &s->t);
+	s->hash = flow_packet_hash(e, m, &s->t);
 	return true;
 }
 

@@ -15,9 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernel's sigset_t. */
-#define KERNEL_SIGSET 8
-
 /* ---- create and control -------------------------------------------------------------------------------------------------------
  */
 

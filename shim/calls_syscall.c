@@ -18,9 +18,6 @@
 #include "deadline.h"
 #include "user.h"
 
-/* The kernel's sigset_t: 64 signals. */
-#define KERNEL_SIGSET 8
-
 /* Arguments as the kernel would take them: truncated to the type each call declares. */
 #define INT(i) ((int)a[i])
 #define UINT(i) ((unsigned)a[i])

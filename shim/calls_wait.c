@@ -20,9 +20,6 @@
 #define STACK_FDS 1024
 /* A number that is never open: poll says POLLNVAL. */
 #define NEVER_OPEN INT_MAX
-/* The kernel's sigset_t. */
-#define KERNEL_SIGSET 8
-
 /* Who has to look at a set of descriptors. */
 enum {
 	NEED_CORE = 1,	/* one is the engine's */

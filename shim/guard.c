@@ -17,9 +17,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* The kernel's sigset_t: what it writes into a handler's context, and no more. */
-#define KERNEL_SET 8
-
 __thread struct guard guard __attribute__((visibility("hidden"), tls_model("initial-exec")));
 bool guard_cancels;
 struct guard_action guard_actions[NSIG];
@@ -47,10 +44,10 @@ static void put_off(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
 	}
 	if (!g->masked) {
 		sigemptyset(&g->before);
-		memcpy(&g->before, &uc->uc_sigmask, KERNEL_SET);
+		memcpy(&g->before, &uc->uc_sigmask, KERNEL_SIGSET);
 		g->masked = true;
 	}
-	memcpy(&uc->uc_sigmask, &all, KERNEL_SET);
+	memcpy(&uc->uc_sigmask, &all, KERNEL_SIGSET);
 }
 
 static void run(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
@@ -60,8 +57,8 @@ static void run(struct guard *g, int sig, siginfo_t *info, ucontext_t *uc)
 	void (*handler)(int, siginfo_t *, void *) = guard_actions[sig].handler;
 	void **trap = g->trap;
 
-	if (g->show && !memcmp(&uc->uc_sigmask, &g->mask, KERNEL_SET)) {
-		memcpy(&uc->uc_sigmask, &g->before, KERNEL_SET);
+	if (g->show && !memcmp(&uc->uc_sigmask, &g->mask, KERNEL_SIGSET)) {
+		memcpy(&uc->uc_sigmask, &g->before, KERNEL_SIGSET);
 		g->show = false;
 	}
 	if (guard_actions[sig].flags & SA_RESETHAND)

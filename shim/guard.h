@@ -20,6 +20,9 @@
 /* Inside the library: the wait was left for a handler, begin anew if SA_RESTART says so. */
 #define GUARD_RESTART (-ERESTART)
 
+/* The size of the kernel's sigset_t: 64 signals.  Libc's has room for 1024. */
+#define KERNEL_SIGSET 8L
+
 /* A thread's own. */
 struct guard {
 	unsigned inside; /* calls under way: no handler runs */

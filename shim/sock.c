@@ -614,16 +614,18 @@ static int name_of(const struct fdref *r, struct sockaddr *sa, socklen_t *len, b
 	struct sock *s = sock_of(r);
 	struct endpoint ep = {0};
 	usec_t now;
-	int rc;
+	int rc, family;
 	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st)
 		return rc;
 	rc = peer ? engine_peername(s->conn, &ep) : engine_sockname(s->conn, &ep);
-	stack_leave(st, now);
 	if (!peer && !ep.port)
 		ep.port = atomic_load(&s->old_port);
-	return rc ? rc : addr_write(s->family, &ep, sa, len);
+	family = s->family;
+	/* From here on another thread may close it, and open another in its place. */
+	stack_leave(st, now);
+	return rc ? rc : addr_write(family, &ep, sa, len);
 }
 
 int sock_getsockname(const struct fdref *r, struct sockaddr *sa, socklen_t *len)

@@ -29,8 +29,6 @@
 #define NAP_SLACK_NS 1000
 /* How long a thread sleeps that another process could not wake. */
 #define UNWAKEABLE_US 1000u
-/* The size of the kernel's sigset_t. */
-#define KERNEL_SIGSET 8L
 
 void pollable_add(struct pollable *p, struct watch *w)
 {
