@@ -43,8 +43,11 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB_OBJ) $(ENGINE_OBJ) $(IO
 # Tests of the core bring a world of their own in the place of io/ and the preloaded library.
 $(BUILD)/tests/unit/test_core_%: $(BUILD)/tests/unit/test_core_%.o $(BUILD)/tests/unit/core_world.o $(TESTLIB_OBJ) $(CORE_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lpthread
-unit: $(UNIT) $(if $(SAN),,thin)
-	@set -e; for t in $(UNIT); do $$t; done
+# Side by side with -j; -Otarget keeps what each prints together.
+RUN_UNIT := $(UNIT:%=%.run)
+$(RUN_UNIT): %.run: %
+	@$<
+unit: $(RUN_UNIT) $(if $(SAN),,thin)
 # What threads do to the core, with SAN=thread in the search of races.
 race: $(patsubst %,$(BUILD)/tests/unit/test_core_%,arena wait random)
 	@set -e; for t in $^; do $(if $(SAN),setarch -R) $$t; done
@@ -177,5 +180,5 @@ ifeq ($(DPDK_LIBS)$(filter test test-apps demo bench microbench fuzz deps clean 
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit race thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
+.PHONY: all unit $(RUN_UNIT) race thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
 .SECONDARY:
