@@ -178,6 +178,8 @@ uint32_t engine_ready(const struct conn *c);
  * waiter must see them, also when the level did not change: new data behind unread data).  NULL: no more.
  */
 struct conn *engine_next_event(struct engine *e, uint32_t *edges);
+/* Connections that wait for engine_accept(); 0 for a socket that does not listen.  Inside the stack. */
+unsigned engine_unaccepted(const struct conn *c);
 /* A value of the caller's, kept with the socket; 0 at first. */
 void engine_set_user(struct conn *c, uint64_t user);
 uint64_t engine_user(const struct conn *c);

@@ -77,6 +77,11 @@ uint32_t engine_ready(const struct conn *c)
 	return __atomic_load_n(&c->ready, __ATOMIC_ACQUIRE);
 }
 
+unsigned engine_unaccepted(const struct conn *c)
+{
+	return c->state == LISTEN ? c->naccept : 0;
+}
+
 struct conn *engine_next_event(struct engine *e, uint32_t *edges)
 {
 	struct list *l = list_pop(&e->events);

@@ -182,7 +182,7 @@ static int accept_rounds(const struct fdref *r, struct sockaddr *sa, socklen_t *
 	int rc;
 
 	for (;;) {
-		rc = sock_wait(s, EPOLLIN, deadline, atomic_load(&s->dual) ? r->fd : -1);
+		rc = sock_wait_accept(s, deadline, atomic_load(&s->dual) ? r->fd : -1);
 		if (rc <= 0)
 			return rc ? rc : -EAGAIN;
 		rc = accept_once(r, sa, len, flags);

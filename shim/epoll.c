@@ -141,6 +141,11 @@ bool member_event(struct watch *w, uint32_t events)
 	return pollable_notify(&set->poll, EPOLLIN | EPOLLRDNORM);
 }
 
+struct pollable *member_waiters(struct watch *w)
+{
+	return &container_of(w, struct member, watch)->set->poll;
+}
+
 uint32_t member_level(const struct member *m)
 {
 	uint32_t level = 0;

@@ -71,6 +71,8 @@ void epset_unhold(struct epset *set);
 void epset_end(struct epset *set);
 /* An event for a member: on the ready list with it, and somebody is woken.  True if a sleeper was.  Under the pollable's lock. */
 bool member_event(struct watch *w, uint32_t events);
+/* Who waits for the set of a member.  Under the pollable's lock. */
+struct pollable *member_waiters(struct watch *w);
 /* What a member would report now.  Under its set's ready_lock. */
 uint32_t member_level(const struct member *m);
 /* A member that the kernel's set knows under this data; NULL: it is the user's own.  Under ready_lock. */

@@ -289,8 +289,11 @@ static unsigned notify(struct stack *st)
 	while ((c = engine_next_event(st->engine, &edges))) {
 		struct sock *s = (struct sock *)(uintptr_t)engine_user(c);
 
-		if (s)
-			pollable_notify(&s->poll, edges);
+		if (s) {
+			unsigned waiting = engine_unaccepted(c);
+
+			pollable_tell(&s->poll, &(struct news){edges, waiting ? waiting : 1, (int)st->id});
+		}
 		n++;
 	}
 	return n;
@@ -392,8 +395,14 @@ static void try_drive(struct stack *st, bool ring)
 
 void stacks_drive(bool ring)
 {
-	for (unsigned i = 0; i < rt.nstacks; i++)
-		try_drive(rt.stacks[i], ring);
+	/* Each thread begins at its own: those of several keep out of each other's way. */
+	unsigned at = thread_self()->home;
+
+	for (unsigned i = 0; i < rt.nstacks; i++, at++) {
+		if (at >= rt.nstacks)
+			at = 0;
+		try_drive(rt.stacks[at], ring);
+	}
 	/* A later stack may have received frames for an earlier one. */
 	for (unsigned i = 0; rt.nstacks > 1 && i < rt.nstacks; i++)
 		if (!rte_ring_empty(rt.stacks[i]->handed_over))

@@ -447,7 +447,7 @@ int sock_connect_wait(const struct fdref *r, const struct endpoint *remote)
 		/* At SO_SNDTIMEO it goes on by itself (socket(7)). */
 		if ((rc != -EINPROGRESS && rc != -EALREADY) || waited == 0 || atomic_load(&s->nonblock))
 			return rc;
-		waited = sock_wait(s, EPOLLIN | EPOLLOUT, deadline, -1);
+		waited = sock_wait(s, EPOLLIN | EPOLLOUT, deadline);
 		if (waited < 0)
 			return waited;
 	}
@@ -555,7 +555,7 @@ static void linger(struct sock *s)
 	stack_leave(st, now);
 	end = now + (usec_t)l.l_linger * 1000000;
 	while (!delivered(s) && io_now() < end)
-		if (sock_wait(s, 0, io_now() + LINGER_LOOK_US, -1) < 0)
+		if (sock_wait(s, 0, io_now() + LINGER_LOOK_US) < 0)
 			return;
 }
 

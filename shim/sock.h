@@ -64,9 +64,12 @@ static inline struct sock *sock_of(const struct fdref *r)
 
 /*
  * Wait for any of these events (and always for EPOLLERR and EPOLLHUP; 0: for none): 1, 0 at the deadline, -EINTR.  Without a
- * deadline, handlers with SA_RESTART don't end it.  kernel_fd: a descriptor that may become readable as well, or -1.
+ * deadline, handlers with SA_RESTART don't end it.
  */
-int sock_wait(struct sock *s, uint32_t events, usec_t deadline, int kernel_fd);
+int sock_wait(struct sock *s, uint32_t events, usec_t deadline);
+/* The same for a connection to accept, of which each wakes one of those that wait; kernel_fd: a descriptor that may become
+ * readable as well, or -1. */
+int sock_wait_accept(struct sock *s, usec_t deadline, int kernel_fd);
 /* When a call that starts now times out by SO_RCVTIMEO or SO_SNDTIMEO; USEC_NEVER without. */
 usec_t sock_deadline(const _Atomic usec_t *timeout);
 /* A new socket for a connection of a stack; NULL: no memory. */

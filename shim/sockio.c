@@ -24,6 +24,7 @@ struct sock_wait {
 	struct waiting w;
 	struct sock *s;
 	uint32_t events;
+	bool exclusive;
 	struct watch *watch;
 	struct thread *t;
 	struct pollfd fds[1 + WAIT_EXTRA_FDS];
@@ -62,7 +63,7 @@ static int sock_wait_enroll(struct waiting *w, struct thread *t)
 	sw->watch->kind = WATCH_THREAD;
 	sw->watch->thread = t;
 	sw->watch->mask = sw->events;
-	sw->watch->exclusive = false;
+	sw->watch->exclusive = sw->exclusive;
 	pollable_add(&sw->s->poll, sw->watch);
 	return 0;
 }
@@ -80,24 +81,36 @@ static void sock_wait_resign(struct waiting *w)
 		arena_put(sw->watch);
 }
 
-int sock_wait(struct sock *s, uint32_t events, usec_t deadline, int kernel_fd)
+static int wait_with(struct sock_wait *sw, usec_t deadline)
+{
+	sw->w.ready = sock_wait_ready;
+	sw->w.enroll = sock_wait_enroll;
+	sw->w.resign = sock_wait_resign;
+	sw->w.fds = sw->fds;
+	sw->w.deadline = deadline;
+	sw->w.restart = deadline == USEC_NEVER;
+	return wait_for(&sw->w);
+}
+
+int sock_wait(struct sock *s, uint32_t events, usec_t deadline)
 {
 	struct sock_wait sw = {.s = s, .events = events};
+
+	return wait_with(&sw, deadline);
+}
+
+int sock_wait_accept(struct sock *s, usec_t deadline, int kernel_fd)
+{
+	struct sock_wait sw = {.s = s, .events = EPOLLIN, .exclusive = true};
 	int rc;
 
-	sw.w = (struct waiting){.ready = sock_wait_ready,
-				.enroll = sock_wait_enroll,
-				.resign = sock_wait_resign,
-				.fds = sw.fds,
-				.deadline = deadline,
-				.restart = deadline == USEC_NEVER};
 	if (kernel_fd >= 0) {
 		sw.fds[0] = (struct pollfd){.fd = kernel_fd, .events = POLLIN};
 		sw.w.nfds = 1;
 		sw.w.kernel_asked = io_now();
 		sw.w.ask_kernel = sock_wait_kernel;
 	}
-	rc = wait_for(&sw.w);
+	rc = wait_with(&sw, deadline);
 	if (rc == 1 && kernel_fd >= 0 && sw.fds[0].revents)
 		atomic_fetch_add(&rt.shared->kernel_epoch, 1);
 	return rc;
@@ -250,7 +263,7 @@ static int wait_for_more(struct recv_state *rs)
 	int rc;
 
 	if (!(rs->flags & MSG_PEEK) || !rs->got)
-		return sock_wait(s, EPOLLIN | EPOLLRDHUP, rs->deadline, -1);
+		return sock_wait(s, EPOLLIN | EPOLLRDHUP, rs->deadline);
 	for (;;) {
 		st = sock_enter(rs->r, &now, &rc);
 		if (!st)
@@ -261,7 +274,7 @@ static int wait_for_more(struct recv_state *rs)
 			return 1;
 		if (now >= rs->deadline || (sock_ready(s) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
 			return 0;
-		rc = sock_wait(s, 0, now + look_us, -1);
+		rc = sock_wait(s, 0, now + look_us);
 		if (rc < 0)
 			return rc;
 	}
@@ -362,7 +375,7 @@ static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int i
 	int rc;
 
 	for (;;) {
-		rc = sock_wait(s, EPOLLOUT, deadline, -1);
+		rc = sock_wait(s, EPOLLOUT, deadline);
 		if (rc <= 0)
 			return sent ? (ssize_t)sent : rc ? rc : -EAGAIN;
 		/* What was queued counts; the error is for the next call (tcp_sendmsg: copied first). */

@@ -138,6 +138,11 @@ bool thread_is_wakeable(const struct thread *t)
 	return !family_is_many() || t->obj.index < atomic_load(&rt.shared->wakeable);
 }
 
+bool thread_is_asleep(const struct thread *t)
+{
+	return t == self || atomic_load(&t->sleeping);
+}
+
 void thread_drain(struct thread *t)
 {
 	uint64_t n;

@@ -57,26 +57,126 @@ void pollable_remove(struct watch *w)
 	lock_drop(&p->lock);
 }
 
-bool pollable_notify(struct pollable *p, uint32_t events)
+/* Does it stand for a thread that sleeps, home >= 0: and takes its connections from that stack first? */
+static bool is_asleep(const struct watch *w, int home)
+{
+	return w->kind == WATCH_THREAD && thread_is_asleep(w->thread) && (home < 0 || w->thread->home == (unsigned)home);
+}
+
+/* The same of a member: of those who wait for its set. */
+static bool has_sleeper(struct watch *w, int home)
+{
+	struct pollable *p;
+	bool found = false;
+
+	if (w->kind == WATCH_THREAD)
+		return is_asleep(w, home);
+	p = member_waiters(w);
+	lock_take(&p->lock);
+	if (p->watches.next)
+		list_each (at, &p->watches)
+			found |= is_asleep(container_of(at, struct watch, at), home);
+	lock_drop(&p->lock);
+	return found;
+}
+
+static bool watch_tell(struct watch *w, uint32_t events)
+{
+	return w->kind == WATCH_THREAD ? thread_wake(w->thread) : member_event(w, events);
+}
+
+static bool is_for(const struct watch *w, uint32_t events)
+{
+	return events & (w->mask | EPOLLERR | EPOLLHUP);
+}
+
+/* All that are not exclusive; true if one was woken. */
+static bool tell_all(struct pollable *p, uint32_t events)
+{
+	bool woke = false;
+
+	list_each (at, &p->watches) {
+		struct watch *w = container_of(at, struct watch, at);
+
+		if (w->exclusive)
+			break;
+		if (is_for(w, events))
+			woke |= watch_tell(w, events);
+	}
+	return woke;
+}
+
+/* Which of the exclusive ones. */
+enum which { ASLEEP_AT_HOME, ASLEEP, ALL };
+
+/* A thread that looks for packets before it sleeps may tell itself, of several things at once: that wakes one all the same. */
+static uint64_t this_stay(void)
+{
+	const struct thread *t = thread_self();
+
+	return t->staying ? (uint64_t)t->obj.index << 32 | t->stay : 0;
+}
+
+static bool is_among(struct watch *w, enum which which, int home)
+{
+	if (which == ALL)
+		return true;
+	return (!w->told || w->told != this_stay()) && has_sleeper(w, which == ASLEEP_AT_HOME ? home : -1);
+}
+
+/* Until `most` of them were woken; how many were.  Who was goes behind the others: what comes is spread over all that wait. */
+static unsigned tell_some(struct pollable *p, const struct news *news, unsigned most, enum which which)
+{
+	struct list served;
+	unsigned n = 0;
+
+	list_init(&served);
+	list_each_safe (at, &p->watches) {
+		struct watch *w = container_of(at, struct watch, at);
+
+		if (n == most)
+			break;
+		if (!w->exclusive || !is_for(w, news->events) || !is_among(w, which, news->stack) || !watch_tell(w, news->events))
+			continue;
+		n++;
+		w->told = this_stay();
+		list_del(at);
+		list_add_tail(&served, at);
+	}
+	while (!list_empty(&served))
+		list_add_tail(&p->watches, list_pop(&served));
+	return n;
+}
+
+/* Those that sleep; whoever is awake finds it only if there are too few of them. True if one was woken. */
+static bool tell_exclusive(struct pollable *p, const struct news *news)
 {
 	/* What changes the state is for all (sock_def_wakeup), what can be served once is for one of the exclusive. */
-	bool all = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
-	bool woke = false, served = false, one;
+	unsigned most = news->events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR) ? UINT32_MAX : news->count, n = 0;
+
+	if (list_empty(&p->watches) || !container_of(p->watches.prev, struct watch, at)->exclusive)
+		return false;
+	if (rt.nstacks > 1 && news->stack >= 0)
+		n = tell_some(p, news, most, ASLEEP_AT_HOME);
+	if (n < most)
+		n += tell_some(p, news, most - n, ASLEEP);
+	if (n < most)
+		tell_some(p, news, most - n, ALL);
+	return n;
+}
+
+bool pollable_tell(struct pollable *p, const struct news *news)
+{
+	bool woke = false;
 
 	/* Read-modify-write: either this sees the watch, or who added it sees what made the event. */
 	if (!atomic_fetch_add(&p->nwatches, 0))
 		return false;
 	lock_take(&p->lock);
-	if (p->watches.next)
-		list_each (at, &p->watches) {
-			struct watch *w = container_of(at, struct watch, at);
-
-			if (!(events & (w->mask | EPOLLERR | EPOLLHUP)) || (w->exclusive && served && !all))
-				continue;
-			one = w->kind == WATCH_THREAD ? thread_wake(w->thread) : member_event(w, events);
-			woke |= one;
-			served |= one && w->exclusive;
-		}
+	if (p->watches.next) {
+		woke = tell_all(p, news->events);
+		woke |= tell_exclusive(p, news);
+	}
 	lock_drop(&p->lock);
 	return woke;
 }
@@ -275,6 +375,8 @@ static int sleep_once(struct sleep *s)
 	s->fds[n++] = (struct pollfd){.fd = thread_fd(s->t), .events = POLLIN};
 	ports = n;
 	s->frames = stacks_frames();
+	s->t->staying = true;
+	s->t->stay++;
 	atomic_exchange(&s->t->sleeping, 1);
 	if (s->watching)
 		rest_begin(&s->rest, s->fds, &n);
@@ -330,8 +432,9 @@ static int sleep_for(struct sleep *s)
 	} while (!rc);
 	if (rc == 1)
 		return 1;
+	/* An exclusive waiter may have been woken at that moment: nobody else was. */
 	if (rc == -ETIMEDOUT)
-		return 0;
+		return w->ready(w);
 	/* What came at the same time is not lost to the signal, nor the signal to it, should it turn out to be nothing. */
 	stacks_drive(false);
 	if (w->ready(w))
@@ -357,6 +460,7 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	rc = w->enroll(w, t);
 	if (!rc)
 		rc = sleep_for(&s);
+	t->staying = false;
 	w->resign(w);
 	rest_over(&s.rest);
 	if (slack > NAP_SLACK_NS)

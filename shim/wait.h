@@ -35,15 +35,16 @@ struct watch {
 	struct list at;	     /* on pollable.watches */
 	struct pollable *on; /* NULL: on none */
 	enum watch_kind kind;
-	bool exclusive;	       /* of several exclusive ones only the first that has somebody sleeping is told */
+	bool exclusive;	       /* of several exclusive ones only as many are told as have something to do (struct news) */
 	uint32_t mask;	       /* EPOLL* of interest; EPOLLERR and EPOLLHUP always are */
 	struct thread *thread; /* WATCH_THREAD */
+	uint64_t told;	       /* exclusive: in which stay of which thread it was last; 0: in none */
 };
 
 struct pollable {
 	struct lock lock;
 	_Atomic uint32_t nwatches;
-	struct list watches; /* exclusive ones last; linked on first use */
+	struct list watches; /* exclusive ones last, the one that was served last behind all; linked on first use */
 };
 
 /* Put a watch on a pollable (w->kind, mask, thread, exclusive filled in).  From then on events reach it: look at the level after
@@ -51,9 +52,19 @@ struct pollable {
 void pollable_add(struct pollable *p, struct watch *w);
 /* Take it off; nobody tells it anything any more when this returns.  Harmless if it is on none. */
 void pollable_remove(struct watch *w);
-/* Something happened: tell those who are interested in any of these events.  True if an exclusive watcher, or any sleeper, was
- * woken. */
-bool pollable_notify(struct pollable *p, uint32_t events);
+/* What happened. */
+struct news {
+	uint32_t events; /* EPOLL* */
+	unsigned count;	 /* as many exclusive watchers that sleep are woken: connections that wait for accept(); else 1 */
+	int stack;	 /* first those whose home it is; -1: no matter */
+};
+/* Tell those who are interested in any of the events.  True if an exclusive watcher, or any sleeper, was woken. */
+bool pollable_tell(struct pollable *p, const struct news *news);
+/* The same of something that one exclusive watcher can serve. */
+static inline bool pollable_notify(struct pollable *p, uint32_t events)
+{
+	return pollable_tell(p, &(struct news){.events = events, .count = 1, .stack = -1});
+}
 
 #define THREAD_WAKES_MAX 32
 
@@ -66,6 +77,8 @@ struct thread {
 	_Atomic uint32_t sleeping; /* exchange to 0 before writing the eventfd */
 	unsigned proc;		   /* the thread's process: its eventfd may be in that process's private table alone */
 	uint32_t tid;
+	uint32_t stay;	      /* counts the times that it went to sleep; for itself alone */
+	bool staying;	      /* from then on, until it is off the watches */
 	unsigned home;	      /* the stack on which it opens connections */
 	unsigned stacks_held; /* stack locks this thread holds */
 	unsigned nwakes;      /* wake-ups put off until the stack lock is released */
@@ -95,6 +108,8 @@ void thread_cancelled(pthread_t thread);
 bool thread_is_wakeable(const struct thread *t);
 /* The eventfd that wakes it, made at the first use; -errno when there is no descriptor left. */
 int thread_fd(struct thread *t);
+/* Does it sleep, or is it this one, which is about to and will look once more? */
+bool thread_is_asleep(const struct thread *t);
 /* Read its eventfd empty. */
 void thread_drain(struct thread *t);
 /* Wake it if it sleeps; true if it did.  Under a stack lock the system call is put off until the lock is released. */
