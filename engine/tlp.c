@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * tlp.c - the tail loss probe (RFC 8985 section 7): when a flight ends without an ACK of its last segments, send one segment
- * after two round trips, whose ACK lets RACK see what is missing, before the timeout would take all for lost.
+ * when its ACK is overdue, whose ACK lets RACK see what is missing, before the timeout would take all for lost.
  */
 #include "engine/tcp_input.h"
 
@@ -25,25 +25,45 @@ bool tlp_wanted(const struct engine *e, const struct conn *c)
 	       !c->tlp_out && conn_flight(c) && (STATE_BIT(c->state) & SYNCHRONIZED) && !c->fo_child;
 }
 
+/* RFC 5681 4.2: two full segments are not left without an ACK.  Less may be, for as long as the peer likes. */
+static bool ack_is_immediate(const struct conn *c)
+{
+	return conn_flight(c) >= 2 * (uint32_t)c->mss;
+}
+
 /*
- * 7.2: two round trips.  In the second of them the ACK of a lone segment may be delayed, so it is longer where the peer may delay
- * for longer than that: TLP.max_ack_delay, which is the implementation's to choose, is what the peer was seen to take.
+ * 7.2: two round trips, as SHOULD.  In the second of them the ACK of a lone segment may be delayed, so it is longer where the
+ * peer may delay for longer than that: TLP.max_ack_delay, which is the implementation's to choose, is what the peer was seen to
+ * take.
  *
+ * Deviation: where nothing entitles the peer to a delay, an ACK is overdue after a round trip and its variation, the time of RFC
+ * 9002 6.2.1: a long tail then takes two round trips and not three.  On a path whose reports of duplicates had RACK widen its
+ * window (6.2 step 4), a probe that came too early among them, the second round trip stays as long as that window.
+ */
+static usec_t probe_timeout(const struct conn *c)
+{
+	usec_t pto = 2 * (usec_t)c->srtt_us, lone = c->srtt_us + c->ack_delay_ms * 1000u;
+	usec_t overdue = c->srtt_us + 4 * (usec_t)c->rttvar_us;
+
+	if (lone > pto && single_segment(c))
+		pto = lone;
+	else if (overdue < pto && ack_is_immediate(c) && c->reo_wnd_mult == 1)
+		pto = overdue;
+	return pto + PTO_MARGIN_US;
+}
+
+/*
  * Deviation: the wait begins when the last segment was sent, as RFC 9002 6.2.1 has it, not anew with each ACK: an ACK of what
  * was sent before does not make that of the last segment due any later.  But an ACK shows that the path is alive, and more may
- * be close behind it: a quarter of a round trip passes first, as long as RACK waits for what may be reordered.
+ * be close behind it: an eighth of a round trip passes first.
  */
 usec_t tlp_deadline(const struct engine *e, const struct conn *c)
 {
-	usec_t pto = 2 * (usec_t)c->srtt_us, lone = c->srtt_us + c->ack_delay_ms * 1000u, rest = c->srtt_us / 4;
+	usec_t due = c->last_snd_at + probe_timeout(c), rest = e->now + c->srtt_us / 8 + PTO_MARGIN_US;
 
 	if (!c->rtt_measured)
 		return e->now + PTO_NO_RTT_US;
-	if (lone > pto && single_segment(c))
-		pto = lone;
-	pto += PTO_MARGIN_US;
-	rest += PTO_MARGIN_US;
-	return c->last_snd_at + pto > e->now + rest ? c->last_snd_at + pto : e->now + rest;
+	return due > rest ? due : rest;
 }
 
 static void ack_may_take(struct conn *c, uint32_t ms)

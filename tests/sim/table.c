@@ -319,10 +319,9 @@ bool table_print(FILE *out, unsigned workers)
 	for (unsigned i = 0; i < n; i++)
 		print_sharing(out, algorithm[i], r + i * PER_CC + LOSSES * RTTS);
 	fprintf(out, "\n# Figures: at least 95 %% of the link; no timeouts; repair in two round trips of 50 ms and 10 ms\n"
-		     "# Of ten, the probe repairs one after two round trips (RFC 8985 7.2), the third shows the rest, which goes "
-		     "at once:\n"
-		     "# three is the least that one probe allows.  By PRR alone, as on Linux, it would be one, two, four a round "
-		     "trip: six.\n");
+		     "# Of ten, the probe repairs one when the ACK is overdue, after one round trip (RFC 9002 6.2.1); the second "
+		     "shows the rest, which goes\n# at once.  A lone segment's ACK may be delayed: its probe waits for two "
+		     "(RFC 8985 7.2).\n");
 	for (unsigned i = 0; i < n; i++)
 		print_figures(out, algorithm[i], r + i * PER_CC + LOSSES * RTTS + SHARINGS);
 	return true;
