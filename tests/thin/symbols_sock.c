@@ -223,8 +223,8 @@ void t_setsockopt(void)
 	CHECK_FAILS(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)), ENOPROTOOPT);
 	CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && c->nopts == 2);
 	close(fd);
-	/* Bound to a device: only the kernel can serve that. */
-	fd = socket(AF_INET, SOCK_STREAM, 0);
+	/* Bound to a device: only the kernel can serve that.  Nobody answers there: not to be waited for. */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) == 0) {
 		unsigned n = c->take;
 
