@@ -178,8 +178,9 @@ struct conn {
 	uint8_t frto : 2;      /* enum frto */
 	uint8_t rcv_fills : 2; /* windows in a row that the peer filled and the user emptied (autotune.c) */
 	uint8_t dupacks;
-	uint8_t quickacks;   /* ACKs still to be sent at once */
-	uint8_t nofo_recent; /* of ofo_recent[] */
+	uint8_t quickacks;	 /* ACKs still to be sent at once */
+	uint8_t nofo_recent : 7; /* of ofo_recent[] */
+	bool rx_stamp : 1;	 /* arrival times are kept (notice.c) */
 	uint8_t tos, ttl;
 
 	/* Segment sizes. */
@@ -336,7 +337,10 @@ struct conn {
 	};
 
 	/* More options of the user. */
-	uint8_t keepcnt, syn_retries; /* syn_retries, linger2_s: 0 as the setting says */
+	uint8_t keepcnt : 7;
+	bool recverr : 1;	 /* IP_RECVERR */
+	uint8_t syn_retries : 7; /* syn_retries, linger2_s: 0 as the setting says */
+	bool notices : 1;	 /* the user's queue of notices is not empty */
 	int8_t linger2_s;
 	uint8_t ack_delay_ms; /* longest that the peer kept the ACK of a lone segment (tlp.c) */
 	uint32_t user_timeout_ms, linger_s;

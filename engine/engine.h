@@ -174,6 +174,12 @@ void engine_announce(struct engine *e, usec_t now);
  */
 uint32_t engine_ready(const struct conn *c);
 /*
+ * The caller keeps a queue of notices for the user, Linux's error queue: has it any?  ENGINE_NOTICES beside the events above says
+ * so, and EPOLLERR fires.  To poll() that is EPOLLERR; who waits for data does not care.
+ */
+#define ENGINE_NOTICES (1u << 24)
+void engine_set_notices(struct engine *e, struct conn *c, bool any);
+/*
  * The next socket for which something happened since it was last returned; *edges are the events that fired (as an edge-triggered
  * waiter must see them, also when the level did not change: new data behind unread data).  NULL: no more.
  */
@@ -223,6 +229,8 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
  * instead of copying, as TCP does on Linux), MSG_OOB (-EINVAL unless urgent data waits).
  */
 ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+/* When the last packet arrived of which the last engine_recv() took bytes; 0: not known.  Kept where SO_TIMESTAMP is set. */
+usec_t engine_recv_at(const struct engine *e);
 /*
  * The user's memory need not be there.  Where the caller catches the fault of such a copy, on the same thread, it may leave
  * engine_send() or engine_recv() by a jump, if engine_copying() says so at that moment (a fault at any other is one of our own).

@@ -21,6 +21,7 @@ enum pkt_flag {
 	PKT_PUSH = 1 << 4,	   /* the end of a write: PSH goes with it */
 	PKT_SENT = 1 << 5,	   /* transmitted at least once: nothing is appended any more */
 	PKT_APP_LIMITED = 1 << 6,  /* rate.c: there was not enough to send when it left */
+	PKT_STAMPED = 1 << 7,	   /* received: sent_at is when (notice.c) */
 };
 
 struct pkt {

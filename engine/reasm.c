@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "engine/notice.h"
 #include "engine/stack.h"
 
 /* ---- in order ---- */
@@ -25,6 +26,8 @@ void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m)
 	if (fits_tail(c, m)) {
 		memcpy(pkt_data(tail) + pkt(tail)->len, pkt_data(m), pkt(m)->len);
 		pkt(tail)->len += pkt(m)->len;
+		if (c->rx_stamp)
+			notice_merge(tail, m);
 		e->stats.rcv_collapsed++;
 		rte_pktmbuf_free_seg(m);
 		return;

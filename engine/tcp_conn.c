@@ -67,6 +67,8 @@ struct conn *conn_new(struct engine *e)
 	c->cc.algo = e->default_cc;
 	c->cc.ssthresh = UINT32_MAX;
 	c->chrono = CHRONO_NONE;
+	/* Nothing is known of the path yet, as Linux puts it. */
+	c->rate_app_limited = true;
 	c->max_pacing_rate = UINT64_MAX;
 	rtt_init(c);
 	recovery_init(e, c);

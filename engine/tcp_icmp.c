@@ -4,19 +4,24 @@
  * in flight, so that a stranger who does not see the connection cannot harm it.  Those about the path MTU go on to pmtu.c.
  */
 #include <errno.h>
+#include <sys/epoll.h>
 
 #include "engine/stack.h"
 
 /*
  * A connection that is not established yet fails at once, as on Linux; afterwards an error is only kept as the reason, should the
- * connection time out (RFC 5927 5.2: hard errors count as soft ones).
+ * connection time out (RFC 5927 5.2: hard errors count as soft ones), unless the user asked to be told (IP_RECVERR, ip(7)).
  */
 static void unreachable(struct engine *e, struct conn *c, int err)
 {
-	if (c->state == SYN_SENT)
+	if (c->state == SYN_SENT) {
 		conn_fail(e, c, err);
-	else if (c->state != SYN_RECEIVED)
+	} else if (c->state != SYN_RECEIVED && c->recverr) {
+		c->error = err;
+		ready_update(e, c, EPOLLERR);
+	} else if (c->state != SYN_RECEIVED) {
 		c->soft_error = err;
+	}
 }
 
 bool tcp_icmp(struct engine *e, const struct tuple *t, seq_t seq, enum icmp_kind kind, int err, unsigned mtu)

@@ -17,6 +17,8 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->cork = l->cork;
 	child->keepalive = l->keepalive;
 	child->oob_inline = l->oob_inline;
+	child->rx_stamp = l->rx_stamp;
+	child->recverr = l->recverr;
 	child->sndbuf = l->sndbuf;
 	child->rcvbuf = l->rcvbuf;
 	child->sndbuf_locked = l->sndbuf_locked;

@@ -14,6 +14,9 @@
 #include "engine/fastopen.h"
 #include "engine/tcp_sockopt.h"
 
+#ifndef IP_PROTOCOL
+#define IP_PROTOCOL 52 /* linux/in.h, which does not go together with libc's */
+#endif
 #define MIN_SNDBUF 4608 /* Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF on 64 bit */
 #define MIN_RCVBUF 2304
 #define MSS_LEAST 88 /* TCP_MIN_MSS */
@@ -125,6 +128,15 @@ static int set_rcvlowat(struct engine *e, struct conn *c, int v)
 static int get_rcvlowat(struct engine *e, struct conn *c)
 {
 	return c->rcvlowat;
+}
+static int set_rx_stamp(struct engine *e, struct conn *c, int v)
+{
+	c->rx_stamp = v != 0;
+	return 0;
+}
+static int get_rx_stamp(struct engine *e, struct conn *c)
+{
+	return c->rx_stamp;
 }
 static int get_error(struct engine *e, struct conn *c)
 {
@@ -296,6 +308,16 @@ static int get_notsent_lowat(struct engine *e, struct conn *c)
 	return c->notsent_lowat;
 }
 
+/* The clock of our timestamps; only repairing it could be set. */
+static int set_timestamp(struct engine *e, struct conn *c, int v)
+{
+	return -EPERM;
+}
+static int get_timestamp(struct engine *e, struct conn *c)
+{
+	return (int)tcp_ts_now(e, c->ts_offset);
+}
+
 static bool may_listen(const struct conn *c)
 {
 	return c->state == CLOSED || c->state == LISTEN;
@@ -396,10 +418,25 @@ static int get_mtu_discover(struct engine *e, struct conn *c)
 {
 	return c->pmtudisc;
 }
+static int set_recverr(struct engine *e, struct conn *c, int v)
+{
+	c->recverr = v != 0;
+	return 0;
+}
+static int get_recverr(struct engine *e, struct conn *c)
+{
+	return c->recverr;
+}
 /* ip(7): of a connected socket only. */
 static int get_mtu(struct engine *e, struct conn *c)
 {
 	return STATE_BIT(c->state) & (STATE_BIT(CLOSED) | STATE_BIT(LISTEN)) ? -ENOTCONN : c->pmtu;
+}
+
+/* Linux's inet_num, which for TCP is the port. */
+static int get_protocol(struct engine *e, struct conn *c)
+{
+	return c->f.t.lport;
 }
 
 #define RW(level, name, fn)                     \
@@ -422,6 +459,7 @@ static const struct option options[] = {
     {SOL_SOCKET, SO_RCVBUFFORCE, set_rcvbuf_force, NULL},
     RW(SOL_SOCKET, SO_RCVLOWAT, rcvlowat),
     RW(SOL_SOCKET, SO_PRIORITY, priority),
+    RW(SOL_SOCKET, SO_TIMESTAMP, rx_stamp),
     RO(SOL_SOCKET, SO_ERROR, error),
     RO(SOL_SOCKET, SO_ACCEPTCONN, acceptconn),
     RW(IPPROTO_TCP, TCP_NODELAY, nodelay),
@@ -441,10 +479,13 @@ static const struct option options[] = {
     RW(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, fastopen_connect),
     RW(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, fastopen_no_cookie),
     RW(IPPROTO_TCP, TCP_SAVE_SYN, save_syn),
+    RW(IPPROTO_TCP, TCP_TIMESTAMP, timestamp),
     RW(IPPROTO_IP, IP_TOS, tos),
     RW(IPPROTO_IP, IP_TTL, ttl),
     RW(IPPROTO_IP, IP_MTU_DISCOVER, mtu_discover),
+    RW(IPPROTO_IP, IP_RECVERR, recverr),
     RO(IPPROTO_IP, IP_MTU, mtu),
+    RO(IPPROTO_IP, IP_PROTOCOL, protocol),
 };
 
 static const struct option *find(int level, int name)
@@ -586,14 +627,15 @@ static int get_saved_syn(struct engine *e, struct conn *c, void *val, socklen_t 
 	return 0;
 }
 
-/* Options of IPPROTO_IP may also be a single byte (ip(7)). */
-static int read_int(int level, const void *val, socklen_t len, int *v)
+/* Options of IPPROTO_IP may also be a single byte (ip(7)), or nothing, which is 0 but for IP_TTL. */
+static int read_int(int level, int name, const void *val, socklen_t len, int *v)
 {
+	*v = 0;
 	if (len >= sizeof(int))
 		memcpy(v, val, sizeof(int));
 	else if (level == IPPROTO_IP && len >= 1)
 		*v = *(const unsigned char *)val;
-	else
+	else if (level != IPPROTO_IP || name == IP_TTL)
 		return -EINVAL;
 	return 0;
 }
@@ -611,12 +653,14 @@ int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, con
 		return fastopen_set_keys(e, c, val, len);
 	if (level == SOL_SOCKET && name == SO_MAX_PACING_RATE)
 		return set_max_pacing_rate(c, val, len);
-	rc = read_int(level, val, len, &v);
-	if (rc < 0)
-		return o || level != IPPROTO_IP ? rc : -ENOPROTOOPT;
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return set_linger(c, val, len);
-	return o && o->set ? o->set(e, c, v) : -ENOPROTOOPT;
+	if (!o || (level == IPPROTO_IP && !o->set))
+		return -ENOPROTOOPT;
+	rc = read_int(level, name, val, len, &v);
+	if (rc)
+		return rc;
+	return o->set ? o->set(e, c, v) : -ENOPROTOOPT;
 }
 
 int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, void *val, socklen_t *len, usec_t now)
@@ -627,7 +671,7 @@ int engine_getsockopt(struct engine *e, struct conn *c, int level, int name, voi
 	if (now > e->now)
 		e->now = now;
 	if ((int)*len < 0)
-		return -EINVAL;
+		return o || level == SOL_SOCKET || level == IPPROTO_TCP ? -EINVAL : -ENOPROTOOPT;
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return get_linger(c, val, len);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "engine/notice.h"
 #include "engine/tcp_input.h"
 
 /* A segment's bytes that the receive queue may take. */
@@ -126,6 +127,8 @@ static void queue_in_order(struct input *in, struct text *t)
 	in->m = NULL;
 	while ((m = next_part(&chain, t))) {
 		c->rcv_nxt += pkt(m)->len;
+		if (c->rx_stamp)
+			notice_arrival(in->e, m);
 		rcvq_append(in->e, c, m);
 	}
 	if (filled_gap) {
@@ -142,8 +145,11 @@ static void queue_out_of_order(struct input *in, struct text *t)
 	in->e->stats.ofo_queue++;
 	in->c->rcv_ooopack++;
 	in->c->quickacks = in->c->quickacks < 2 ? 2 : in->c->quickacks;
-	while ((m = next_part(&chain, t)))
+	while ((m = next_part(&chain, t))) {
+		if (in->c->rx_stamp)
+			notice_arrival(in->e, m);
 		reasm_insert(in->e, in->c, m);
+	}
 	input_ack_now(in);
 }
 

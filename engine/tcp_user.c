@@ -9,6 +9,7 @@
 
 #include "engine/csum.h"
 #include "engine/fastopen.h"
+#include "engine/notice.h"
 
 #define MSS_DEFAULT 536
 
@@ -473,6 +474,8 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 	if (want > avail - skip)
 		want = avail - skip;
 	copy_out(e, c, &sink, skip, want);
+	if (c->rx_stamp)
+		e->recv_at = notice_arrived(e, c, skip + want);
 	if (flags & MSG_PEEK)
 		return want;
 	consume(e, c, skip + want);
