@@ -6,6 +6,7 @@
  * (kernel_epoch), and otherwise within the average of wait_may_ask().  Its readiness reaches the application through epoll and
  * poll in any case, and both move the epoch.
  */
+#include "shim/notice.h"
 #include "shim/sock.h"
 
 #include <errno.h>
@@ -83,6 +84,8 @@ static struct sock *take_from(const struct fdref *r, unsigned stack, struct endp
 		put(&s->sndtimeo, atomic_load(&l->sndtimeo));
 		put(&s->rcvlowat, atomic_load(&l->rcvlowat));
 		put(&s->lingers, atomic_load(&l->lingers));
+		if (__builtin_expect(atomic_load(&l->notices) != 0, 0))
+			notice_inherit(s, l);
 		put(&s->phase, PHASE_CONNECTED);
 	}
 	stack_leave(st, now);

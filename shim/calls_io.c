@@ -7,6 +7,7 @@
  */
 #include "calls.h"
 
+#include "cmsg.h"
 #include "deadline.h"
 #include "own.h"
 #include "relay.h"
@@ -63,14 +64,16 @@ static int msg_check(const struct msghdr *msg)
 	return total < 0 ? (int)total : 0;
 }
 
-static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+/* x NULL: there is no room for what is beside the data. */
+static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
 {
+	struct recv_extra unseen;
+
 	if (r->kind != FD_SOCK)
 		return -EBADF;
-	/* No error queue is kept: empty (tcp(7) has entries only for options that are not offered). */
-	if (flags & MSG_ERRQUEUE)
-		return -EAGAIN;
 	cancel_point();
+	if (x || (flags & MSG_ERRQUEUE))
+		return GUARDED(core()->recvmsg(r, iov, iovcnt, flags, x ? x : &unseen));
 	return GUARDED(core()->recv(r, iov, iovcnt, flags));
 }
 
@@ -119,7 +122,7 @@ ssize_t io_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int 
 {
 	int saved = errno;
 
-	return finish(saved, recv_ours(r, iov, iovcnt, flags));
+	return finish(saved, recv_ours(r, iov, iovcnt, flags, NULL));
 }
 
 ssize_t io_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
@@ -298,19 +301,20 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t buflen, int flags, st
 static ssize_t recvmsg_ours(const struct fdref *r, struct msghdr *msg, int flags)
 {
 	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
+	struct recv_extra x = {0};
 	ssize_t n;
 
 	if (rc)
 		return rc;
-	n = recv_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags);
+	n = recv_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags, &x);
 	if (n < 0)
 		return n;
 	if (user_writable(msg, sizeof(*msg)))
 		return -EFAULT;
 	if (msg->msg_name)
 		msg->msg_namelen = 0;
-	msg->msg_controllen = 0;
 	msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (flags & MSG_OOB);
+	cmsg_write(msg, &x);
 	return n;
 }
 
@@ -435,29 +439,6 @@ ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockad
 	if (sa && r.kind == FD_SOCK && user_readable(sa, len))
 		return fail(EFAULT);
 	return send_buf(&r, buf, n, flags);
-}
-
-/* As sock_cmsg_send(): messages of other levels are not ours to judge, the passing of rights means nothing to TCP. */
-static int cmsg_check(const struct msghdr *msg)
-{
-	if (msg->msg_controllen > INT_MAX)
-		return -ENOBUFS;
-	if (!msg->msg_controllen)
-		return 0;
-	if (user_readable(msg->msg_control, msg->msg_controllen))
-		return -EFAULT;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
-		size_t offset = (size_t)((char *)c - (char *)msg->msg_control);
-
-		if (c->cmsg_len < sizeof(*c) || c->cmsg_len > msg->msg_controllen - offset)
-			return -EINVAL;
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != SCM_CREDENTIALS && c->cmsg_type != SO_TIMESTAMPING &&
-		    c->cmsg_type != SO_MARK)
-			return -EINVAL;
-	}
-	return 0;
 }
 
 static ssize_t sendmsg_ours(const struct fdref *r, const struct msghdr *msg, int flags)

@@ -4,11 +4,11 @@
  */
 #include "calls.h"
 
-#include "early.h"
 #include "config.h"
 #include "placeholder.h"
 #include "user.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
@@ -246,22 +246,29 @@ int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 /* ---- options ----------------------------------------------------------------------------------------------------------------
  */
 
+/* Does the caller say something by what lies in the buffer? */
+static bool getsockopt_in_out(int level, int name)
+{
+	return level == IPPROTO_TCP && name == TCP_ZEROCOPY_RECEIVE;
+}
+
 /* As sk_getsockopt(): what option it is comes before where the answer is to go. */
 static int getsockopt_ours(const struct fdref *r, int level, int name, void *val, socklen_t *len)
 {
 	char answer[OPTION_ROOM];
-	socklen_t size;
+	socklen_t size, room;
 	int rc;
 
 	if (user_copy(&size, len, sizeof(size)))
 		return -EFAULT;
-	if ((int)size < 0)
-		return -EINVAL;
-	if (size > sizeof(answer))
+	room = size;
+	if ((int)size > (int)sizeof(answer))
 		size = sizeof(answer);
+	if (getsockopt_in_out(level, name) && (int)size > 0 && user_copy(answer, val, size))
+		return -EFAULT;
 	rc = core()->getsockopt(r, level, name, answer, &size);
 	/* Too little room: it says how much is needed (TCP_SAVED_SYN). */
-	if (rc == -EINVAL && user_copy(len, &size, sizeof(size)))
+	if (rc == -EINVAL && (int)room >= 0 && size != room && size != sizeof(answer) && user_copy(len, &size, sizeof(size)))
 		return -EFAULT;
 	if (rc < 0)
 		return rc;
@@ -285,11 +292,6 @@ int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 			  getsockopt_kernel(fd, level, name, val, len));
 }
 
-static int setsockopt_ours(const struct fdref *r, int level, int name, const void *val, socklen_t len)
-{
-	return early_refused(level, name) ? -EOPNOTSUPP : core()->setsockopt(r, level, name, val, len);
-}
-
 static int setsockopt_kernel(int fd, int level, int name, const void *val, socklen_t len)
 {
 	return relay_setsockopt_fix(REAL(setsockopt)(fd, level, name, val, len), fd, level);
@@ -309,6 +311,6 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 
 	if (fdtab_is_kernel(fd) || option_is_bad(fd, val, len))
 		return setsockopt_kernel(fd, level, name, val, len);
-	return (int)OWNED(fd, r, own_setsockopt(&r, level, name, val, len), setsockopt_ours(&r, level, name, val, len),
+	return (int)OWNED(fd, r, own_setsockopt(&r, level, name, val, len), core()->setsockopt(&r, level, name, val, len),
 			  setsockopt_kernel(fd, level, name, val, len));
 }

@@ -6,6 +6,7 @@
 #include "shim/arena.h"
 #include "shim/epoll.h"
 #include "shim/runtime.h"
+#include "shim/notice.h"
 #include "shim/sock.h"
 
 #include <unistd.h>
@@ -24,6 +25,7 @@ static const struct core_ops ops = {
     .retain = sock_retain,
     .release = sock_release,
     .recv = sock_recv,
+    .recvmsg = notice_recvmsg,
     .send = sock_send,
     .fastopen = sock_fastopen,
     .getsockopt = sock_getsockopt,

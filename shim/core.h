@@ -13,6 +13,7 @@
 #ifndef SHIM_CORE_H
 #define SHIM_CORE_H
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -27,9 +28,12 @@
 #include <sys/uio.h>
 #include <time.h>
 
+/* Needs the one above. */
+#include <linux/errqueue.h>
+
 #include "placeholder.h"
 
-#define CORE_ABI 7
+#define CORE_ABI 8
 
 struct mmsghdr;
 struct stat;
@@ -116,6 +120,30 @@ enum route { ROUTE_KERNEL, ROUTE_ENGINE, ROUTE_BOTH /* wildcard listener */ };
 /* A flag for accept() beside those of accept4(): do not wait, whatever O_NONBLOCK says. */
 #define ACCEPT_NOW (1 << 30)
 
+/* What was asked for of a socket beside its data. */
+enum notice {
+	NOTICE_STAMP = 1 << 0, /* SO_TIMESTAMP or one of its kin */
+	NOTICE_STAMP_NS = 1 << 1,
+	NOTICE_STAMP_NEW = 1 << 2,  /* in the forms for a 64-bit time_t */
+	NOTICE_STAMPING = 1 << 3,   /* SO_TIMESTAMPING reports software's time stamps */
+	NOTICE_INQ = 1 << 4,	    /* TCP_INQ */
+	NOTICE_ZEROCOPY = 1 << 5,   /* SO_ZEROCOPY */
+	NOTICE_PEEK_OFF = 1 << 6,   /* SO_PEEK_OFF */
+	NOTICE_RX_SOFTWARE = 1 << 7 /* SO_TIMESTAMPING asks for the times of received packets */
+};
+/* What recvmsg() has to tell beside the data. */
+struct recv_extra {
+	uint32_t asked;	       /* enum notice, as the socket is set */
+	bool has_stamp;	       /* the data's last packet arrived at: */
+	struct timespec stamp; /* CLOCK_REALTIME */
+	bool has_inq;
+	int inq;
+	bool has_error; /* an entry of the error queue (MSG_ERRQUEUE) */
+	int family;	/* of the socket */
+	struct sock_extended_err error;
+	struct sockaddr_in offender, to; /* who told of it, and of a packet to whom; family 0: nobody */
+};
+
 struct core_ops {
 	unsigned abi;
 	/*
@@ -145,6 +173,8 @@ struct core_ops {
 	/* *pristine: the placeholder was never used and may be recycled. Returns what close() is to return. */
 	int (*release)(const struct fdref *r, bool *pristine);
 	ssize_t (*recv)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+	/* The same, and *x filled in; MSG_ERRQUEUE is for this one only. */
+	ssize_t (*recvmsg)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x);
 	ssize_t (*send)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 	/* sendmsg() with MSG_FASTOPEN: connect to msg_name with data in the SYN; name and vector are within their limits. */
 	ssize_t (*fastopen)(const struct fdref *r, const struct msghdr *msg, int flags);

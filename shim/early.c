@@ -106,11 +106,6 @@ bool early_deferrable(const struct early_opt *o, const void *val, bool unbound_v
 	return false;
 }
 
-bool early_refused(int level, int name)
-{
-	return level == SOL_SOCKET && name == SO_ZEROCOPY;
-}
-
 bool early_kernel_only(int level, int name)
 {
 	for (unsigned i = 0; i < COUNT(kernel_only); i++)

@@ -15,10 +15,5 @@ bool early_deferrable(const struct early_opt *o, const void *val, bool unbound_v
 /* Does it ask for something that only the kernel's own stack can do (a filter, a device, TLS)? Then the kernel gets the socket.
  */
 bool early_kernel_only(int level, int name);
-/*
- * Is it one whose promise the engine could not keep, and that programs do without when it is refused?  SO_ZEROCOPY: nobody would
- * tell when the buffers are free again.
- */
-bool early_refused(int level, int name);
 
 #endif

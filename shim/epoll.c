@@ -151,7 +151,7 @@ uint32_t member_level(const struct member *m)
 	uint32_t level = 0;
 
 	if (m->kind == MEMBER_SOCK)
-		level = sock_ready(m->target);
+		level = sock_poll_ready(m->target);
 	else if (m->kind == MEMBER_SET)
 		level = epset_ready(m->target) ? EPOLLIN | EPOLLRDNORM : 0;
 	return level & m->events;

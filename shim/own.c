@@ -587,10 +587,6 @@ int own_setsockopt(const struct fdref *r, int level, int name, const void *val, 
 
 	if (!f)
 		return OWN_AGAIN;
-	if (early_refused(level, name)) {
-		fresh_unlock(f);
-		return -EOPNOTSUPP;
-	}
 	if (val && len <= sizeof(o.val))
 		memcpy(o.val, val, len);
 	if (!early_deferrable(&o, val, f->family == AF_INET6 && !f->bound) || !fresh_option(f, &o, false))

@@ -45,7 +45,7 @@ static uint32_t thing_level(const struct thing *th)
 {
 	if (th->set)
 		return epset_ready(th->set) ? POLLIN | POLLRDNORM : 0;
-	return object_is(th->sock, th->gen) ? sock_ready(th->sock) : POLLNVAL;
+	return object_is(th->sock, th->gen) ? sock_poll_ready(th->sock) : POLLNVAL;
 }
 
 /* The engine's answer for one of the user's descriptors. */

@@ -45,7 +45,12 @@ struct sock {
 	_Atomic bool deferred;	   /* TCP_FASTOPEN_CONNECT: connect() has returned, the SYN waits for data */
 	_Atomic int error;	   /* pending, positive: of a connection that the socket no longer has */
 	_Atomic uint32_t rcvlowat;
-	_Atomic usec_t rcvtimeo, sndtimeo; /* 0: for ever */
+	_Atomic usec_t rcvtimeo, sndtimeo;  /* 0: for ever */
+	_Atomic uint32_t notices;	    /* enum notice: 0 in most, and then nothing below counts */
+	_Atomic uint32_t tsflags, bind_phc; /* SO_TIMESTAMPING */
+	_Atomic int peek_off;		    /* SO_PEEK_OFF, with NOTICE_PEEK_OFF */
+	usec_t recv_at;			    /* engine_recv_at() of the last receive, with any notices; under the stack's lock */
+	uint32_t zc_first, zc_next; /* sends with MSG_ZEROCOPY: the first not told of, the next one; under the stack's lock */
 	/* Dual-homed listener: wait_may_ask()'s, and what was known when the kernel had no connection. */
 	_Atomic usec_t kernel_asked;
 	_Atomic uint32_t kernel_epoch;
@@ -54,6 +59,13 @@ struct sock {
 
 /* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */
 uint32_t sock_ready(struct sock *s);
+/* The same as poll() has it: an error queue with something in it is an error. */
+static inline uint32_t sock_poll_ready(struct sock *s)
+{
+	uint32_t ready = sock_ready(s);
+
+	return ready & ENGINE_NOTICES ? ready | EPOLLERR : ready;
+}
 /* The socket of a descriptor if the reference still holds, inside its stack; NULL: *err is -EBADF, -EIO (forked child outside the
  * family), -EAGAIN (signal handler). */
 struct stack *sock_enter(const struct fdref *r, usec_t *now, int *err);
@@ -113,6 +125,8 @@ void sock_end(struct sock *s);
 /* Set one recorded option as setsockopt() would; used for a FRESH socket's and for the options a connection's successor inherits.
  */
 int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, socklen_t len);
+/* Set an option in all connections that the socket has. */
+int sockopt_engine(struct sock *s, int level, int name, const void *val, socklen_t len);
 /* Give the options of one connection to another one, possibly of another stack (inside neither: this enters them one after the
  * other). */
 void sockopt_copy(struct stack *from, struct conn *c, struct stack *to, struct conn *d);

@@ -5,6 +5,7 @@
  * A call that finds what it wants makes no system call and polls no port, unless nobody has for a while: a program that only
  * sends must take in ACKs, and one that only reads must not let the port's ring run over.
  */
+#include "shim/notice.h"
 #include "shim/sock.h"
 
 #include <errno.h>
@@ -217,6 +218,8 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 	if (__builtin_setjmp(st->trap)) {
 		now = st->now;
 		got = recv_broke(st, sock_of(r)->conn, iov, n, flags);
+		if (atomic_load_explicit(&sock_of(r)->notices, memory_order_relaxed))
+			notice_received(st, sock_of(r), got, flags);
 		stack_leave(st, now);
 		return got;
 	}
@@ -227,6 +230,8 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 	} else if (stack_stale(st, now, DRIVE_STALE_US)) {
 		stack_drive(st, now);
 	}
+	if (__builtin_expect(atomic_load_explicit(&s->notices, memory_order_relaxed) != 0, 0))
+		notice_received(st, s, got, flags);
 	stack_leave(st, now);
 	return got;
 }
@@ -308,8 +313,6 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 	size_t total;
 	ssize_t n;
 
-	if (flags & MSG_ERRQUEUE)
-		return -EAGAIN;
 	n = take_error(r);
 	if (n)
 		return n;
@@ -470,6 +473,8 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 	struct sock *s = sock_of(r);
 	ssize_t n;
 
+	if (__builtin_expect(flags & MSG_ZEROCOPY, 0))
+		return notice_send(r, iov, iovcnt, flags);
 	if ((flags & MSG_FASTOPEN) || atomic_load_explicit(&s->deferred, memory_order_relaxed))
 		return sock_fastopen(r, &(struct msghdr){.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt}, flags);
 	n = take_error(r);

@@ -3,7 +3,8 @@
  * sockopt.c - options and ioctls: those of the call and of the descriptor are served here, those of the connection by the engine,
  * and the rest by the placeholder, which answers as a TCP socket of the kernel does and is not recycled after that.
  */
-#include "shim/sock.h"
+#include "shim/sockopt.h"
+#include "shim/notice.h"
 
 #include <asm/socket.h>
 #include <errno.h>
@@ -82,23 +83,12 @@ static int timeout_set(_Atomic usec_t *field, const void *val, socklen_t len)
 	return 0;
 }
 
-/* Copy an answer out as sock_getsockopt() of the kernel does: cut to *len. */
-static int answer(const void *src, socklen_t size, void *val, socklen_t *len)
-{
-	if ((int)*len < 0)
-		return -EINVAL;
-	if (*len > size)
-		*len = size;
-	memcpy(val, src, *len);
-	return 0;
-}
-
 static int timeout_get(const _Atomic usec_t *field, void *val, socklen_t *len)
 {
 	usec_t us = atomic_load(field), tick = tick_us();
 	struct timeval tv = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000 / tick * tick)};
 
-	return answer(&tv, sizeof(tv), val, len);
+	return sockopt_answer(&tv, sizeof(tv), false, val, len);
 }
 
 /* ---- set ----------------------------------------------------------------------------------------------------------------------
@@ -117,14 +107,28 @@ static int engine_set(unsigned stack, struct conn *c, const struct early_opt *o,
 	return rc;
 }
 
-/* What a placeholder would agree to although nobody keeps the promise. */
-static int refused(int level, int name)
+/*
+ * What a placeholder would agree to although nobody keeps the promise, and what it would refuse for not being connected.  A value
+ * that is too short it may judge.
+ */
+static int refused(struct sock *s, int level, int name, socklen_t len)
 {
-	if (level == SOL_SOCKET && name == SO_ZEROCOPY)
-		return -EOPNOTSUPP;
-	if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_MD5SIG || name == TCP_MD5SIG_EXT || name == TCP_REPAIR))
-		return -ENOPROTOOPT;
-	return 0;
+	if (level != IPPROTO_TCP)
+		return 0;
+	switch (name) {
+	case TCP_ULP:
+		/* As a kernel without the module: its TLS is for its own connections. */
+		return len ? -ENOENT : 0;
+	case TCP_QUEUE_SEQ:
+		return len >= sizeof(int) && engine_state(s->conn) != TCP_CLOSE ? -EPERM : 0;
+	case TCP_REPAIR:
+		return len >= sizeof(int) ? -ENOPROTOOPT : 0;
+	case TCP_MD5SIG:
+	case TCP_MD5SIG_EXT:
+		return len >= sizeof(struct tcp_md5sig) ? -ENOPROTOOPT : 0;
+	default:
+		return 0;
+	}
 }
 
 /* In all connections that the socket has. */
@@ -138,6 +142,13 @@ static int engine_set_all(struct sock *s, const struct early_opt *o, const void 
 		if (sp->conn[i] && sp->conn[i] != own)
 			rc = engine_set(i, sp->conn[i], o, val);
 	return rc;
+}
+
+int sockopt_engine(struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	const struct early_opt o = {.level = level, .name = name, .len = len};
+
+	return engine_set_all(s, &o, val);
 }
 
 /* The call needs it at each receive: keep what the engine made of it. */
@@ -216,6 +227,9 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 		return v6only_set(s, val, len);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION && congestion_denied(s, val, len))
 		return -EPERM;
+	rc = notice_set(s, fd, level, name, val, len);
+	if (rc != -ENOPROTOOPT)
+		return rc;
 	rc = engine_set_all(s, &o, val);
 	if (level == SOL_SOCKET && name == SO_RCVLOWAT && !rc)
 		note_rcvlowat(s);
@@ -223,7 +237,7 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 		atomic_store(&s->lingers, true);
 	if (rc != -ENOPROTOOPT || fd < 0)
 		return rc;
-	rc = refused(level, name);
+	rc = refused(s, level, name, len);
 	if (rc)
 		return rc;
 	atomic_store(&s->dirty, true);
@@ -255,63 +269,34 @@ int sock_setsockopt(const struct fdref *r, int level, int name, const void *val,
 /* ---- get ----------------------------------------------------------------------------------------------------------------------
  */
 
-/* Options of the descriptor rather than of the connection: true if it is one, *value filled in. Inside the stack. */
-static bool own_option(struct sock *s, int level, int name, int *value)
-{
-	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->family == AF_INET6) {
-		*value = s->v6only;
-		return true;
-	}
-	if (level != SOL_SOCKET)
-		return false;
-	switch (name) {
-	case SO_TYPE:
-		*value = SOCK_STREAM;
-		return true;
-	case SO_DOMAIN:
-		*value = s->family;
-		return true;
-	case SO_PROTOCOL:
-		*value = IPPROTO_TCP;
-		return true;
-	case SO_ACCEPTCONN:
-		*value = engine_state(s->conn) == TCP_LISTEN;
-		return true;
-	case SO_ERROR:
-		*value = atomic_exchange(&s->error, 0);
-		if (!*value)
-			*value = engine_error(s->conn);
-		return true;
-	default:
-		return false;
-	}
-}
-
 int sock_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
 {
 	struct sock *s = sock_of(r);
 	_Atomic usec_t *timeout = timeout_field(s, level, name);
-	int rc, value;
-	bool own;
+	struct own_answer own = {0};
+	int rc;
+	bool is_own;
 	usec_t now;
 	struct stack *st = sock_enter(r, &now, &rc);
 
 	if (!st)
 		return rc;
-	rc = !len || (!val && *len) ? -EFAULT : -ENOPROTOOPT;
-	own = own_option(s, level, name, &value);
-	if (rc == -ENOPROTOOPT && !own && !timeout && (level != IPPROTO_IPV6 || s->family == AF_INET6))
+	rc = !len || (!val && *len) ? -EFAULT : level == SOL_SOCKET && (int)*len < 0 ? -EINVAL : -ENOPROTOOPT;
+	is_own = sockopt_own(s, level, name, &own);
+	if (rc == -ENOPROTOOPT && !is_own && !timeout && (level != IPPROTO_IPV6 || s->family == AF_INET6))
 		rc = engine_getsockopt(st->engine, s->conn, level, name, val, len, now);
 	stack_leave(st, now);
 	if (rc != -ENOPROTOOPT)
 		return rc;
 	if (timeout)
 		return timeout_get(timeout, val, len);
-	if (own)
-		return answer(&value, sizeof(value), val, len);
+	if (is_own)
+		return own.rc ? own.rc : sockopt_answer(own.val, own.size, own.whole, val, len);
 	if (level == SOL_SOCKET && name == SO_COOKIE && (rc = rt.thin->placeholder_own(r->fd)))
 		return rc;
-	return rt.real->getsockopt(r->fd, level, name, val, len) ? -errno : 0;
+	if (rt.real->getsockopt(r->fd, level, name, val, len))
+		return -errno;
+	return level == IPPROTO_TCP && name == TCP_ZEROCOPY_RECEIVE ? sockopt_zerocopy_receive(r, val, *len) : 0;
 }
 
 /* ---- the options that a successor inherits ------------------------------------------------------------------------------------
@@ -329,6 +314,7 @@ static const struct {
     {SOL_SOCKET, SO_SNDBUF, true},
     {SOL_SOCKET, SO_RCVLOWAT, false},
     {SOL_SOCKET, SO_OOBINLINE, false},
+    {SOL_SOCKET, SO_TIMESTAMP, false},
     {IPPROTO_TCP, TCP_NODELAY, false},
     {IPPROTO_TCP, TCP_CORK, false},
     {IPPROTO_TCP, TCP_KEEPIDLE, false},
@@ -349,6 +335,7 @@ static const struct {
     {IPPROTO_TCP, TCP_SAVE_SYN, false},
     {IPPROTO_IP, IP_TOS, false},
     {IPPROTO_IP, IP_TTL, false},
+    {IPPROTO_IP, IP_RECVERR, false},
 };
 #define NINHERITED (sizeof(inherited) / sizeof(inherited[0]))
 

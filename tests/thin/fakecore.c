@@ -211,6 +211,13 @@ static ssize_t fake_recv(const struct fdref *r, const struct iovec *iov, int iov
 	return (ssize_t)done;
 }
 
+/* Nothing was asked for beside the data, and no error is queued. */
+static ssize_t fake_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
+{
+	*x = (struct recv_extra){0};
+	return flags & MSG_ERRQUEUE ? -EAGAIN : fake_recv(r, iov, iovcnt, flags);
+}
+
 static ssize_t fake_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
 	struct sock *s = find(r);
@@ -419,6 +426,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .retain = fake_retain,
 	    .release = fake_release,
 	    .recv = fake_recv,
+	    .recvmsg = fake_recvmsg,
 	    .send = fake_send,
 	    .fastopen = fake_fastopen,
 	    .getsockopt = fake_getsockopt,

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * notice.c - see notice.h.  The engine copies what is sent before the call returns, so a send with MSG_ZEROCOPY is complete at
+ * once, and says that it was copied (SO_EE_CODE_ZEROCOPY_COPIED), as Linux does where it has to copy (on loopback, and towards
+ * a device that cannot gather).  Linux merges completions that follow each other; here all do: the queue is one range.
+ */
+#include "shim/notice.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* ---- receiving ----------------------------------------------------------------------------------------------------------------
+ */
+
+void notice_received(struct stack *st, struct sock *s, ssize_t got, int flags)
+{
+	if (got > 0 && !(flags & MSG_OOB))
+		s->recv_at = engine_recv_at(st->engine);
+}
+
+/* From the engine's clock to that of the host. */
+static struct timespec realtime_of(usec_t at, usec_t now)
+{
+	struct timespec ts;
+	int64_t ns;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec - (int64_t)(now - at) * 1000;
+	return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+/* Linux's tcp_inq_hint(): at the end of the stream 1, lest the user wait for more. */
+static int inq_hint(struct conn *c)
+{
+	int inq = (int)engine_inq(c);
+
+	return !inq && (engine_ready(c) & EPOLLRDHUP) ? 1 : inq;
+}
+
+static ssize_t told(const struct fdref *r, ssize_t n, struct recv_extra *x)
+{
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return n;
+	x->has_inq = x->asked & NOTICE_INQ;
+	x->inq = inq_hint(s->conn);
+	x->has_stamp = n > 0 && s->recv_at;
+	if (x->has_stamp)
+		x->stamp = realtime_of(s->recv_at, now);
+	stack_leave(st, now);
+	return n;
+}
+
+/* ip_recv_error(): the oldest entry, whose time stamp is that of the question where there is no better. */
+static ssize_t recv_error(const struct fdref *r, struct recv_extra *x)
+{
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return err;
+	x->has_error = s->zc_first != s->zc_next;
+	if (x->has_error) {
+		x->error = (struct sock_extended_err){.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
+						      .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
+						      .ee_info = s->zc_first,
+						      .ee_data = s->zc_next - 1};
+		s->zc_first = s->zc_next;
+		engine_set_notices(st->engine, s->conn, false);
+	}
+	stack_leave(st, now);
+	if (!x->has_error)
+		return -EAGAIN;
+	x->has_stamp = x->asked & NOTICE_STAMP;
+	clock_gettime(CLOCK_REALTIME, &x->stamp);
+	return 0;
+}
+
+ssize_t notice_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
+{
+	struct sock *s = sock_of(r);
+	ssize_t n;
+
+	x->asked = atomic_load_explicit(&s->notices, memory_order_relaxed);
+	x->family = s->family;
+	if (flags & MSG_ERRQUEUE)
+		return recv_error(r, x);
+	n = sock_recv(r, iov, iovcnt, flags);
+	return n >= 0 && x->asked && !(flags & MSG_OOB) ? told(r, n, x) : n;
+}
+
+/* ---- MSG_ZEROCOPY -------------------------------------------------------------------------------------------------------------
+ */
+
+static void sent_copied(const struct fdref *r)
+{
+	struct sock *s = sock_of(r);
+	usec_t now;
+	int err;
+	struct stack *st = sock_enter(r, &now, &err);
+
+	if (!st)
+		return;
+	s->zc_next++;
+	engine_set_notices(st->engine, s->conn, true);
+	stack_leave(st, now);
+}
+
+/* A call counts that took anything; of nothing there is nothing to tell. */
+ssize_t notice_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	bool asked = atomic_load(&sock_of(r)->notices) & NOTICE_ZEROCOPY;
+	ssize_t n = sock_send(r, iov, iovcnt, flags & ~MSG_ZEROCOPY);
+
+	if (asked && n > 0)
+		sent_copied(r);
+	return n;
+}
+
+void notice_inherit(struct sock *child, const struct sock *listener)
+{
+	atomic_store(&child->notices, atomic_load(&listener->notices));
+	atomic_store(&child->tsflags, atomic_load(&listener->tsflags));
+	atomic_store(&child->bind_phc, atomic_load(&listener->bind_phc));
+	atomic_store(&child->peek_off, atomic_load(&listener->peek_off));
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * t_notices.c - what recvmsg() tells beside the data: completions of MSG_ZEROCOPY on the error queue, time stamps, TCP_INQ, and
+ * what becomes of a control buffer that is too small.
+ */
+#include "posix.h"
+
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ZC (MSG_ZEROCOPY | MSG_NOSIGNAL)
+#define CONTROL_ROOM 256
+/* Stamps begin a while after they were first asked for: the kernel switches them on for the whole host, in a thread of its own.
+ */
+#define STAMP_TRIES 2000
+#define STAMP_NAP_US 1000
+
+/* Where recvmsg() puts its answers. */
+struct inbox {
+	char data[64];
+	union {
+		char control[CONTROL_ROOM];
+		struct cmsghdr align;
+	};
+	struct iovec iov;
+	struct msghdr msg;
+};
+
+static struct msghdr *inbox(struct inbox *in, size_t data, size_t control)
+{
+	memset(in, 0, sizeof(*in));
+	in->iov = (struct iovec){in->data, data};
+	in->msg = (struct msghdr){.msg_iov = &in->iov, .msg_iovlen = 1, .msg_control = in->control, .msg_controllen = control};
+	return &in->msg;
+}
+
+/* ---- the error queue ----------------------------------------------------------------------------------------------------------
+ */
+
+static const char *level_name(int level)
+{
+	return level == SOL_SOCKET ? "SOCKET" : level == IPPROTO_TCP ? "TCP" : level == IPPROTO_IP ? "IP" : "other";
+}
+
+static void say_headers(const char *what, struct msghdr *m)
+{
+	say("%s: control %zu, flags %s%s%s", what, m->msg_controllen, m->msg_flags & MSG_ERRQUEUE ? "ERRQUEUE " : "",
+	    m->msg_flags & MSG_CTRUNC ? "CTRUNC " : "", m->msg_flags & ~(MSG_ERRQUEUE | MSG_CTRUNC) ? "others" : "");
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+		say("  level %s, type %d, length %zu", level_name(c->cmsg_level), c->cmsg_type, (size_t)c->cmsg_len);
+}
+
+/*
+ * Completions come when the kernel likes, in ranges as they were merged: take entries until this one was reported.  True if all
+ * numbers from *next on came once and in order.
+ */
+static bool take_completions(int fd, uint32_t *next, uint32_t last)
+{
+	bool right = true;
+
+	while (right && *next <= last) {
+		struct inbox in;
+		struct msghdr *m = inbox(&in, 0, CONTROL_ROOM);
+		struct sock_extended_err *ee;
+
+		await(fd, POLLERR);
+		MUST(recvmsg(fd, m, MSG_ERRQUEUE));
+		ee = (struct sock_extended_err *)CMSG_DATA(CMSG_FIRSTHDR(m));
+		right = ee->ee_errno == 0 && ee->ee_origin == SO_EE_ORIGIN_ZEROCOPY && ee->ee_type == 0 &&
+			(ee->ee_code & ~SO_EE_CODE_ZEROCOPY_COPIED) == 0 && ee->ee_info == *next && ee->ee_data >= ee->ee_info &&
+			ee->ee_data <= last;
+		*next = ee->ee_data + 1;
+	}
+	return right;
+}
+
+static void zerocopy_client(void)
+{
+	static char data[100000];
+	int fd = pair();
+	struct inbox in;
+	struct msghdr *m;
+	uint32_t next = 0;
+
+	T(recvmsg(fd, inbox(&in, 8, CONTROL_ROOM), MSG_ERRQUEUE));
+	T(recv(fd, data, 8, MSG_ERRQUEUE));
+	T(send(fd, data, 10, ZC));
+	T(recvmsg(fd, inbox(&in, 8, CONTROL_ROOM), MSG_ERRQUEUE | MSG_DONTWAIT));
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	T(send(fd, data, 10, 0));
+	T(send(fd, data, 0, ZC));
+	T(recv(fd, data, 8, MSG_ERRQUEUE));
+	say_poll("before", fd);
+	T(send(fd, data, 10, ZC));
+	await(fd, POLLERR);
+	say_poll("one is complete", fd);
+	say("SO_ERROR %d", get_int(fd, SOL_SOCKET, SO_ERROR));
+	m = inbox(&in, 8, CONTROL_ROOM);
+	m->msg_name = &(struct sockaddr_in){0};
+	m->msg_namelen = sizeof(struct sockaddr_in);
+	T(recvmsg(fd, m, MSG_ERRQUEUE));
+	say_headers("entry", m);
+	say("name length %u", m->msg_namelen);
+	say_poll("after", fd);
+	next = 1;
+	T(send(fd, data, sizeof(data), ZC));
+	T(send(fd, data, sizeof(data), ZC));
+	say_if("completions in order", take_completions(fd, &next, 2));
+	for (int i = 0; i < 10; i++)
+		MUST(send(fd, data, 100, ZC));
+	say_if("completions in order", take_completions(fd, &next, 12));
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 0);
+	T(send(fd, data, 10, ZC));
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	T(send(fd, data, 10, ZC));
+	say_if("numbers go on", take_completions(fd, &next, 13));
+	T(shutdown(fd, SHUT_WR));
+	T(send(fd, data, 10, ZC));
+	T(recv(fd, data, 8, MSG_ERRQUEUE));
+	say_poll("at the end", fd);
+	meet();
+	T(close(fd));
+}
+
+static void zerocopy_server(void)
+{
+	int fd = pair();
+	char buf[4096];
+	size_t got = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+		got += (size_t)n;
+	say("got %zu", got);
+	meet();
+	T(close(fd));
+}
+
+/* Entries are there: who reads, writes or asks for SO_ERROR does not care. */
+static void bystanders_client(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	int fd = pair(), epfd = MUST(epoll_create1(EPOLL_CLOEXEC));
+	uint32_t next = 0;
+	char buf[16];
+	fd_set in, ex;
+
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	MUST(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev));
+	T(epoll_wait(epfd, &ev, 1, 0));
+	T(send(fd, "0123456789", 10, ZC));
+	T(epoll_wait(epfd, &ev, 1, 1000));
+	say("events %s", events_name(ev.events));
+	T(epoll_wait(epfd, &ev, 1, 0));
+	tell("answer");
+	/* Blocks, whatever the error queue holds. */
+	T(recv(fd, buf, sizeof(buf), 0));
+	FD_ZERO(&in);
+	FD_ZERO(&ex);
+	FD_SET(fd, &in);
+	FD_SET(fd, &ex);
+	T(select(fd + 1, &in, NULL, &ex, NULL));
+	say("select: in %d, ex %d", FD_ISSET(fd, &in) != 0, FD_ISSET(fd, &ex) != 0);
+	T(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+	T(send(fd, "x", 1, 0));
+	say_if("still there", take_completions(fd, &next, 0));
+	T(recv(fd, buf, sizeof(buf), MSG_ERRQUEUE));
+	MUST(close(epfd));
+	T(close(fd));
+}
+
+static void bystanders_server(void)
+{
+	int fd = pair();
+	char buf[16];
+
+	T(recv(fd, buf, 10, MSG_WAITALL));
+	hear("answer");
+	MUST(usleep(20000));
+	T(send(fd, "ok", 2, 0));
+	T(recv(fd, buf, sizeof(buf), 0));
+	T(recv(fd, buf, sizeof(buf), 0));
+	T(close(fd));
+}
+
+/* Each entry into less room than it needs. */
+static void small_control_client(void)
+{
+	static const size_t rooms[] = {0, 8, 15, 16, 17, 30, 47, 48, 49, 56};
+	int fd = pair();
+	struct inbox in;
+
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	for (size_t i = 0; i < LEN(rooms); i++) {
+		MUST(send(fd, "x", 1, ZC));
+		await(fd, POLLERR);
+		T(recvmsg(fd, inbox(&in, 8, rooms[i]), MSG_ERRQUEUE));
+		say_headers("entry", &in.msg);
+	}
+	MUST(send(fd, "x", 1, ZC));
+	await(fd, POLLERR);
+	inbox(&in, 8, CONTROL_ROOM)->msg_control = NULL;
+	T(recvmsg(fd, &in.msg, MSG_ERRQUEUE));
+	say_headers("nowhere to put it", &in.msg);
+	MUST(send(fd, "x", 1, ZC));
+	await(fd, POLLERR);
+	inbox(&in, 8, CONTROL_ROOM)->msg_control = (void *)8;
+	T(recvmsg(fd, &in.msg, MSG_ERRQUEUE));
+	say("a wild place: control %zu, CTRUNC %d", in.msg.msg_controllen, (in.msg.msg_flags & MSG_CTRUNC) != 0);
+	T(recv(fd, in.data, 1, MSG_ERRQUEUE));
+	T(close(fd));
+}
+
+static void small_control_server(void)
+{
+	int fd = pair();
+
+	recv_and_say("bytes", fd, 100);
+	T(close(fd));
+}
+
+static void inherited_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(0)), fd;
+	uint32_t next = 0;
+
+	set_int(listener, SOL_SOCKET, SO_ZEROCOPY, 1);
+	set_int(listener, IPPROTO_TCP, TCP_INQ, 1);
+	set_int(listener, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	set_int(listener, SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE);
+	tell("listening");
+	fd = accept_one(listener);
+	say("zerocopy %d, inq %d, stamps %d %d", get_int(fd, SOL_SOCKET, SO_ZEROCOPY), get_int(fd, IPPROTO_TCP, TCP_INQ),
+	    get_int(fd, SOL_SOCKET, SO_TIMESTAMPNS), get_int(fd, SOL_SOCKET, SO_TIMESTAMP));
+	T(send(fd, "x", 1, ZC));
+	say_if("completed", take_completions(fd, &next, 0));
+	meet();
+	MUST(close(fd));
+	MUST(close(listener));
+}
+
+static void inherited_client(void)
+{
+	int fd;
+
+	hear("listening");
+	fd = connect_to(SERVER_IP, port(0));
+	meet();
+	MUST(close(fd));
+}
+
+/* ---- beside data --------------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_recent(const struct timespec *ts)
+{
+	struct timespec now;
+
+	MUST(clock_gettime(CLOCK_REALTIME, &now));
+	return ts->tv_sec <= now.tv_sec && ts->tv_sec >= now.tv_sec - 10 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
+}
+
+/* What a stamp says, in whichever form. */
+static void say_stamps(struct msghdr *m)
+{
+	struct timespec ts[3];
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		memset(ts, 0, sizeof(ts));
+		if (c->cmsg_level == SOL_SOCKET)
+			memcpy(ts, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+		if (c->cmsg_level == SOL_SOCKET)
+			say("  type %d: recent %d, others %ld %ld", c->cmsg_type, is_recent(ts), (long)ts[1].tv_sec,
+			    (long)ts[2].tv_sec);
+		else
+			say("  level %s, type %d: %d", level_name(c->cmsg_level), c->cmsg_type, *(int *)CMSG_DATA(c));
+	}
+}
+
+static void recv_and_say_stamps(int fd, size_t control)
+{
+	struct inbox in;
+
+	T(recvmsg(fd, inbox(&in, 1, control), 0));
+	say_headers("message", &in.msg);
+	if (!(in.msg.msg_flags & MSG_CTRUNC))
+		say_stamps(&in.msg);
+}
+
+static void stamps_server(void)
+{
+	/* SO_TIMESTAMP, SO_TIMESTAMPNS, and both in their new forms. */
+	static const int names[] = {29, 35, 63, 64, 0};
+	struct inbox in;
+	int fd = pair(), tries = 0;
+
+	set_int(fd, SOL_SOCKET, names[0], 1);
+	do {
+		MUST(usleep(STAMP_NAP_US));
+		tell_num(1);
+		MUST(recvmsg(fd, inbox(&in, 1, CONTROL_ROOM), 0));
+	} while (!in.msg.msg_controllen && ++tries < STAMP_TRIES);
+	for (size_t i = 0; names[i]; i++) {
+		set_int(fd, SOL_SOCKET, names[i], 1);
+		for (size_t k = 0; names[k]; k++)
+			say("option %d reads %d", names[k], get_int(fd, SOL_SOCKET, names[k]));
+		tell_num(1);
+		recv_and_say_stamps(fd, CONTROL_ROOM);
+	}
+	set_int(fd, SOL_SOCKET, names[3], 0);
+	for (size_t k = 0; names[k]; k++)
+		say("option %d reads %d", names[k], get_int(fd, SOL_SOCKET, names[k]));
+	tell_num(1);
+	recv_and_say_stamps(fd, CONTROL_ROOM);
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+	tell_num(1);
+	recv_and_say_stamps(fd, CONTROL_ROOM);
+	set_int(fd, SOL_SOCKET, names[1], 1);
+	set_int(fd, IPPROTO_TCP, TCP_INQ, 1);
+	tell_num(1);
+	recv_and_say_stamps(fd, CONTROL_ROOM);
+	for (size_t room = 0; room <= 136; room += 17) {
+		tell_num(1);
+		recv_and_say_stamps(fd, room);
+	}
+	tell_num(0);
+	recv_and_say_stamps(fd, CONTROL_ROOM);
+	T(close(fd));
+}
+
+/* A byte for each word: how many it takes until stamps begin is not ours to say. */
+static void stamps_client(void)
+{
+	int fd = pair();
+
+	while (hear_num())
+		MUST(send(fd, "x", 1, 0));
+	MUST(close(fd));
+}
+
+static void inq_server(void)
+{
+	struct inbox in;
+	int fd = pair();
+
+	tell("go");
+	await_inq(fd, 30);
+	recv_and_say_stamps(fd, CONTROL_ROOM);
+	set_int(fd, IPPROTO_TCP, TCP_INQ, 1);
+	say("reads %d", get_int(fd, IPPROTO_TCP, TCP_INQ));
+	recv_and_say_stamps(fd, CONTROL_ROOM);
+	T(recvmsg(fd, inbox(&in, 8, CONTROL_ROOM), MSG_PEEK));
+	say_stamps(&in.msg);
+	T(recvmsg(fd, inbox(&in, 8, 20), 0));
+	say_headers("cut", &in.msg);
+	T(recvmsg(fd, inbox(&in, 8, 0), 0));
+	say_headers("no room", &in.msg);
+	T(recvmsg(fd, inbox(&in, 8, CONTROL_ROOM), MSG_OOB));
+	T(recvmsg(fd, inbox(&in, 64, CONTROL_ROOM), 0));
+	say_stamps(&in.msg);
+	T(recvmsg(fd, inbox(&in, 64, CONTROL_ROOM), MSG_DONTWAIT));
+	tell("close");
+	await(fd, POLLIN);
+	T(recvmsg(fd, inbox(&in, 64, CONTROL_ROOM), 0));
+	say_stamps(&in.msg);
+	set_int(fd, IPPROTO_TCP, TCP_INQ, 0);
+	T(recvmsg(fd, inbox(&in, 64, CONTROL_ROOM), 0));
+	say_headers("switched off", &in.msg);
+	T(close(fd));
+}
+
+static void inq_client(void)
+{
+	int fd = pair();
+
+	hear("go");
+	T(send(fd, "012345678901234567890123456789", 30, 0));
+	hear("close");
+	T(close(fd));
+}
+
+static const struct posix_case cases[] = {
+    BOTH(zerocopy), BOTH(bystanders), BOTH(small_control), BOTH(inherited), BOTH(stamps), BOTH(inq),
+};
+
+int main(int argc, char **argv)
+{
+	return posix_main(argc, argv, cases, LEN(cases));
+}
