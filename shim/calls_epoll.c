@@ -74,7 +74,7 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	/* What is not there the kernel refuses before it looks at anything else. */
 	if (!fdtab_size || (op != EPOLL_CTL_DEL && user_readable(ev, sizeof(*ev))))
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
-	if (fdtab_get(fd).kind == FD_RELAYED)
+	if (fdtab_kind(fd) == FD_RELAYED)
 		relay_touch(fd);
 	set = fdtab_get(epfd);
 	target = fdtab_get(fd);
@@ -180,7 +180,7 @@ static bool wait_is_kernels(const struct wait *w, int *rc)
 
 	if (fdtab_is_kernel(w->epfd))
 		return true;
-	kind = fdtab_get(w->epfd).kind;
+	kind = fdtab_kind(w->epfd);
 	if (kind == FD_EPOLL)
 		*rc = (int)finish(saved, wait_ours(w));
 	else if (kind == FD_SPARE)

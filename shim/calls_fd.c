@@ -269,7 +269,7 @@ int dup(int fd)
 
 int dup2(int fd, int to)
 {
-	if (fd == to && fdtab_get(fd).kind != FD_SPARE)
+	if (fd == to && fdtab_kind(fd) != FD_SPARE)
 		return REAL(dup2)(fd, to);
 	return fdtab_size || core() ? (int)GUARDED(dup_onto(fd, to, -1)) : REAL(dup2)(fd, to);
 }

@@ -83,7 +83,7 @@ int socketpair(int domain, int type, int protocol, int sv[2])
  */
 static bool address_is_bad(int fd, const struct sockaddr *sa, socklen_t len)
 {
-	return (len > sizeof(struct sockaddr_storage) || user_readable(sa, len)) && fdtab_get(fd).kind != FD_SPARE;
+	return (len > sizeof(struct sockaddr_storage) || user_readable(sa, len)) && fdtab_kind(fd) != FD_SPARE;
 }
 
 int bind(int fd, const struct sockaddr *sa, socklen_t len)
@@ -302,7 +302,7 @@ static bool option_is_bad(int fd, const void *val, socklen_t len)
 {
 	const socklen_t most = sizeof(((struct early_opt *)0)->val);
 
-	return ((int)len < 0 || user_readable(val, len < most ? len : most)) && fdtab_get(fd).kind != FD_SPARE;
+	return ((int)len < 0 || user_readable(val, len < most ? len : most)) && fdtab_kind(fd) != FD_SPARE;
 }
 
 int setsockopt(int fd, int level, int name, const void *val, socklen_t len)

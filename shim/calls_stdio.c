@@ -86,7 +86,7 @@ static bool stream_ours(int fd)
 
 	if (fdtab_is_kernel(fd))
 		return false;
-	kind = fdtab_get(fd).kind;
+	kind = fdtab_kind(fd);
 	return kind == FD_FRESH || kind == FD_SOCK;
 }
 

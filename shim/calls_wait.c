@@ -28,9 +28,7 @@ enum {
 
 static unsigned need_of(int fd)
 {
-	if (fdtab_is_kernel(fd))
-		return 0;
-	switch (fdtab_get(fd).kind) {
+	switch (fdtab_kind(fd)) {
 	case FD_SOCK:
 		return NEED_CORE;
 	case FD_EPOLL:
@@ -50,7 +48,7 @@ static bool answers_fit(struct pollfd *fds, nfds_t n)
 {
 	const nfds_t step = 4096 / sizeof(*fds);
 
-	for (nfds_t i = 0; i < n; i += step)
+	for (nfds_t i = 0; i + 1 < n; i += step)
 		if (user_writable(&fds[i].revents, sizeof(fds[i].revents)))
 			return false;
 	return !n || !user_writable(&fds[n - 1].revents, sizeof(fds[n - 1].revents));
@@ -163,6 +161,7 @@ enum { SET_IN, SET_OUT, SET_EX, SETS };
 struct sets {
 	unsigned long *bits[SETS];
 	int n;
+	bool read_only; /* one of them can't be written over */
 };
 
 static const short asks[SETS] = {
@@ -178,7 +177,7 @@ static const short counts[SETS] = {
 
 static struct sets sets_of(int n, fd_set *in, fd_set *out, fd_set *ex)
 {
-	return (struct sets){{(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, n};
+	return (struct sets){.bits = {(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, .n = n};
 }
 
 static bool set_has(const struct sets *s, int set, int fd)
@@ -203,7 +202,8 @@ static int sets_next(const struct sets *s, int fd)
 	return s->n;
 }
 
-static unsigned sets_need(const struct sets *s, unsigned *count)
+/* Who has to look, and at what: *count descriptors, which go to fds unless it is NULL. */
+static unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned *count)
 {
 	unsigned need = 0;
 
@@ -211,18 +211,14 @@ static unsigned sets_need(const struct sets *s, unsigned *count)
 	for (int fd = sets_next(s, 0); fd < s->n; fd = sets_next(s, fd + 1)) {
 		need |= need_of(fd);
 		++*count;
-	}
-	return need;
-}
-
-static void sets_to_poll(const struct sets *s, struct pollfd *fds)
-{
-	for (int fd = sets_next(s, 0); fd < s->n; fd = sets_next(s, fd + 1)) {
+		if (!fds)
+			continue;
 		*fds = (struct pollfd){.fd = fd};
 		for (int i = 0; i < SETS; i++)
 			fds->events |= set_has(s, i, fd) ? asks[i] : 0;
 		fds++;
 	}
+	return need;
 }
 
 /* Of what poll() found: how many bits a select() would set, or -EBADF.  Descriptors with nothing that counts are not asked again.
@@ -269,15 +265,21 @@ static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigne
 	}
 }
 
-/* The sets that there are can be written over. */
-static bool sets_fit(const struct sets *s)
+/* 0, or -EFAULT if one of the sets is not there. */
+static int sets_look(struct sets *s)
 {
 	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
+	struct user_part parts[SETS];
+	unsigned n = 0;
+	int rc = 0;
 
 	for (int set = 0; set < SETS; set++)
-		if (s->bits[set] && user_writable(s->bits[set], size))
-			return false;
-	return true;
+		if (s->bits[set])
+			parts[n++] = (struct user_part){s->bits[set], size};
+	s->read_only = user_writable_parts(parts, n);
+	for (unsigned i = 0; s->read_only && i < n && !rc; i++)
+		rc = user_readable(parts[i].p, parts[i].n);
+	return rc;
 }
 
 static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
@@ -285,35 +287,33 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, str
 	int rc, found;
 
 	cancel_point();
-	sets_to_poll(s, fds);
-	for (unsigned i = 0; i < n; i++)
-		if (need_of(fds[i].fd) == NEED_SPARE)
-			return -EBADF;
 	do {
 		rc = (int)GUARDED(core()->poll(fds, n, left, mask));
 		if (rc < 0)
 			return rc;
 		found = poll_to_count(s, fds, n);
 	} while (rc > 0 && found == 0);
-	if (found >= 0 && !sets_fit(s))
+	if (found >= 0 && s->read_only)
 		return -EFAULT;
 	if (found >= 0)
 		poll_to_sets(s, fds, n);
 	return found;
 }
 
-/* *left: the time-out, and then what was left of it; NULL: none. */
-static int select_ours(const struct sets *s, unsigned n, struct timespec *left, const sigset_t *mask)
+/* few: the n descriptors, if sets of this size are kept on the stack.  *left: the time-out, and then what was left of it; NULL:
+ * none.
+ */
+static int select_ours(const struct sets *s, struct pollfd *few, unsigned n, struct timespec *left, const sigset_t *mask)
 {
-	struct pollfd few[n <= STACK_FDS ? n : 1];
 	struct pollfd *many;
 	int rc;
 
-	if (n <= STACK_FDS)
+	if (s->n <= STACK_FDS)
 		return select_loop(s, few, n, left, mask);
 	many = malloc(n * sizeof(*many));
 	if (!many)
 		return -ENOMEM;
+	sets_to_poll(s, many, &n);
 	rc = select_loop(s, many, n, left, mask);
 	free(many);
 	return rc;
@@ -321,16 +321,11 @@ static int select_ours(const struct sets *s, unsigned n, struct timespec *left, 
 
 /* Is a set of this process's to be looked at by us?  *n: how many descriptors it has.  Sets that are not there are the kernel's.
  */
-static unsigned select_need(const struct sets *s, unsigned *n)
+static unsigned select_need(struct sets *s, struct pollfd *few, unsigned *n)
 {
-	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
-
-	if (s->n <= 0 || !fdtab_size)
+	if (s->n <= 0 || !fdtab_size || sets_look(s))
 		return 0;
-	for (int set = 0; set < SETS; set++)
-		if (s->bits[set] && user_readable(s->bits[set], size))
-			return 0;
-	return sets_need(s, n);
+	return sets_to_poll(s, s->n <= STACK_FDS ? few : NULL, n);
 }
 
 /* What is there at once costs the core no look at the clock; the kernel's has always moved on. */
@@ -347,27 +342,32 @@ static void moment_passed(struct timespec *left)
 
 int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
+	struct pollfd few[n > 0 && n <= STACK_FDS ? n : 1];
 	struct sets s = sets_of(n, in, out, ex);
 	struct timespec left = {0};
 	int saved = errno, rc;
 	unsigned count;
-	unsigned need = select_need(&s, &count);
+	unsigned need = select_need(&s, few, &count);
+	bool tells;
 
-	if (need == NEED_SPARE)
-		return fail(EBADF);
 	if (!need)
 		return REAL(select)(n, in, out, ex, timeout);
+	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
+	 */
+	tells = timeout && !user_writable(timeout, sizeof(*timeout));
+	if (timeout && !tells && user_readable(timeout, sizeof(*timeout)))
+		return fail(EFAULT);
 	if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
 		return fail(EINVAL);
+	if (need & NEED_SPARE)
+		return fail(EBADF);
 	if (timeout) {
 		left.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
 		left.tv_nsec = timeout->tv_usec % 1000000 * 1000;
 	}
-	rc = select_ours(&s, count, timeout ? &left : NULL, NULL);
+	rc = select_ours(&s, few, count, timeout ? &left : NULL, NULL);
 	moment_passed(&left);
-	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
-	 */
-	if (timeout && !user_writable(timeout, sizeof(*timeout))) {
+	if (tells) {
 		timeout->tv_sec = left.tv_sec;
 		timeout->tv_usec = left.tv_nsec / 1000;
 	}
@@ -376,21 +376,22 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 
 int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
+	struct pollfd few[n > 0 && n <= STACK_FDS ? n : 1];
 	struct sets s = sets_of(n, in, out, ex);
 	struct timespec left = {0};
 	int saved = errno;
 	unsigned count;
-	unsigned need = select_need(&s, &count);
+	unsigned need = select_need(&s, few, &count);
 
-	if (need == NEED_SPARE)
-		return fail(EBADF);
 	if (!need)
 		return REAL(pselect)(n, in, out, ex, timeout, mask);
 	if (!waits_well(timeout, mask))
 		return fail(EFAULT);
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
+	if (need & NEED_SPARE)
+		return fail(EBADF);
 	if (timeout)
 		left = *timeout;
-	return (int)finish(saved, select_ours(&s, count, timeout ? &left : NULL, mask));
+	return (int)finish(saved, select_ours(&s, few, count, timeout ? &left : NULL, mask));
 }

@@ -43,13 +43,6 @@ static void create(void)
 	__atomic_store_n(&fdtab_size, (unsigned)n, __ATOMIC_RELEASE);
 }
 
-static struct fdtab_slot *slot_of(int fd)
-{
-	if ((unsigned)fd >= __atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE))
-		return NULL;
-	return &fdtab_slots[fd];
-}
-
 static struct fdtab_slot *slot_make(int fd)
 {
 	if (!__atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE)) {
@@ -58,20 +51,7 @@ static struct fdtab_slot *slot_make(int fd)
 		create();
 		errno = saved;
 	}
-	return slot_of(fd);
-}
-
-static struct fdtab_slot slot_read(const struct fdtab_slot *s)
-{
-	struct fdtab_slot v;
-	uint64_t again;
-
-	do {
-		v.word = __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
-		v.obj = __atomic_load_n(&s->obj, __ATOMIC_ACQUIRE);
-		again = __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
-	} while (again != v.word);
-	return v;
+	return fdtab_slot(fd);
 }
 
 static bool slot_replace(struct fdtab_slot *s, struct fdtab_slot was, struct fdtab_slot now)
@@ -94,21 +74,6 @@ static void raise_top(int fd)
 		;
 }
 
-struct fdref fdtab_get(int fd)
-{
-	struct fdref r = {.fd = fd, .kind = FD_KERNEL};
-	struct fdtab_slot *s = slot_of(fd);
-
-	if (s) {
-		struct fdtab_slot v = slot_read(s);
-
-		r.kind = (enum fd_kind)(v.word & FDTAB_KIND);
-		r.gen = (uint32_t)(v.word >> 32);
-		r.obj = v.obj;
-	}
-	return r;
-}
-
 static struct fdtab_slot slot_value(enum fd_kind kind, unsigned traits, void *obj, uint32_t gen)
 {
 	struct fdtab_slot v = {(uint64_t)gen << 32 | traits | kind, obj};
@@ -118,7 +83,7 @@ static struct fdtab_slot slot_value(enum fd_kind kind, unsigned traits, void *ob
 
 int fdtab_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 {
-	struct fdtab_slot *s = kind == FD_KERNEL ? slot_of(fd) : slot_make(fd);
+	struct fdtab_slot *s = kind == FD_KERNEL ? fdtab_slot(fd) : slot_make(fd);
 	struct fdtab_slot was;
 
 	if (!s)
@@ -126,7 +91,7 @@ int fdtab_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 	if (kind != FD_KERNEL)
 		raise_top(fd);
 	do {
-		was = slot_read(s);
+		was = fdtab_slot_read(s);
 	} while (!slot_replace(s, was, slot_value(kind, kind == FD_KERNEL ? 0 : was.word & FD_TRAITS, obj, gen)));
 	return 0;
 }
@@ -138,7 +103,7 @@ static bool slot_is(struct fdtab_slot v, const struct fdref *r)
 
 bool fdtab_swap(const struct fdref *was, enum fd_kind kind, void *obj, uint32_t gen)
 {
-	struct fdtab_slot *s = slot_of(was->fd);
+	struct fdtab_slot *s = fdtab_slot(was->fd);
 	struct fdtab_slot v;
 
 	if (!s)
@@ -146,7 +111,7 @@ bool fdtab_swap(const struct fdref *was, enum fd_kind kind, void *obj, uint32_t 
 	if (kind != FD_KERNEL)
 		raise_top(was->fd);
 	do {
-		v = slot_read(s);
+		v = fdtab_slot_read(s);
 		if (!slot_is(v, was))
 			return false;
 	} while (!slot_replace(s, v, slot_value(kind, kind == FD_KERNEL ? 0 : v.word & FD_TRAITS, obj, gen)));
@@ -159,40 +124,40 @@ int fdtab_place(int fd, unsigned traits)
 
 	if (!s)
 		return -ENOMEM;
-	while (!slot_replace(s, slot_read(s), slot_value(FD_KERNEL, traits, NULL, 0)))
+	while (!slot_replace(s, fdtab_slot_read(s), slot_value(FD_KERNEL, traits, NULL, 0)))
 		;
 	return 0;
 }
 
 unsigned fdtab_traits(int fd)
 {
-	struct fdtab_slot *s = slot_of(fd);
+	struct fdtab_slot *s = fdtab_slot(fd);
 
-	return s ? slot_read(s).word & FD_TRAITS : 0;
+	return s ? fdtab_slot_read(s).word & FD_TRAITS : 0;
 }
 
 void fdtab_change_traits(int fd, unsigned set, unsigned clear)
 {
-	struct fdtab_slot *s = slot_of(fd);
+	struct fdtab_slot *s = fdtab_slot(fd);
 	struct fdtab_slot was, now;
 
 	if (!s)
 		return;
 	do {
-		was = now = slot_read(s);
+		was = now = fdtab_slot_read(s);
 		now.word = (was.word & ~(uint64_t)clear) | set;
 	} while (!slot_replace(s, was, now));
 }
 
 bool fdtab_claim_trait(const struct fdref *was, unsigned trait)
 {
-	struct fdtab_slot *s = slot_of(was->fd);
+	struct fdtab_slot *s = fdtab_slot(was->fd);
 	struct fdtab_slot v, now;
 
 	if (!s)
 		return false;
 	do {
-		v = now = slot_read(s);
+		v = now = fdtab_slot_read(s);
 		if (!slot_is(v, was) || (v.word & trait))
 			return false;
 		now.word |= trait;

@@ -34,16 +34,61 @@ struct fdtab_slot {
 extern struct fdtab_slot *fdtab_slots __attribute__((visibility("hidden")));
 extern unsigned fdtab_size __attribute__((visibility("hidden")));
 
+/* NULL: a number that is not in the table. */
+static inline struct fdtab_slot *fdtab_slot(int fd)
+{
+	if ((unsigned)fd >= __atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE))
+		return NULL;
+	return &fdtab_slots[fd];
+}
+
+/* Both words as they were at one moment. */
+static inline struct fdtab_slot fdtab_slot_read(const struct fdtab_slot *s)
+{
+	struct fdtab_slot v;
+	uint64_t again;
+
+	do {
+		v.word = __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
+		v.obj = __atomic_load_n(&s->obj, __ATOMIC_ACQUIRE);
+		again = __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
+	} while (again != v.word);
+	return v;
+}
+
+/* What a number is; FD_KERNEL for every one that is not in the table. */
+static inline enum fd_kind fdtab_kind(int fd)
+{
+	const struct fdtab_slot *s = fdtab_slot(fd);
+
+	return s ? (enum fd_kind)(__atomic_load_n(&s->word, __ATOMIC_ACQUIRE) & FDTAB_KIND) : FD_KERNEL;
+}
+
 /* Is this number none of ours? The whole cost of a read() or write() on a kernel descriptor. */
 static inline bool fdtab_is_kernel(int fd)
 {
-	unsigned size = __atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE);
-
-	return (unsigned)fd >= size || !(__atomic_load_n(&fdtab_slots[fd].word, __ATOMIC_RELAXED) & FDTAB_KIND);
+	return fdtab_kind(fd) == FD_KERNEL;
 }
 
-/* Look a number up; kind FD_KERNEL for every one that is not in the table. */
-struct fdref fdtab_get(int fd);
+/*
+ * Look a number up.  Inline, so that the parts of the answer stay in registers: returned through memory they are copied as one
+ * piece while they are still being stored as several, which the CPU has to wait for.
+ */
+static inline struct fdref fdtab_get(int fd)
+{
+	struct fdref r = {.fd = fd, .kind = FD_KERNEL};
+	const struct fdtab_slot *s = fdtab_slot(fd);
+
+	if (s) {
+		struct fdtab_slot v = fdtab_slot_read(s);
+
+		r.kind = (enum fd_kind)(v.word & FDTAB_KIND);
+		r.gen = (uint32_t)(v.word >> 32);
+		r.obj = v.obj;
+	}
+	return r;
+}
+
 /* Replace whatever the number was.  Traits stay, except that FD_KERNEL clears them.  -ENOMEM: no table, or number beyond it. */
 int fdtab_set(int fd, enum fd_kind kind, void *obj, uint32_t gen);
 /* Replace it if it still is what `was` says; false: another thread changed it first. */

@@ -541,7 +541,7 @@ int own_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len)
 	if (rc == 0)
 		return core()->connect(&to, sa, len);
 	/* Decided: libc's own call may block, and no guard must be about it.  Undecided it says at once what is wrong. */
-	if (rc == TAKE_KERNEL && fdtab_get(r->fd).kind == FD_KERNEL)
+	if (rc == TAKE_KERNEL && fdtab_kind(r->fd) == FD_KERNEL)
 		return OWN_AGAIN;
 	return rc == TAKE_KERNEL ? negated(REAL(connect)(r->fd, sa, len)) : rc;
 }
@@ -556,7 +556,7 @@ ssize_t own_fastopen(const struct fdref *r, const struct msghdr *msg, int flags)
 		return core()->fastopen(&to, msg, flags);
 	if (rc != TAKE_KERNEL)
 		return rc;
-	if (fdtab_get(r->fd).kind == FD_KERNEL)
+	if (fdtab_kind(r->fd) == FD_KERNEL)
 		return OWN_AGAIN;
 	n = REAL(sendmsg)(r->fd, msg, flags);
 	return n < 0 ? -errno : n;

@@ -290,7 +290,7 @@ unsigned placeholder_count(void)
 void placeholder_fork_prepare(void)
 {
 	for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
-		enum fd_kind kind = fdtab_get(fd).kind;
+		enum fd_kind kind = fdtab_kind(fd);
 
 		if (kind == FD_FRESH)
 			placeholder_own(fd);

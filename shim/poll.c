@@ -59,31 +59,30 @@ static void sort_out(struct poller *p)
 {
 	for (nfds_t i = 0; i < p->n; i++) {
 		struct pollfd *k = &p->kernel[i];
-		struct thing th = {.at = i};
+		struct thing *th = &p->things[p->nthings];
 		struct fdref r;
 
 		*k = (struct pollfd){.fd = p->user[i].fd, .events = p->user[i].events};
 		if (k->fd < 0)
 			continue;
 		r = rt.thin->fd_get(k->fd);
+		*th = (struct thing){.at = i, .gen = r.gen};
 		if (r.kind == FD_SOCK) {
-			th.sock = r.obj;
+			th->sock = r.obj;
 			/* The placeholder of a dual-homed listener is asked as well, of any other nothing is to be known. */
-			if (rt_up() && atomic_load(&th.sock->dual))
+			if (rt_up() && atomic_load(&th->sock->dual))
 				k->events &= POLLIN | POLLRDNORM;
 			else
 				k->fd = -1;
 		} else if (r.kind == FD_EPOLL && r.obj) {
-			th.set = r.obj;
+			th->set = r.obj;
 		} else if (r.kind == FD_SPARE || r.kind == FD_PRIVATE) {
 			k->fd = -1;
 			k->revents = POLLNVAL;
 			p->ninvalid++;
 		}
-		th.gen = r.gen;
 		p->nkernel += k->fd >= 0;
-		if (th.sock || th.set)
-			p->things[p->nthings++] = th;
+		p->nthings += th->sock || th->set;
 	}
 }
 

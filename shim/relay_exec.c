@@ -48,7 +48,7 @@ static struct {
 
 static bool is_inherited(int fd)
 {
-	return fdtab_get(fd).kind == FD_SOCK && !(fdtab_traits(fd) & FD_CLOEXEC_ON);
+	return fdtab_kind(fd) == FD_SOCK && !(fdtab_traits(fd) & FD_CLOEXEC_ON);
 }
 
 static unsigned count_inherited(void)
@@ -137,7 +137,7 @@ static void list_expected(void)
 		if (ex.fds[i].placeholder >= 0 && !ex.items[ex.fds[i].item].eager)
 			expect(ex.fds[i].fd);
 	for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1))
-		if (fdtab_get(fd).kind == FD_RELAYED && !REAL(fcntl)(fd, F_GETFD))
+		if (fdtab_kind(fd) == FD_RELAYED && !REAL(fcntl)(fd, F_GETFD))
 			expect(fd);
 }
 

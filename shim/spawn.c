@@ -73,7 +73,7 @@ bool spawn_is_ours(const posix_spawn_file_actions_t *actions)
 	if (!fdtab_size)
 		return false;
 	for (int fd = fdtab_next(0); !inherits && fd >= 0; fd = fdtab_next(fd + 1))
-		inherits = fdtab_get(fd).kind == FD_SOCK && !(fdtab_traits(fd) & FD_CLOEXEC_ON);
+		inherits = fdtab_kind(fd) == FD_SOCK && !(fdtab_traits(fd) & FD_CLOEXEC_ON);
 	if (!used)
 		return inherits;
 	if (!is_readable())
@@ -81,7 +81,7 @@ bool spawn_is_ours(const posix_spawn_file_actions_t *actions)
 	for (int i = 0; !inherits && i < used; i++) {
 		const struct action *a = action_at(actions, i);
 
-		inherits = a->tag == DO_DUP2 && fdtab_get(a->fd.fd).kind == FD_SOCK;
+		inherits = a->tag == DO_DUP2 && fdtab_kind(a->fd.fd) == FD_SOCK;
 	}
 	return inherits;
 }

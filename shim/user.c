@@ -81,3 +81,19 @@ int user_writable(void *p, size_t n)
 		return 0;
 	return possible(p, n) ? trapped(write_touch, p, NULL, n) : -EFAULT;
 }
+
+static void write_parts(void *parts, void *none, size_t n)
+{
+	const struct user_part *at = parts;
+
+	for (size_t i = 0; i < n; i++)
+		write_touch(at[i].p, NULL, at[i].n);
+}
+
+int user_writable_parts(struct user_part *parts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!possible(parts[i].p, parts[i].n))
+			return -EFAULT;
+	return trapped(write_parts, parts, NULL, n);
+}
