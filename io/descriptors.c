@@ -172,6 +172,7 @@ static const struct {
     {"libxdp.so", "socket", kept_socket},
     {"libxdp.so", "close", keeping_close},
     {"librte_net_af_xdp.so", "poll", __poll},
+    {"librte_pcapng.so", "close", keeping_close},
     {"librte_net_tap.so", "open64", plain_open},
     {"librte_net_virtio.so", "socket", plain_socket},
     {"librte_net_virtio.so", "accept", plain_accept},

@@ -102,7 +102,7 @@ struct capture *capture_open(struct port *p, const char *path, struct io_error *
 {
 	struct capture *c = rte_zmalloc("mtcpshim_capture", sizeof(*c), 0);
 	unsigned room = RTE_PKTMBUF_HEADROOM + rte_pcapng_mbuf_size(p->info.mtu + FRAME_OVERHEAD);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+	int fd = descriptor_keep(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
 
 	if (fd < 0) {
 		io_fail(err, -errno, "MTCPSHIM_PCAP: %.120s cannot be written: %s", path, strerror(errno));
@@ -121,7 +121,7 @@ no_memory:
 	io_fail(err, -ENOMEM, "MTCPSHIM_PCAP: capture into %.120s cannot start: %s", path, rte_strerror(rte_errno));
 failed:
 	if (fd >= 0)
-		close(fd);
+		descriptor_close(fd);
 	if (c)
 		rte_mempool_free(c->pool);
 	rte_free(c);
