@@ -4,6 +4,7 @@
  */
 #include "shim/core.h"
 #include "shim/arena.h"
+#include "shim/birth.h"
 #include "shim/epoll.h"
 #include "shim/runtime.h"
 #include "shim/notice.h"
@@ -52,6 +53,8 @@ static const struct core_ops ops = {
     .threads_up = core_threads_up,
     .exec_begin = core_exec_begin,
     .exec_failed = core_exec_failed,
+    .birth_begin = birth_begin,
+    .birth_end = birth_end,
 };
 
 __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(const struct thin_ops *thin)

@@ -229,6 +229,9 @@ struct core_ops {
 	 */
 	void (*exec_begin)(void);
 	void (*exec_failed)(void);
+	/* A relay is forked, birth.h. */
+	void (*birth_begin)(bool (*keeps)(const void *sock));
+	void (*birth_end)(void);
 };
 
 /* The core's only exported symbol; NULL if it cannot serve (ABI mismatch). */

@@ -5,6 +5,7 @@
  * The kernel is asked with a system call: before the answer "nothing" is given, and otherwise every KERNEL_ASK_US on average, so
  * that neither side starves.  Who comes first when both have something changes from call to call.
  */
+#include "shim/birth.h"
 #include "shim/epoll.h"
 #include "shim/sock.h"
 
@@ -126,6 +127,7 @@ static void collect_kernel(struct ep_wait *ew)
 
 	if (room <= 0)
 		return;
+	birth_await();
 	n = wait_epoll(set->kfd, ew->evs + ew->n, room);
 	if (n <= 0)
 		return;

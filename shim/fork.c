@@ -3,6 +3,7 @@
  * fork.c - a process begins: a forked child joins its parent's family, with the same sockets and epoll sets; and ends: what it
  * alone held is closed as the kernel would close it, and what is queued still goes out.
  */
+#include "shim/birth.h"
 #include "shim/epoll.h"
 #include "shim/guard.h"
 #include "shim/hold.h"
@@ -35,6 +36,7 @@ static void say_alone(void)
 
 void core_fork_prepare(void)
 {
+	birth_fork_prepare();
 	rt.forking = rt_up();
 	if (rt.forking && rt.info.forks)
 		epoll_fork_prepare();
@@ -70,14 +72,19 @@ static void nobody_set(void *obj)
 	epset_end(obj);
 }
 
-/* The child holds what its descriptors say; what calls of the parent's other threads held is not its. */
+/*
+ * The child holds what its descriptors say; what calls of the parent's other threads held is not its.  A relay's number of a
+ * socket that it is not for is nothing but a placeholder's.
+ */
 static void count_holds(void)
 {
 	hold_forget();
 	for (int fd = rt.thin->fd_next(0); fd >= 0; fd = rt.thin->fd_next(fd + 1)) {
 		struct fdref r = rt.thin->fd_get(fd);
 
-		if ((r.kind == FD_SOCK || r.kind == FD_EPOLL) && r.obj)
+		if (r.kind == FD_SOCK && !birth_shares(r.obj))
+			rt.thin->fd_set(fd, FD_KERNEL, NULL, 0);
+		else if ((r.kind == FD_SOCK || r.kind == FD_EPOLL) && r.obj)
 			hold_found(r.obj, r.gen);
 	}
 	hold_settle(SLAB_SOCK, nobody_sock);
@@ -88,6 +95,7 @@ bool core_fork_child(void)
 {
 	rt.pid = getpid();
 	thread_forget();
+	birth_fork_child();
 	runtime_forget();
 	epoll_fork_child();
 	helper_forget();

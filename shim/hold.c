@@ -4,6 +4,7 @@
  * is a bit in the object and one of its references.
  */
 #include "shim/hold.h"
+#include "shim/birth.h"
 #include "shim/runtime.h"
 
 #include <errno.h>
@@ -144,6 +145,8 @@ void hold_share(enum slab slab, unsigned child)
 		uint64_t seen = atomic_load_explicit(&counts[slab][i], memory_order_relaxed);
 		void *obj = arena_at(slab, i);
 
+		if (slab == SLAB_SOCK && !birth_shares(obj))
+			continue;
 		/* Another thread may close it at this moment. */
 		if ((uint32_t)seen && object_hold(obj, (uint32_t)(seen >> 32)) && !mark(obj, child))
 			object_release(obj);

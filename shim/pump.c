@@ -14,6 +14,7 @@
 
 #include "fdtab.h"
 #include "loader.h"
+#include "placeholder.h"
 #include "real.h"
 
 #include <errno.h>
@@ -391,19 +392,46 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Close everything but these; and have something harmless under the standard numbers. */
+/*
+ * The epoll sets first: what is closed then is in none of this process's, and stays in the program's (an undecided socket would
+ * leave them by its number).
+ */
+static void close_ours(const int *keep, unsigned n)
+{
+	for (int sets = 1; sets >= 0; sets--)
+		for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
+			enum fd_kind kind = fdtab_get(fd).kind;
+
+			if (kind != FD_PRIVATE && (!sets || kind == FD_EPOLL) && !bsearch(&fd, keep, n, sizeof(*keep), by_number))
+				close(fd);
+		}
+	placeholder_drain();
+}
+
+/* The first number at or above from that is to stay; ~0u: none. */
+static unsigned next_kept(unsigned from, const int *keep, unsigned n)
+{
+	int ours = fdtab_next((int)from);
+	unsigned next = ours < 0 ? ~0u : (unsigned)ours;
+
+	for (unsigned i = 0; i < n; i++)
+		if ((unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+			next = (unsigned)keep[i];
+	return next;
+}
+
+/* Close everything but these and what is the engine's; and have something harmless under the standard numbers. */
 static void close_others(int *keep, unsigned n)
 {
-	unsigned from = 0;
+	unsigned next, from = 0;
 	int fd;
 
 	qsort(keep, n, sizeof(*keep), by_number);
-	for (unsigned i = 0; i < n; i++) {
-		if ((unsigned)keep[i] > from)
-			close_range(from, (unsigned)keep[i] - 1, 0);
-		from = (unsigned)keep[i] + 1;
-	}
-	close_range(from, ~0u, 0);
+	close_ours(keep, n);
+	for (; (next = next_kept(from, keep, n)) != ~0u; from = next + 1)
+		if (next > from)
+			REAL(close_range)(from, next - 1, 0);
+	REAL(close_range)(from, ~0u, 0);
 	do {
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	} while (fd >= 0 && fd < STDERR_FILENO);
@@ -472,7 +500,10 @@ void relay_run(struct relay_item *items, unsigned n, int line)
 	setsid();
 	prctl(PR_SET_NAME, "mtcpshim-relay");
 	(void)!chdir("/");
-	if (!take_items(items, n, line) || REAL(write)(line, "r", 1) != 1)
+	if (!take_items(items, n, line))
+		REAL(_exit)(1);
+	core()->birth_end();
+	if (REAL(write)(line, "r", 1) != 1)
 		REAL(_exit)(1);
 	if (REAL(read)(line, &word, 1) == 1 && word == 'x')
 		REAL(_exit)(0);

@@ -152,12 +152,28 @@ static void launch(struct relay_item *items, unsigned n, const int line[2])
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* What the relay that is being made is for. */
+static const struct relay_item *for_relay;
+static unsigned nfor_relay;
+
+static bool is_for_relay(const void *sock)
+{
+	unsigned i = 0;
+
+	while (i < nfor_relay && for_relay[i].r.obj != sock)
+		i++;
+	return i < nfor_relay;
+}
+
 int relay_start(struct relay_item *items, unsigned n)
 {
 	unsigned made = 0;
 	int line[2];
 	char ready = 0;
 
+	core()->birth_begin(is_for_relay);
+	for_relay = items;
+	nfor_relay = n;
 	for (unsigned i = 0; i < n; i++)
 		made += make_ends(&items[i]);
 	if (!made || REAL(socketpair)(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line)) {
@@ -173,6 +189,7 @@ int relay_start(struct relay_item *items, unsigned n)
 			line[0] = -EAGAIN;
 		}
 	}
+	core()->birth_end();
 	for (unsigned i = 0; i < n; i++) {
 		close_end(&items[i].inside);
 		if (line[0] < 0)

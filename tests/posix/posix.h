@@ -124,6 +124,13 @@ void recv_and_say(const char *what, int fd, size_t len);
 /* Receive len bytes, check them against the pattern from position at on: the count of bytes that were right. */
 size_t recv_pattern(int fd, size_t len, size_t at);
 
+/* ---- descriptors on their way ------------------------------------------------------------------------------------------------
+ */
+
+/* Send a descriptor over an AF_UNIX socket (SCM_RIGHTS): sendmsg()'s result.  Receive one: its number, -1 if there is none. */
+long send_right(int over, int fd);
+int receive_right(int over);
+
 /* ---- waiting for a state (bounded: ends the process after some seconds)
  * ---------------------------------------------------------- */
 

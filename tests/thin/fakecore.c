@@ -410,6 +410,10 @@ static void fake_fork(void)
 {
 }
 
+static void fake_birth(bool (*keeps)(const void *sock))
+{
+}
+
 __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(const struct thin_ops *ops)
 {
 	static const struct core_ops fake = {
@@ -453,6 +457,8 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .fork_child = fake_fork_child,
 	    .exec_begin = fake_fork,
 	    .exec_failed = fake_fork,
+	    .birth_begin = fake_birth,
+	    .birth_end = fake_fork,
 	};
 
 	thin = ops;
