@@ -393,6 +393,19 @@ void input_behind_syn(struct input *in)
 	in->seg.seq++;
 }
 
+/*
+ * RFC 3042: what the first hints at a loss let out goes before the next ACK is looked at, which may have come together with them.
+ * With the threshold reached in one go, a loss at the end of the flight would find the network empty: one segment would repair it
+ * alone (RFC 9937 6.2), and with that lost too nothing but the timeout would tell.
+ */
+static void output_at_first_hint(struct input *in)
+{
+	if (in->c->ca_state == CA_DISORDER && list_linked(&in->c->out_link)) {
+		list_del(&in->c->out_link);
+		tcp_output(in->e, in->c, OUTPUT_TURN);
+	}
+}
+
 /* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
 static void otherwise(struct input *in)
 {
@@ -410,6 +423,7 @@ static void otherwise(struct input *in)
 		return;
 	if (in->c->ack_now || in->c->snd_new || in->c->lost_out || (in->c->fin_queued && !in->c->fin_sent))
 		tcp_want_output(in->e, in->c);
+	output_at_first_hint(in);
 }
 
 /* ---- 3.10.7.1 CLOSED ---- */

@@ -63,6 +63,8 @@ static void parse_option(struct scan *s)
 		set->max_timewait = (unsigned)scan_number(s);
 	else if (take_option(s, "manual_arp"))
 		set->manual_arp = scan_number(s) != 0;
+	else if (take_option(s, "bursts"))
+		set->bursts = scan_number(s) != 0;
 	else if (take_option(s, "auto_close"))
 		set->auto_close = scan_number(s) != 0;
 	else

@@ -29,6 +29,7 @@ struct run {
 	struct packet actual; /* the packet compared last, for the report */
 	const struct packet *expected;
 	bool has_actual;
+	bool burst; /* the next packet follows before the engine acts */
 	uint8_t frame[FRAME_MAX];
 };
 
@@ -80,6 +81,12 @@ static usec_t time_of(const struct run *r, int64_t t, const struct when *w)
 	return (w->relative || w->any ? r->last : r->host.started) + (usec_t)t;
 }
 
+/* Does this packet arrive at the time of the one above it? */
+static bool arrives_with(const struct event *next)
+{
+	return next && next->type == EVENT_INBOUND && next->when.relative && !next->when.from;
+}
+
 static void run_inbound(struct run *r, const struct event *ev)
 {
 	struct packet wire;
@@ -94,7 +101,9 @@ static void run_inbound(struct run *r, const struct event *ev)
 	if (wire.kind == PACKET_TCP)
 		referee_watch(&r->referee, &wire, false);
 	host_inject(&r->host, r->frame, len);
-	settle(r);
+	r->burst = r->script.set.bursts && arrives_with(ev->next);
+	if (!r->burst)
+		settle(r);
 }
 
 static void check_payload(struct run *r, const struct packet *p, const uint8_t *payload, uint64_t offset)
@@ -182,15 +191,18 @@ static void run_call(struct run *r, const struct event *ev)
 static void run_event(struct run *r, const struct event *ev)
 {
 	usec_t at = time_of(r, ev->when.from, &ev->when);
+	bool joins = r->burst;
 
 	r->line = ev->line;
+	r->burst = false;
 	if (ev->type == EVENT_OUTBOUND) {
 		run_outbound(r, ev);
 		return;
 	}
 	if (!ev->when.relative && at < r->last)
 		script_fail(&r->err, ev->line, "the event is before the one above it");
-	advance(r, at, false);
+	if (!joins)
+		advance(r, at, false);
 	if (ev->type == EVENT_INBOUND)
 		run_inbound(r, ev);
 	else if (ev->type == EVENT_CALL)
