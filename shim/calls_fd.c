@@ -325,6 +325,8 @@ static long sock_setfl(const struct fdref *r, int flags)
 			rc = negated(REAL(fcntl)(r->fd, F_SETFL, (flags & ~O_NONBLOCK) | (now & O_NONBLOCK)));
 		if (rc < 0)
 			return rc;
+		if ((flags ^ now) & O_ASYNC)
+			core()->sigio(r);
 	}
 	return core()->setfl(r, flags);
 }
@@ -347,11 +349,33 @@ static long setfd(const struct fdref *r, int flags)
 	return rc;
 }
 
+/* The placeholder got an owner, or a signal for it. */
+static long owner_changed(const struct fdref *r)
+{
+	struct fresh *f;
+
+	if (r->kind == FD_SOCK) {
+		core()->sigio(r);
+		return 0;
+	}
+	f = fresh_lock(r);
+	if (!f)
+		return OWN_AGAIN;
+	f->owned = true;
+	fresh_unlock(f);
+	return 0;
+}
+
+static bool sets_owner(int cmd)
+{
+	return cmd == F_SETOWN || cmd == F_SETOWN_EX || cmd == F_SETSIG;
+}
+
 /* A FRESH or engine socket; locks, owners, signals and the like are the placeholder's. */
 static long fcntl_ours(const struct fdref *r, int cmd, long arg)
 {
 	bool fresh = r->kind == FD_FRESH;
-	int rc = 0;
+	long rc = 0;
 
 	switch (cmd) {
 	case F_GETFL:
@@ -367,7 +391,9 @@ static long fcntl_ours(const struct fdref *r, int cmd, long arg)
 	default:
 		rc = placeholder_own(r->fd);
 	}
-	return rc ? rc : negated(REAL(fcntl)(r->fd, cmd, arg));
+	if (!rc)
+		rc = negated(REAL(fcntl)(r->fd, cmd, arg));
+	return rc || !sets_owner(cmd) ? rc : owner_changed(r);
 }
 
 static int fcntl_any(int fd, int cmd, long arg)
@@ -421,6 +447,13 @@ static long ioctl_placeholder(const struct fdref *r, unsigned long request, void
 	return rc ? rc : negated(REAL(ioctl)(r->fd, request, arg));
 }
 
+static long sock_async(const struct fdref *r, bool on)
+{
+	long flags = sock_getfl(r);
+
+	return flags < 0 ? flags : sock_setfl(r, (int)(on ? flags | O_ASYNC : flags & ~O_ASYNC));
+}
+
 /* Those that the core serves have an int for an argument, to read or to write. */
 static long ioctl_int(const struct fdref *r, unsigned long request, void *arg)
 {
@@ -430,16 +463,27 @@ static long ioctl_int(const struct fdref *r, unsigned long request, void *arg)
 
 	if (reads && user_copy(&value, arg, sizeof(value)))
 		return -EFAULT;
+	if (request == FIOASYNC)
+		return sock_async(r, value);
 	rc = core()->ioctl(r, request, &value);
 	return rc || reads ? rc : user_copy(arg, &value, sizeof(value));
 }
 
+static long ioctl_setown(const struct fdref *r, unsigned long request, void *arg)
+{
+	long rc = placeholder_own(r->fd);
+
+	if (!rc)
+		rc = negated(REAL(ioctl)(r->fd, request, arg));
+	return rc ? rc : owner_changed(r);
+}
+
 static long ioctl_ours(const struct fdref *r, unsigned long request, void *arg)
 {
-	long rc = request == FIOSETOWN || request == SIOCSPGRP ? placeholder_own(r->fd) : 0;
+	long rc;
 
-	if (rc)
-		return rc;
+	if (request == FIOSETOWN || request == SIOCSPGRP)
+		return ioctl_setown(r, request, arg);
 	if (request == FIOCLEX || request == FIONCLEX)
 		return setfd(r, request == FIOCLEX ? FD_CLOEXEC : 0);
 	if (r->kind == FD_FRESH) {

@@ -6,8 +6,9 @@
 #include "shim/arena.h"
 #include "shim/birth.h"
 #include "shim/epoll.h"
-#include "shim/runtime.h"
 #include "shim/notice.h"
+#include "shim/runtime.h"
+#include "shim/sigio.h"
 #include "shim/sock.h"
 
 #include <unistd.h>
@@ -37,6 +38,7 @@ static const struct core_ops ops = {
     .holders = sock_holders,
     .getfl = sock_getfl,
     .setfl = sock_setfl,
+    .sigio = sigio_follow,
     .poll = core_poll,
     .epoll_ctl = epset_ctl,
     .epoll_wait = epset_wait,

@@ -182,14 +182,15 @@ struct core_ops {
 	int (*setsockopt)(const struct fdref *r, int level, int name, const void *val, socklen_t len);
 	int (*getsockname)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
 	int (*getpeername)(const struct fdref *r, struct sockaddr *sa, socklen_t *len);
-	/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK write *value, FIONBIO and FIOASYNC read it; -ENOTTY: all others.
-	 */
+	/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK write *value, FIONBIO reads it; -ENOTTY: all others. */
 	int (*ioctl)(const struct fdref *r, unsigned long request, int *value);
-	/* File status flags (F_GETFL, F_SETFL): O_RDWR | O_NONBLOCK | O_ASYNC. */
 	/* How many processes of the fork family hold it. */
 	unsigned (*holders)(const struct fdref *r);
+	/* File status flags (F_GETFL, F_SETFL): O_RDWR | O_NONBLOCK | O_ASYNC. */
 	int (*getfl)(const struct fdref *r);
 	int (*setfl)(const struct fdref *r, int flags);
+	/* F_SETOWN, F_SETSIG or O_ASYNC was set on the placeholder, which is the descriptor's own: signals follow. */
+	void (*sigio)(const struct fdref *r);
 
 	/* Waiting.  timeout NULL: for ever; sigmask NULL: unchanged.  Serve engine and kernel descriptors together. */
 	/* *timeout becomes what was left of it. */

@@ -8,6 +8,7 @@
 #include "shim/guard.h"
 #include "shim/hold.h"
 #include "shim/runtime.h"
+#include "shim/sigio.h"
 #include "shim/sock.h"
 
 #include <netinet/tcp.h>
@@ -43,6 +44,7 @@ void core_fork_prepare(void)
 	rt.child = rt.forking && rt.info.forks ? family_prepare() : -1;
 	if (rt.forking)
 		io_fork_prepare();
+	sigio_fork_prepare();
 	if (rt.forking && rt.child < 0)
 		say_alone();
 }
@@ -55,6 +57,7 @@ void core_threads_up(void)
 
 void core_fork_parent(void)
 {
+	sigio_fork_parent();
 	if (rt.forking)
 		io_fork_parent();
 	/* A process that forks and was forked itself (a daemon) may be all that is left one day. */
@@ -103,8 +106,10 @@ bool core_fork_child(void)
 		io_fork_child();
 	if (rt.forking && rt.child >= 0 && family_born((unsigned)rt.child)) {
 		count_holds();
+		sigio_fork_child(true);
 		return true;
 	}
+	sigio_fork_child(false);
 	if (atomic_load(&rt.state) == RT_DOWN) {
 		/* It may start an engine of its own: it must not share the parent's objects. */
 		if (arena_init() || family_init())
@@ -232,6 +237,7 @@ void core_exiting(void)
 	rt.exiter = lock_tid();
 	if (!atomic_compare_exchange_strong(&rt.state, &up, RT_EXITING))
 		return;
+	sigio_end();
 	ended = let_go();
 	/* What is still to be sent, others of the family will send. */
 	if (family_goes_on()) {

@@ -88,7 +88,7 @@ struct fresh *fresh_new(int family, bool nonblock)
 		return NULL;
 	f->family = family;
 	f->nonblock = nonblock;
-	f->v6only = f->bound = false;
+	f->v6only = f->bound = f->owned = false;
 	f->nopts = f->applied = 0;
 	__atomic_store_n(&f->refs, 1, __ATOMIC_RELEASE);
 	return f;

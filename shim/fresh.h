@@ -23,6 +23,7 @@ struct fresh {
 	uint32_t next; /* free list: index + 1 */
 	bool locked;
 	bool nonblock, v6only;
+	bool owned; /* the placeholder may have an owner for its signals */
 	bool bound; /* the placeholder is bound in the kernel, to `local` */
 	int family;
 	socklen_t local_len;

@@ -183,22 +183,25 @@ static void *successor_main(void *arg)
 	return NULL;
 }
 
-static int spawn(void *(*run)(void *))
+int helper_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 {
 	sigset_t all, before;
-	pthread_attr_t attr;
-	pthread_t thread;
 	int rc;
 
 	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* The new thread inherits this mask: no signal of the application's is ever handled there. */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, &attr, run, NULL);
+	rc = pthread_create(thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
 	return -rc;
+}
+
+static int spawn(void *(*run)(void *))
+{
+	pthread_t thread;
+	int rc = helper_thread(&thread, run, NULL);
+
+	return rc ? rc : -pthread_detach(thread);
 }
 
 int helper_start(int (*up)(void))

@@ -140,7 +140,7 @@ static int take_locked(const struct core_ops *ops, struct fresh *f, struct fdref
 	    .nopts = f->nopts,
 	    .opts = f->opts,
 	};
-	bool bound = f->bound;
+	bool bound = f->bound, owned = f->owned;
 	struct sockaddr_in6 local = f->local;
 	socklen_t local_len = f->local_len;
 	bool pristine;
@@ -156,6 +156,8 @@ static int take_locked(const struct core_ops *ops, struct fresh *f, struct fdref
 		ops->release(to, &pristine);
 		return -EBADF;
 	}
+	if (owned)
+		ops->sigio(to);
 	err = bound ? ops->bind(to, (struct sockaddr *)&local, local_len) : 0;
 	/* Not bound here, so the port is not to stay reserved there. */
 	if (err < 0)

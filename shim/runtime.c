@@ -279,8 +279,7 @@ static void check_link(struct stack *st, usec_t now)
 	}
 }
 
-/* Tell the waiters; of how many sockets. */
-static unsigned notify(struct stack *st)
+unsigned stack_notify(struct stack *st)
 {
 	struct conn *c;
 	uint32_t edges;
@@ -355,7 +354,7 @@ void stack_leave(struct stack *st, usec_t now)
 	struct thread *t = thread_self();
 	usec_t deadline = finish_call(st, now);
 
-	notify(st);
+	stack_notify(st);
 	/* Before watch_until is read, as the watcher stores watch_until before it reads this: one of the two sees the other. */
 	if (deadline != atomic_load_explicit(&st->deadline, memory_order_relaxed))
 		atomic_exchange(&st->deadline, deadline);
@@ -389,7 +388,7 @@ static void try_drive(struct stack *st, bool ring)
 	if (ring || (!got && st->ntx))
 		stack_flush(st, now);
 	if (!ring && got)
-		turn_begin(st, notify(st), now);
+		turn_begin(st, stack_notify(st), now);
 	stack_leave(st, now);
 }
 

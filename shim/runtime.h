@@ -100,6 +100,8 @@ bool stack_enter(struct stack *st, usec_t *now);
 bool stack_try_enter(struct stack *st, usec_t *now);
 /* Send what is to be sent (as the turn and the doorbell's price allow), tell the waiters, release the lock. */
 void stack_leave(struct stack *st, usec_t now);
+/* Tell the waiters what happened; of how many sockets.  Caller is inside the stack. */
+unsigned stack_notify(struct stack *st);
 /* Packets in: how many; timers.  Caller is inside the stack. */
 unsigned stack_drive(struct stack *st, usec_t now);
 /* Ring the doorbell now, whatever it costs. */
@@ -152,6 +154,8 @@ void helper_join(void);
 void helper_wake(void);
 /* The watch is free, or a deadline came closer: wake the helper if it sleeps too deeply for that. */
 void helper_poke(usec_t deadline);
+/* A thread of our own: none of the program's signals is handled there.  -errno. */
+int helper_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* engine_up() of core.h (setup.c). */
 int runtime_up(void);

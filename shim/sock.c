@@ -8,6 +8,7 @@
 #endif
 #include "shim/sock.h"
 #include "shim/epoll.h"
+#include "shim/sigio.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -501,7 +502,9 @@ int sock_shutdown(const struct fdref *r, int how)
 
 	if (!st)
 		return rc;
+	sigio_ignore(st, s);
 	rc = engine_shutdown(st->engine, s->conn, how, now);
+	sigio_heed(st, s);
 	stack_leave(st, now);
 	sp = atomic_load(&s->spread);
 	for (unsigned i = 0; sp && i < rt.nstacks; i++) {
@@ -590,7 +593,7 @@ static void destroy(struct sock *s)
 
 void sock_unhold(struct sock *s)
 {
-	if (hold_less(s, object_gen(s)) == HOLD_NOBODY)
+	if (sigio_hold_less(s, object_gen(s)) == HOLD_NOBODY)
 		destroy(s);
 }
 
@@ -599,7 +602,7 @@ int sock_release(const struct fdref *r, bool *pristine)
 	struct sock *s = sock_of(r);
 
 	*pristine = false;
-	if (hold_less(s, r->gen) == HOLD_NOBODY) {
+	if (sigio_hold_less(s, r->gen) == HOLD_NOBODY) {
 		*pristine = !atomic_load(&s->dirty);
 		destroy(s);
 	}

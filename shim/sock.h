@@ -34,7 +34,8 @@ struct sock {
 	_Atomic bool nonblock;
 	_Atomic int fl; /* O_ASYNC, O_APPEND, O_NOATIME as set; they do nothing */
 	bool v6only;
-	bool named; /* bind() gave it a name, this one */
+	bool unheeded; /* what happens now is no news to the owner of its signals; under the stack's lock */
+	bool named;    /* bind() gave it a name, this one */
 	struct endpoint name;
 	int backlog;		   /* as given to listen(); -1 before */
 	_Atomic uint16_t old_port; /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
@@ -55,6 +56,10 @@ struct sock {
 	_Atomic usec_t kernel_asked;
 	_Atomic uint32_t kernel_epoch;
 	_Atomic bool kernel_turn;
+	/* Signals for its owner (sigio.h): some process watches it for that; EPOLL* that nobody has taken; threads in recv(). */
+	_Atomic bool told;
+	_Atomic uint32_t due;
+	_Atomic uint32_t receivers;
 };
 
 /* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */

@@ -254,6 +254,20 @@ static bool recv_done(const struct recv_state *rs, ssize_t n)
 	return atomic_load(&sock_of(rs->r)->nonblock) || (rs->flags & MSG_DONTWAIT);
 }
 
+/* The owner of the socket's signals is told nothing of what ends this wait (sigio.c). */
+static int wait_to_receive(struct sock *s, uint32_t events, usec_t deadline)
+{
+	bool told = atomic_load_explicit(&s->told, memory_order_relaxed);
+	int rc;
+
+	if (told)
+		atomic_fetch_add(&s->receivers, 1);
+	rc = sock_wait(s, events, deadline);
+	if (told)
+		atomic_fetch_sub(&s->receivers, 1);
+	return rc;
+}
+
 /*
  * Wait until there is more than what was got.  MSG_PEEK left that in place, so that readiness says nothing: look at the queue's
  * length instead, at each event and every millisecond.  1, 0 at the timeout or when no more can come, -errno.
@@ -268,7 +282,7 @@ static int wait_for_more(struct recv_state *rs)
 	int rc;
 
 	if (!(rs->flags & MSG_PEEK) || !rs->got)
-		return sock_wait(s, EPOLLIN | EPOLLRDHUP, rs->deadline);
+		return wait_to_receive(s, EPOLLIN | EPOLLRDHUP, rs->deadline);
 	for (;;) {
 		st = sock_enter(rs->r, &now, &rc);
 		if (!st)
@@ -279,7 +293,7 @@ static int wait_for_more(struct recv_state *rs)
 			return 1;
 		if (now >= rs->deadline || (sock_ready(s) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
 			return 0;
-		rc = sock_wait(s, 0, now + look_us);
+		rc = wait_to_receive(s, 0, now + look_us);
 		if (rc < 0)
 			return rc;
 	}

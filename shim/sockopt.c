@@ -418,13 +418,8 @@ int sock_ioctl(const struct fdref *r, unsigned long request, int *value)
 	stack_leave(st, now);
 	if (rc != -ENOTTY)
 		return rc;
-	if (request == FIONBIO)
-		atomic_store(&s->nonblock, *value != 0);
-	else if (request == FIOASYNC && *value)
-		atomic_fetch_or(&s->fl, O_ASYNC);
-	else if (request == FIOASYNC)
-		atomic_fetch_and(&s->fl, ~O_ASYNC);
-	else
+	if (request != FIONBIO)
 		return -ENOTTY;
+	atomic_store(&s->nonblock, *value != 0);
 	return 0;
 }

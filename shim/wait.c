@@ -7,6 +7,7 @@
 #include "shim/epoll.h"
 #include "shim/guard.h"
 #include "shim/runtime.h"
+#include "shim/sigio.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -82,7 +83,12 @@ static bool has_sleeper(struct watch *w, int home)
 
 static bool watch_tell(struct watch *w, uint32_t events)
 {
-	return w->kind == WATCH_THREAD ? thread_wake(w->thread) : member_event(w, events);
+	if (w->kind == WATCH_THREAD)
+		return thread_wake(w->thread);
+	if (w->kind == WATCH_MEMBER)
+		return member_event(w, events);
+	sigio_event(w, events);
+	return false;
 }
 
 static bool is_for(const struct watch *w, uint32_t events)

@@ -3,7 +3,7 @@
  * wait.h - who waits for what, and how a thread sleeps without missing its wake-up.
  *
  * A pollable is what can be waited for: it is embedded in every socket and epoll set.  A watch ties it to who is told: a thread
- * (blocked in a call, in poll() or in epoll_wait()), or a member of an epoll set.
+ * (blocked in a call, in poll() or in epoll_wait()), a member of an epoll set, or the thread that sends signals (sigio.h).
  *
  * The protocol.  Sleeper: put the watch on the pollable, set `sleeping`, drive and look once more, sleep.  Waker: make it ready,
  * look at the watches, exchange `sleeping`, and only if it was set write the eventfd.  Each step of one side and its counterpart
@@ -27,7 +27,7 @@ struct epoll_event;
 struct thread;
 struct pollable;
 
-enum watch_kind { WATCH_THREAD, WATCH_MEMBER };
+enum watch_kind { WATCH_THREAD, WATCH_MEMBER, WATCH_SIGIO };
 
 /* Protected by the lock of the pollable it is on. */
 struct watch {
@@ -37,7 +37,7 @@ struct watch {
 	enum watch_kind kind;
 	bool exclusive;	       /* of several exclusive ones only as many are told as have something to do (struct news) */
 	uint32_t mask;	       /* EPOLL* of interest; EPOLLERR and EPOLLHUP always are */
-	struct thread *thread; /* WATCH_THREAD */
+	struct thread *thread; /* WATCH_THREAD, WATCH_SIGIO */
 	uint64_t told;	       /* exclusive: in which stay of which thread it was last; 0: in none */
 };
 
@@ -89,6 +89,7 @@ struct thread {
 	_Atomic usec_t poll_asked; /* wait_may_ask()'s for poll() */
 	pthread_t self;		   /* pthread_cancel()'s name for it */
 	_Atomic bool cancelled;	   /* it was, since it last looked */
+	_Atomic bool called;	   /* the thread of sigio.c: a socket has events for it */
 	void *scratch;		   /* the thread's own memory, for poll() of many descriptors */
 	size_t scratch_size;
 	bool scratch_busy;

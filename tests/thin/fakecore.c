@@ -319,6 +319,11 @@ static int fake_setfl(const struct fdref *r, int flags)
 	return 0;
 }
 
+static void fake_sigio(const struct fdref *r)
+{
+	COUNT(sigio);
+}
+
 /* Engine sockets are always writable, and readable when they hold something. */
 static int fake_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask)
 {
@@ -441,6 +446,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .holders = fake_holders,
 	    .getfl = fake_getfl,
 	    .setfl = fake_setfl,
+	    .sigio = fake_sigio,
 	    .poll = fake_poll,
 	    .epoll_ctl = fake_epoll_ctl,
 	    .epoll_wait = fake_epoll_wait,

@@ -4,6 +4,7 @@
  */
 #include "tests/thin/symbols.h"
 
+#include <asm/sockios.h>
 #include <dlfcn.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -122,6 +123,7 @@ void t_dup3(void)
 
 static void fcntl_with(int (*f)(int, int, ...))
 {
+	unsigned n = c->sigio;
 	int fd = f(s, F_DUPFD, 320);
 
 	CHECK(fd >= 320);
@@ -132,7 +134,10 @@ static void fcntl_with(int (*f)(int, int, ...))
 	CHECK(f(s, F_GETFL) == O_RDWR);
 	CHECK(f(s, F_SETFL, O_NONBLOCK) == 0 && f(s, F_GETFL) == (O_RDWR | O_NONBLOCK));
 	CHECK(f(s, F_SETFD, FD_CLOEXEC) == 0 && f(s, F_GETFD) == FD_CLOEXEC);
-	CHECK(f(s, F_SETOWN, getpid()) == 0 && f(s, F_GETOWN) == getpid());
+	CHECK(f(s, F_SETOWN, getpid()) == 0 && f(s, F_GETOWN) == getpid() && c->sigio == n + 1);
+	CHECK(f(s, F_SETFL, O_ASYNC) == 0 && f(s, F_GETFL) == (O_RDWR | O_ASYNC) && c->sigio == n + 2);
+	CHECK(f(s, F_SETFL, O_ASYNC) == 0 && c->sigio == n + 2);
+	CHECK(f(s, F_SETFL, 0) == 0 && f(s, F_GETFL) == O_RDWR && c->sigio == n + 3);
 	CHECK_FAILS(f(s, 9999), EINVAL);
 }
 
@@ -154,12 +159,17 @@ void t_fcntl64(void)
 
 void t_ioctl(void)
 {
-	int n = -1, fd = socket(AF_INET, SOCK_STREAM, 0);
+	int n = -1, pid, fd = socket(AF_INET, SOCK_STREAM, 0);
+	unsigned told = c->sigio;
 
 	put();
 	CHECK(ioctl(s, FIONREAD, &n) == 0 && n == LEN);
 	n = 1;
 	CHECK(ioctl(s, FIONBIO, &n) == 0 && (fcntl(s, F_GETFL) & O_NONBLOCK));
+	CHECK(ioctl(s, FIOASYNC, &n) == 0 && (fcntl(s, F_GETFL) & O_ASYNC) && c->sigio == told + 1);
+	pid = getpid();
+	CHECK(ioctl(s, FIOSETOWN, &pid) == 0 && fcntl(s, F_GETOWN) == pid && c->sigio == told + 2);
+	CHECK(ioctl(s, SIOCSPGRP, &pid) == 0 && c->sigio == told + 3);
 	CHECK(ioctl(s, FIOCLEX) == 0 && fcntl(s, F_GETFD) == FD_CLOEXEC);
 	CHECK_FAILS(ioctl(s, 0x12345678, &n), ENOTTY); /* the placeholder's answer */
 	CHECK(ioctl(fd, FIONBIO, &n) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK));
