@@ -10,6 +10,8 @@
 
 #define PAGE_BYTES 4096 /* the unit of tcp_mem */
 #define FILLS_TO_GROW 3 /* windows in a row that were filled and emptied */
+/* The initial send buffer of Linux's loopback: 2 * 10 segments of 64 KB, each in 128 KB of memory. */
+#define LOOPBACK_SNDBUF (2 * CC_INIT_CWND_SEGS * 131072u)
 
 /* ---- the engine as a whole ---- */
 
@@ -267,7 +269,10 @@ void tune_sndbuf_starved(const struct engine *e, struct conn *c)
 		c->sndbuf = half;
 }
 
-/* Twice the window: one in flight, one to follow when it is acknowledged (Linux's tcp_sndbuf_expand()). */
+/*
+ * Twice the window: one in flight, one to follow when it is acknowledged (Linux's tcp_sndbuf_expand()).  Programs that write to
+ * themselves before they read know Linux's loopback, whose initial window is of segments of 64 KB.
+ */
 void tune_sndbuf(struct engine *e, struct conn *c)
 {
 	uint64_t segments = c->cc.cwnd / c->mss + 1, want;
@@ -277,6 +282,8 @@ void tune_sndbuf(struct engine *e, struct conn *c)
 	if (segments < CC_INIT_CWND_SEGS)
 		segments = CC_INIT_CWND_SEGS;
 	want = 2 * segments * e->mbuf_truesize;
+	if (want < LOOPBACK_SNDBUF && engine_is_local(e, &c->f.t.raddr))
+		want = LOOPBACK_SNDBUF;
 	if (want > (uint64_t)e->cfg.tcp.wmem[2])
 		want = e->cfg.tcp.wmem[2];
 	if (want > c->sndbuf)
