@@ -72,6 +72,7 @@ int close(int fd)
 	int saved = errno;
 	int rc = OWN_AGAIN;
 
+	cancel_point();
 	while (rc == OWN_AGAIN && !fdtab_is_kernel(fd)) {
 		r = fdtab_get(fd);
 		if (r.kind != FD_KERNEL)
