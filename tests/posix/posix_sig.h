@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * posix_sig.h - what the programs about signals for a descriptor's owner share: SIGIO, SIGURG and one real-time signal, blocked
- * and taken one by one.
+ * posix_sig.h - what the programs about signals share: a timer whose signals meet blocking calls; and signals for a descriptor's
+ * owner, SIGIO, SIGURG and one real-time signal, blocked and taken one by one.
  *
  * How often an event is signalled depends on how the data was cut into segments, so a case waits for the kind it expects and
  * prints that; the other kinds that came are printed at the end.
@@ -31,5 +31,13 @@ void signals_expect(int signo, int code, int fd);
 void signals_only(int kinds);
 /* This process owns the descriptor, with O_ASYNC and this signal (0: SIGIO). */
 void signals_owned(int fd, int sig);
+
+/* SIGALRM every TICK_MS from now until quiet(), with these flags for its handler, so that no moment is missed; the third one
+ * tells the other end this word, or nothing. */
+#define TICK_MS 12
+void ticking(int flags, const char *word);
+/* Enough: were there any? */
+void quiet(void);
+extern volatile sig_atomic_t ticks;
 
 #endif

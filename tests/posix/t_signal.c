@@ -3,9 +3,9 @@
  * t_signal.c - signals that meet a blocking call: which calls end with EINTR, which are started again under SA_RESTART, what has
  * been done already, and handlers that use sockets themselves.
  *
- * A timer fires every 30 ms until the case is over, so no moment is missed; counts are printed as "some" or "none".
+ * A timer fires every few milliseconds until the case is over, so no moment is missed; counts are printed as "some" or "none".
  */
-#include "posix.h"
+#include "posix_sig.h"
 
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -17,37 +17,6 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t ticks;
-static const char *volatile after_three;
-
-static void on_tick(int signo)
-{
-	/* Only after some interruptions does the other end do what the call waits for. */
-	if (++ticks == 3 && after_three)
-		tell_from_handler(after_three);
-}
-
-static timer_t timer;
-
-static void ticking(int flags, const char *word)
-{
-	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
-	struct itimerspec it = {.it_value.tv_nsec = 30000000, .it_interval.tv_nsec = 30000000};
-	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = flags};
-
-	ticks = 0;
-	after_three = word;
-	MUST(sigaction(SIGALRM, &sa, NULL));
-	MUST(timer_create(CLOCK_MONOTONIC, &ev, &timer));
-	MUST(timer_settime(timer, 0, &it, NULL));
-}
-
-static void quiet(void)
-{
-	say_if("signals came", ticks > 0);
-	MUST(timer_delete(timer));
-}
 
 static void recv_interrupted_server(void)
 {
@@ -261,6 +230,7 @@ static void waits_interrupted_server(void)
 
 static int handler_fd;
 static volatile sig_atomic_t handled;
+static timer_t timer;
 
 /* A handler that reads and writes the very connection that is waited for. */
 static void echo_in_handler(int signo)
