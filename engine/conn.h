@@ -297,10 +297,11 @@ struct conn {
 	uint32_t prior_cwnd, prior_ssthresh;
 	seq_t undo_marker; /* snd_una when the episode began */
 	int undo_retrans;  /* segments sent again in it and not reported as duplicates; -1: none sent again yet */
-	uint8_t reo_wnd_mult, reo_wnd_persist;
-	uint8_t backoff;     /* doublings of rto; also counts persist probes */
-	uint8_t retransmits; /* timeouts in a row */
-	uint8_t probes;	     /* unanswered keep-alive or window probes */
+	uint8_t reo_wnd_mult, reo_wnd_persist : 5;
+	bool rack_resent : 1; /* what rack_xmit_at and its like are of had been sent again */
+	uint8_t backoff;      /* doublings of rto; also counts persist probes */
+	uint8_t retransmits;  /* timeouts in a row */
+	uint8_t probes;	      /* unanswered keep-alive or window probes */
 	uint8_t urg_byte;
 	uint8_t error, soft_error; /* errno: pending; the reason if it times out (ICMP) */
 

@@ -35,6 +35,19 @@ static bool sent_before_rack(const struct conn *c, struct rte_mbuf *m)
 	return later(c->rack_xmit_at, at) || (c->rack_xmit_at == at && seq_gt(c->rack_end_seq, pkt_end(m)));
 }
 
+/*
+ * The same of one that was sent again.  In one microsecond what is lost goes before what is new, but after what the first hints
+ * at the loss let out (tcp_input.c): that lies before recovery_point.
+ */
+static bool resent_before_rack(const struct conn *c, struct rte_mbuf *m)
+{
+	bool same_time = c->rack_xmit_at == pkt(m)->sent_at;
+
+	if (same_time && !c->rack_resent && seq_leq(c->rack_end_seq, c->recovery_point))
+		return false;
+	return sent_before_rack(c, m);
+}
+
 /* Step 3: what was sent once and arrives behind something later was reordered. */
 static void note_reordering(struct input *in, struct rte_mbuf *m)
 {
@@ -78,6 +91,7 @@ void rack_delivered(struct input *in, struct rte_mbuf *m)
 	c->rack_valid = true;
 	c->rack_xmit_at = p->sent_at;
 	c->rack_end_seq = pkt_end(m);
+	c->rack_resent = p->flags & PKT_EVER_RETRANS;
 	c->rack_rtt_us = (uint32_t)in->e->now - p->sent_at;
 }
 
@@ -168,7 +182,7 @@ static uint32_t judge_retransmissions(struct engine *e, struct conn *c, uint32_t
 {
 	struct rte_mbuf *m;
 
-	while ((m = c->rtx_list.head) && sent_before_rack(c, m)) {
+	while ((m = c->rtx_list.head) && resent_before_rack(c, m)) {
 		uint32_t left = time_left(e, c, m, wnd);
 
 		if (left)
