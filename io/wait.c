@@ -220,10 +220,14 @@ void port_wait_disarm(struct port *p, unsigned q)
 	uint64_t count;
 
 	wait_lock(p);
-	if (!--p->wait.armed[q])
+	/*
+	 * Take the event, or the next sleep ends at once.  But not from another sleeper: a wake-up is a look at the descriptor,
+	 * and one that finds nothing sleeps on, though the link that rang is gone and the next one rings another.
+	 */
+	if (!--p->wait.armed[q]) {
 		interrupt_switch(p, q, false);
-	/* Take the event, or the next sleep ends at once. */
-	if ((p->wait.kind == WAIT_BELL || p->wait.kind == WAIT_INTERRUPT) && poll(&pfd, 1, 0) == 1)
-		(void)!read(pfd.fd, &count, sizeof(count));
+		if ((p->wait.kind == WAIT_BELL || p->wait.kind == WAIT_INTERRUPT) && poll(&pfd, 1, 0) == 1)
+			(void)!read(pfd.fd, &count, sizeof(count));
+	}
 	wait_unlock(p);
 }

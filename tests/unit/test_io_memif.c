@@ -372,10 +372,12 @@ static void sleeps_through_restarts(void *arg)
 	CHECK(port_info(p)->has_interrupt && port_info(p)->weak_interrupt);
 	for (int i = 0; i < KILLS; i++) {
 		wakes(p);
-		CHECK(port_wait_arm(p, 0));
+		CHECK(port_wait_arm(p, 0) && port_wait_arm(p, 0));
 		shared->stop = true;
-		/* The peer's end wakes too, lest the next one ring in vain. */
+		/* The peer's end wakes too, lest the next one ring in vain: every sleeper, whoever is up first. */
 		CHECK(poll(&pfd, 1, -1) == 1);
+		port_wait_disarm(p, 0);
+		CHECK(poll(&pfd, 1, 0) == 1);
 		port_wait_disarm(p, 0);
 	}
 	port_close(p);
