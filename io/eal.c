@@ -373,5 +373,6 @@ void io_fork_child(void)
 	replica_fork_child(control_is_here());
 	control_fork_child();
 	memif_fork_child();
+	capture_fork_child();
 	gate_join();
 }

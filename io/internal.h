@@ -307,6 +307,7 @@ void wait_setup(struct port *p, const struct fd_set_of *before);
 
 struct capture *capture_open(struct port *p, const char *path, struct io_error *err);
 void capture_close(struct capture *c);
+void capture_fork_child(void);
 /* Hand a burst to the driver, or to whom the port has beside it. */
 unsigned port_burst(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 /* Copy n frames that were received. */

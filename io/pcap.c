@@ -128,6 +128,12 @@ failed:
 	return NULL;
 }
 
+/* A thread that the child does not have may have held it. */
+void capture_fork_child(void)
+{
+	pthread_mutex_init(&lock, NULL);
+}
+
 void capture_close(struct capture *c)
 {
 	rte_pcapng_close(c->out);

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -516,6 +517,63 @@ static void capture_holds_both_directions_in_order(void **state)
 	assert_true(ok);
 }
 
+#define FORKS 50
+#define HUNG_S 10
+static _Atomic bool forked_enough;
+
+static void receive_burst(struct port *p)
+{
+	struct rte_mbuf *pkts[BURST];
+	unsigned n = port_rx(p, 0, pkts, BURST);
+
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+static void *receive_on(void *p)
+{
+	while (!atomic_load(&forked_enough))
+		receive_burst(p);
+	return NULL;
+}
+
+static void fork_and_receive(struct port *p)
+{
+	int status;
+	pid_t pid;
+
+	io_fork_prepare();
+	pid = fork();
+	if (pid == 0) {
+		alarm(HUNG_S);
+		io_fork_child();
+		receive_burst(p);
+		_exit(0);
+	}
+	io_fork_parent();
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* Children that are made while another thread captures. */
+static void capture_and_fork(void *arg)
+{
+	pthread_t thread;
+	struct port *p;
+
+	start_io("net_null0", IO_HUGE_NO);
+	p = open_port("net_null0", 1, 1500, "/dev/null");
+	CHECK(!pthread_create(&thread, NULL, receive_on, p));
+	for (int i = 0; i < FORKS; i++)
+		fork_and_receive(p);
+	atomic_store(&forked_enough, true);
+	CHECK(!pthread_join(thread, NULL));
+	port_close(p);
+}
+
+static void capture_goes_on_in_children(void **state)
+{
+	assert_true(await(spawn(capture_and_fork, NULL)));
+}
+
 static void capture_nowhere(void *arg)
 {
 	struct port_config cfg = {.device = "net_ring0", .queues = 1, .mtu = 1500, .pcap = "/nonexistent/x.pcapng"};
@@ -587,6 +645,7 @@ int main(void)
 	    cmocka_unit_test(ring_loops_frames_back),
 	    cmocka_unit_test(null_takes_and_gives),
 	    cmocka_unit_test(capture_holds_both_directions_in_order),
+	    cmocka_unit_test(capture_goes_on_in_children),
 	    cmocka_unit_test(capture_file_that_cannot_be_written_is_named),
 	    cmocka_unit_test(clock_agrees_with_the_kernels),
 	};
