@@ -120,11 +120,11 @@ test:
 	@tests/install-deps test
 	@$(MAKE) --no-print-directory $(JOBS) all tools
 	@MAKE="$(MAKE) $(JOBS)" tests/all
-# Every program of README's table, which README=1 writes anew.
+# Every program of README's table, which README=1 writes anew; MORE=1: those that `make test` leaves out.
 test-apps:
 	@tests/install-deps apps
 	@$(MAKE) --no-print-directory $(JOBS) all tools
-	@status=0; tests/apps/run -a -o $(BUILD)/programs.results || status=1; tests/apps/table $(if $(README),-w) $(BUILD)/programs.results; exit $$status
+	@$(if $(MORE),tests/apps/run -m; exit) status=0; tests/apps/run -a -o $(BUILD)/programs.results || status=1; tests/apps/table $(if $(README),-w) $(BUILD)/programs.results; exit $$status
 demo:
 	@tests/install-deps demo
 	@$(MAKE) --no-print-directory $(JOBS) all tools
@@ -166,7 +166,7 @@ help:
 	@echo 'make            build the two libraries into $(BUILD)/'
 	@echo 'make demo       iperf3 over Linux and over the shim, one table'
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
-	@echo 'make test-apps  every program that is known to work, and the table of them (README=1: into README.md); installs 45 packages'
+	@echo 'make test-apps  every program that is known to work, and the table of them (README=1: into README.md; MORE=1: what make test left out); installs 45 packages'
 	@echo 'make bench      A/B benchmarks, report with plots, 40 minutes; W="pingpong conns" selects, bench/ab -l lists'
 	@echo 'make microbench ns and instructions of each step; UPDATE=1 writes the counts into bench/instructions.txt'
 	@echo 'make cpython     CPython'\''s own tests on the engine'\''s loopback; ALL=1: every module, ten minutes'
