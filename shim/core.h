@@ -33,7 +33,7 @@
 
 #include "placeholder.h"
 
-#define CORE_ABI 8
+#define CORE_ABI 9
 
 struct mmsghdr;
 struct stat;
