@@ -4,6 +4,7 @@
  */
 #include "posix_sig.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -241,9 +242,62 @@ static void group_server(void)
 	MUST(close(fd));
 }
 
+static int descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Owned sockets take along what was made for them. */
+static void closed_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(0)), before = 0;
+
+	signals_block();
+	tell("connect");
+	for (int i = 0; i < 40; i++) {
+		int fd = accept_one(listener);
+
+		signals_owned(fd, SIG_RT);
+		tell("send");
+		await_inq(fd, 1);
+		MUST(close(fd));
+		if (i == 10)
+			before = descriptors();
+	}
+	say_if("more descriptors", descriptors() > before);
+	signals_only(IN);
+	MUST(close(listener));
+}
+
+static void closed_client(void)
+{
+	char c;
+
+	hear("connect");
+	for (int i = 0; i < 40; i++) {
+		int fd = connect_to(SERVER_IP, port(0));
+
+		hear("send");
+		MUST(send(fd, "x", 1, 0));
+		recv(fd, &c, 1, 0);
+		MUST(close(fd));
+	}
+}
+
 static const struct posix_case cases[] = {
-    BOTH(owners), {"thread", thread_server, once_client}, {"dup", dup_server, once_client}, {"child", child_server, once_client},
-    BOTH(family), {"group", group_server, once_client},
+    BOTH(owners),
+    {"thread", thread_server, once_client},
+    {"dup", dup_server, once_client},
+    {"child", child_server, once_client},
+    BOTH(family),
+    {"group", group_server, once_client},
+    BOTH(closed),
 };
 
 int main(int argc, char **argv)
