@@ -444,6 +444,17 @@ static ssize_t recv_urgent(struct engine *e, struct conn *c, const struct iovec 
 	return 1;
 }
 
+/* The user has these n bytes; an urgent one among them that he has passed over is gone, too. */
+static void take(struct engine *e, struct conn *c, uint32_t n)
+{
+	consume(e, c, n);
+	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
+		c->urg_valid = c->urg_taken = false;
+	tune_copied(e, c);
+	maybe_update_window(e, c);
+	ready_update(e, c, 0);
+}
+
 /* Nothing to read: why. */
 static ssize_t recv_nothing(struct conn *c)
 {
@@ -469,6 +480,8 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 		return recv_urgent(e, c, iov, iovcnt, flags);
 	skip = skip_urgent(c, avail);
 	avail = readable_before_mark(c, avail);
+	if (avail == skip && skip && want && !(flags & MSG_PEEK))
+		take(e, c, skip);
 	if (avail == skip)
 		return want ? recv_nothing(c) : 0;
 	if (want > avail - skip)
@@ -478,12 +491,7 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 		e->recv_at = notice_arrived(e, c, skip + want);
 	if (flags & MSG_PEEK)
 		return want;
-	consume(e, c, skip + want);
-	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
-		c->urg_valid = c->urg_taken = false;
-	tune_copied(e, c);
-	maybe_update_window(e, c);
-	ready_update(e, c, 0);
+	take(e, c, skip + want);
 	return want;
 }
 

@@ -328,6 +328,15 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	return finish(saved, recvmsg_ours(&r, msg, flags));
 }
 
+/* What an earlier call, or the network, left behind: taken (SO_ERROR). */
+static int pending_error(const struct fdref *r)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	return core()->getsockopt(r, SOL_SOCKET, SO_ERROR, &err, &len) ? 0 : err;
+}
+
 /* recvmmsg(2)'s time-out is looked at after each message only, on Linux too: a blocking call waits for ever for the first. */
 static int recvmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
@@ -342,6 +351,9 @@ static int recvmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n
 		return -EINVAL;
 	if (r->kind != FD_SOCK)
 		return -EBADF;
+	got = flags & MSG_ERRQUEUE ? 0 : -pending_error(r);
+	if (got)
+		return (int)got;
 	end = deadline_in(timeout ? &left : NULL);
 	while (done < n) {
 		got = recvmsg_ours(r, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
@@ -352,7 +364,13 @@ static int recvmmsg_ours(const struct fdref *r, struct mmsghdr *msgs, unsigned n
 			flags |= MSG_DONTWAIT;
 		if (deadline_left(&end, &left) && !left.tv_sec && !left.tv_nsec)
 			break;
+		/* Urgent data ends it. */
+		if (msgs[done - 1].msg_hdr.msg_flags & MSG_OOB)
+			break;
 	}
+	/* The call succeeded: the error is the next one's. */
+	if (done && got < 0 && got != -EAGAIN)
+		core()->fail_next(r, (int)-got);
 	if (timeout && done && user_copy(timeout, &left, sizeof(left)))
 		return -EFAULT;
 	return done ? (int)done : (int)got;
@@ -491,6 +509,6 @@ int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 	int saved = errno;
 
 	if (!io_ours(fd, &r))
-		return REAL(sendmmsg)(fd, msgs, n, flags);
+		return relay_needed_by_any(msgs, n) ? relay_sendmmsg(fd, msgs, n, flags) : REAL(sendmmsg)(fd, msgs, n, flags);
 	return (int)finish(saved, sendmmsg_ours(&r, msgs, n, flags));
 }

@@ -27,6 +27,7 @@ static const struct core_ops ops = {
     .retain = sock_retain,
     .release = sock_release,
     .recv = sock_recv,
+    .fail_next = sock_fail_next,
     .recvmsg = notice_recvmsg,
     .send = sock_send,
     .fastopen = sock_fastopen,

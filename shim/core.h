@@ -173,7 +173,9 @@ struct core_ops {
 	/* *pristine: the placeholder was never used and may be recycled. Returns what close() is to return. */
 	int (*release)(const struct fdref *r, bool *pristine);
 	ssize_t (*recv)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
-	/* The same, and *x filled in; MSG_ERRQUEUE is for this one only. */
+	/* Leave an error (positive) for the socket's next call. */
+	void (*fail_next)(const struct fdref *r, int err);
+	/* recv(), and *x filled in; MSG_ERRQUEUE is for this one only. */
 	ssize_t (*recvmsg)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x);
 	ssize_t (*send)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 	/* sendmsg() with MSG_FASTOPEN: connect to msg_name with data in the SYN; name and vector are within their limits. */

@@ -53,7 +53,10 @@ const char *relay_exec_expected(void);
 /* A copy of the message with kernel sockets in the place of engine sockets, to be sent by libc's sendmsg(); its result is -1 with
  * errno too. */
 ssize_t relay_sendmsg(int fd, const struct msghdr *msg, int flags);
-/* Does it have engine sockets in an SCM_RIGHTS message? */
+/* The same for libc's sendmmsg(). */
+int relay_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
+/* Does it have engine sockets in an SCM_RIGHTS message?  Does any of them? */
 bool relay_needed(const struct msghdr *msg);
+bool relay_needed_by_any(const struct mmsghdr *msgs, unsigned n);
 
 #endif

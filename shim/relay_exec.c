@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -346,4 +347,31 @@ ssize_t relay_sendmsg(int fd, const struct msghdr *msg, int flags)
 	munmap(rights, sizeof(*rights));
 	errno = saved;
 	return n;
+}
+
+bool relay_needed_by_any(const struct mmsghdr *msgs, unsigned n)
+{
+	for (unsigned i = 0; fdtab_size && i < n && i < IOV_MAX; i++)
+		if (relay_needed(&msgs[i].msg_hdr))
+			return true;
+	return false;
+}
+
+int relay_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	unsigned done = 0;
+
+	for (; done < n && done < IOV_MAX; done++) {
+		ssize_t sent = relay_needed(&msgs[done].msg_hdr) ? relay_sendmsg(fd, &msgs[done].msg_hdr, flags)
+								 : REAL(sendmsg)(fd, &msgs[done].msg_hdr, flags);
+		unsigned len = (unsigned)sent;
+
+		if (sent < 0)
+			break;
+		if (user_copy(&msgs[done].msg_len, &len, sizeof(len))) {
+			errno = EFAULT;
+			break;
+		}
+	}
+	return done ? (int)done : n ? -1 : 0;
 }

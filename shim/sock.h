@@ -104,6 +104,7 @@ int sock_shutdown(const struct fdref *r, int how);
 void sock_retain(const struct fdref *r);
 int sock_release(const struct fdref *r, bool *pristine);
 ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+void sock_fail_next(const struct fdref *r, int err);
 ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 ssize_t sock_fastopen(const struct fdref *r, const struct msghdr *msg, int flags);
 int sock_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len);

@@ -178,6 +178,16 @@ static int take_error(const struct fdref *r)
 	return error;
 }
 
+void sock_fail_next(const struct fdref *r, int err)
+{
+	struct sock *s = sock_of(r);
+
+	if (!hold_more(s, r->gen))
+		return;
+	atomic_store(&s->error, err);
+	sock_unhold(s);
+}
+
 /* ---- receive ----------------------------------------------------------------------------------------------------------------
  */
 

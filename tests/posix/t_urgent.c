@@ -5,7 +5,6 @@
  */
 #include "posix.h"
 
-#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -169,11 +168,36 @@ static void twice_client(void)
 	T(close(fd));
 }
 
+/* A read at the mark passes over the urgent byte, though nothing follows it: nothing is unread when the socket is closed. */
+static void passed_over_server(void)
+{
+	int fd = pair();
+
+	hear("sent");
+	await(fd, POLLPRI);
+	take("up to the mark", fd, 40, 0);
+	say_mark(fd);
+	take("a look", fd, 40, MSG_PEEK | MSG_DONTWAIT);
+	say_mark(fd);
+	take("a read", fd, 40, MSG_DONTWAIT);
+	say_mark(fd);
+	take("the byte", fd, 1, MSG_OOB);
+	say_poll("then", fd);
+	T(close(fd));
+}
+
+static void passed_over_client(void)
+{
+	int fd = pair();
+
+	MUST(send(fd, "abc!", 4, MSG_OOB));
+	tell("sent");
+	T(recv(fd, &(char){0}, 1, 0));
+	T(close(fd));
+}
+
 static const struct posix_case cases[] = {
-    BOTH(out_of_line),
-    BOTH(in_line),
-    BOTH(exceptional),
-    BOTH(twice),
+    BOTH(out_of_line), BOTH(in_line), BOTH(exceptional), BOTH(twice), BOTH(passed_over),
 };
 
 int main(int argc, char **argv)

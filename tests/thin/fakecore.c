@@ -218,6 +218,10 @@ static ssize_t fake_recvmsg(const struct fdref *r, const struct iovec *iov, int 
 	return flags & MSG_ERRQUEUE ? -EAGAIN : fake_recv(r, iov, iovcnt, flags);
 }
 
+static void fake_fail_next(const struct fdref *r, int err)
+{
+}
+
 static ssize_t fake_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
 	struct sock *s = find(r);
@@ -251,7 +255,8 @@ static int fake_getsockopt(const struct fdref *r, int level, int name, void *val
 {
 	COUNT(getsockopt);
 	calls->option = name;
-	*(int *)val = 99;
+	/* No error waits; anything else is something that only we would say. */
+	*(int *)val = name == SO_ERROR ? 0 : 99;
 	*len = sizeof(int);
 	return 0;
 }
@@ -435,6 +440,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .retain = fake_retain,
 	    .release = fake_release,
 	    .recv = fake_recv,
+	    .fail_next = fake_fail_next,
 	    .recvmsg = fake_recvmsg,
 	    .send = fake_send,
 	    .fastopen = fake_fastopen,
