@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * calls_file.c - sendfile() to an engine socket, as a loop of pread() and send(); splice(), which is refused as the kernel
- * refuses descriptors without splice support (EINVAL: every caller has a read/write loop for that).
+ * calls_file.c - sendfile() to an engine socket, as a loop of pread() and send(); splice() between one and a pipe, by copying.
  */
 #include "calls.h"
 
@@ -145,22 +144,6 @@ static ssize_t sendfile_at(const struct fdref *r, int in, __off64_t *off, size_t
 	return user_copy(off, &at, sizeof(at)) ? -EFAULT : rc;
 }
 
-ssize_t sendfile64(int out, int in, __off64_t *off, size_t n)
-{
-	struct fdref r;
-	int saved = errno;
-
-	if (io_ours(out, &r))
-		return finish(saved, sendfile_at(&r, in, off, n));
-	/* From a socket: EINVAL, as the kernel says of the placeholder. */
-	return REAL(sendfile64)(out, in, off, n);
-}
-
-ssize_t sendfile(int out, int in, __off_t *off, size_t n)
-{
-	return sendfile64(out, in, off, n);
-}
-
 /* ---- splice -----------------------------------------------------------------------------------------------------------------
  */
 
@@ -236,6 +219,14 @@ static ssize_t splice_out(const struct fdref *r, int pipe, struct iovec iov, uns
 	return n;
 }
 
+/* Open for this kind of access, or both? */
+static bool has_mode(int fd, int mode)
+{
+	int flags = REAL(fcntl)(fd, F_GETFL);
+
+	return flags >= 0 && ((flags & O_ACCMODE) == mode || (flags & O_ACCMODE) == O_RDWR);
+}
+
 /* What Linux refuses, in its order (fs/splice.c): one end is a pipe, the other a socket without an offset. */
 static int splice_check(const struct fdref *in, const struct fdref *out, const void *off_in, const void *off_out)
 {
@@ -246,6 +237,8 @@ static int splice_check(const struct fdref *in, const struct fdref *out, const v
 		return -ESPIPE;
 	if ((off_out && user_readable(off_out, sizeof(loff_t))) || (off_in && user_readable(off_in, sizeof(loff_t))))
 		return -EFAULT;
+	if (!has_mode(in->fd, O_RDONLY) || !has_mode(out->fd, O_WRONLY))
+		return -EBADF;
 	return off_in || off_out || (!is_pipe(out->fd) && !is_pipe(in->fd)) ? -EINVAL : 0;
 }
 
@@ -279,5 +272,36 @@ ssize_t splice(int in, __off64_t *off_in, int out, __off64_t *off_out, size_t n,
 	from = fdtab_get(in);
 	to = fdtab_get(out);
 	rc = splice_check(&from, &to, off_in, off_out);
+	if (!rc && (ssize_t)n < 0)
+		rc = -EINVAL;
 	return finish(saved, rc ? rc : splice_ours(&from, &to, n, flags));
+}
+
+/* ---- sendfile's calls ---------------------------------------------------------------------------------------------------------
+ */
+
+/* do_sendfile() into a pipe is a splice(), and takes from anything that can be spliced. */
+static bool is_splice(int out, int in, const __off64_t *off)
+{
+	struct fdref r;
+
+	return !off && io_ours(in, &r) && r.kind == FD_SOCK && has_mode(out, O_WRONLY) && is_pipe(out);
+}
+
+ssize_t sendfile64(int out, int in, __off64_t *off, size_t n)
+{
+	struct fdref r;
+	int saved = errno;
+
+	if (io_ours(out, &r))
+		return finish(saved, sendfile_at(&r, in, off, n));
+	if (is_splice(out, in, off))
+		return splice(in, NULL, out, NULL, n, REAL(fcntl)(out, F_GETFL) & O_NONBLOCK ? SPLICE_F_NONBLOCK : 0);
+	/* From a socket to anything else: EINVAL, as the kernel says of the placeholder. */
+	return REAL(sendfile64)(out, in, off, n);
+}
+
+ssize_t sendfile(int out, int in, __off_t *off, size_t n)
+{
+	return sendfile64(out, in, off, n);
 }

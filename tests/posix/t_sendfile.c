@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* A file of len bytes of the pattern, with no name. */
@@ -194,6 +196,116 @@ static void splice_out_client(void)
 	MUST(close(fd));
 }
 
+/* What the calls for files and pipes say of a connection. */
+static void odd_calls_server(void)
+{
+	int fd = pair(), file = pattern_file(100), zero = MUST(open("/dev/zero", O_RDWR | O_CLOEXEC)), pipes[2];
+	struct iovec iov = {"x", 1};
+	off64_t at = 0;
+
+	MUST(pipe(pipes));
+	T(tee(fd, pipes[1], 10, 0));
+	T(tee(pipes[0], fd, 10, 0));
+	T(vmsplice(fd, &iov, 1, 0));
+	T(copy_file_range(fd, NULL, file, NULL, 10, 0));
+	T(copy_file_range(file, NULL, fd, NULL, 10, 0));
+	T(copy_file_range(fd, &at, fd, NULL, 10, 0));
+	T(lseek(fd, 0, SEEK_CUR));
+	T(pread(fd, &at, 1, 0));
+	T(pwrite(fd, &at, 1, 0));
+	T(preadv(fd, &iov, 1, 0));
+	T(pwritev(fd, &iov, 1, 0));
+	T(ftruncate(fd, 0));
+	T(fsync(fd));
+	T(fdatasync(fd));
+	T(posix_fallocate(fd, 0, 1));
+	T(posix_fadvise(fd, 0, 0, POSIX_FADV_NORMAL));
+	T(readahead(fd, 0, 10));
+	T(splice(file, NULL, fd, NULL, 10, 0));
+	T(splice(fd, NULL, file, NULL, 10, 0));
+	T(splice(fd, NULL, pipes[0], NULL, 10, SPLICE_F_NONBLOCK));
+	T(splice(pipes[1], NULL, fd, NULL, 10, SPLICE_F_NONBLOCK));
+	T(splice(fd, NULL, pipes[1], NULL, 10, 0x100));
+	T(splice(fd, NULL, pipes[1], NULL, -1, SPLICE_F_NONBLOCK));
+	T(sendfile(fd, zero, NULL, 10));
+	T(sendfile(fd, zero, &at, 10));
+	T(sendfile(fd, file, NULL, -1));
+	T(sendfile(zero, fd, NULL, 10));
+	/* A pipe takes from anything. */
+	set_nonblock(fd, true);
+	T(sendfile(pipes[1], fd, NULL, 10));
+	T(sendfile(pipes[1], fd, &at, 10));
+	tell("send");
+	await_inq(fd, 5);
+	T(sendfile(pipes[0], fd, NULL, 10));
+	T(sendfile(pipes[1], fd, NULL, 0));
+	T(sendfile(pipes[1], fd, NULL, 10));
+	T(read(pipes[0], &at, sizeof(at)));
+	set_nonblock(fd, false);
+	MUST(close(zero));
+	MUST(close(pipes[0]));
+	MUST(close(pipes[1]));
+	MUST(close(file));
+	MUST(close(fd));
+}
+
+static void odd_calls_client(void)
+{
+	int fd = pair();
+
+	hear("send");
+	MUST(send(fd, "abcde", 5, 0));
+	recv_and_say("got", fd, 1 << 20);
+	MUST(close(fd));
+}
+
+/* Sockets that are in no state for it, and pipes that are full or have lost their other end. */
+static void splice_states_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(1)), fresh = tcp_socket(), fd = pair(), pipes[2], full[2];
+	char buf[4096];
+
+	MUST(pipe2(pipes, O_CLOEXEC));
+	MUST(pipe2(full, O_CLOEXEC | O_NONBLOCK));
+	MUST(write(pipes[1], "0123456789", 10));
+	while (write(full[1], buf, sizeof(buf)) > 0)
+		;
+	T(splice(listener, NULL, pipes[1], NULL, 10, SPLICE_F_NONBLOCK));
+	T(splice(pipes[0], NULL, listener, NULL, 10, SPLICE_F_NONBLOCK));
+	T(splice(fresh, NULL, pipes[1], NULL, 10, SPLICE_F_NONBLOCK));
+	T(splice(pipes[0], NULL, fresh, NULL, 10, SPLICE_F_NONBLOCK));
+	T(sigpipes());
+	tell("send");
+	await(fd, POLLIN);
+	T(splice(fd, NULL, full[1], NULL, 10, SPLICE_F_NONBLOCK));
+	T(splice(fd, NULL, full[1], NULL, 10, 0));
+	say_poll("still there", fd);
+	MUST(close(full[0]));
+	T(splice(fd, NULL, full[1], NULL, 10, 0));
+	T(sigpipes());
+	MUST(shutdown(fd, SHUT_WR));
+	T(splice(pipes[0], NULL, fd, NULL, 10, 0));
+	T(sigpipes());
+	say_poll("at the end", pipes[0]);
+	meet();
+	MUST(close(full[1]));
+	MUST(close(pipes[0]));
+	MUST(close(pipes[1]));
+	MUST(close(fresh));
+	MUST(close(listener));
+	MUST(close(fd));
+}
+
+static void splice_states_client(void)
+{
+	int fd = pair();
+
+	hear("send");
+	MUST(send(fd, "abcdefghij", 10, 0));
+	meet();
+	MUST(close(fd));
+}
+
 /* Socket to pipe to socket, 2 MB: a proxy's loop, as haproxy and socat have it. */
 static void proxy_server(void)
 {
@@ -234,7 +346,8 @@ static void proxy_client(void)
 }
 
 static const struct posix_case cases[] = {
-    BOTH(offsets), BOTH(errors), BOTH(large), BOTH(splice_in), BOTH(splice_out), BOTH(proxy),
+    BOTH(offsets),    BOTH(errors), BOTH(large),     BOTH(splice_in),
+    BOTH(splice_out), BOTH(proxy),  BOTH(odd_calls), BOTH(splice_states),
 };
 
 int main(int argc, char **argv)
