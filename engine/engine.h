@@ -229,6 +229,8 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
  * instead of copying, as TCP does on Linux), MSG_OOB (-EINVAL unless urgent data waits).
  */
 ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+/* The same with MSG_PEEK, from this many readable bytes on; -EAGAIN where there are no more. */
+ssize_t engine_peek(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, uint32_t from, int flags, usec_t now);
 /* When the last packet arrived of which the last engine_recv() took bytes; 0: not known.  Kept where SO_TIMESTAMP is set. */
 usec_t engine_recv_at(const struct engine *e);
 /*

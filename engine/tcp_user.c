@@ -467,13 +467,13 @@ static ssize_t recv_nothing(struct conn *c)
 	return -EAGAIN;
 }
 
-ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+/* RECEIVE, of what lies `from` bytes into the queue (MSG_PEEK; else 0). */
+static inline ssize_t receive(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, uint32_t from)
 {
 	struct sink sink = {.iov = iov, .iovcnt = iovcnt, .discard = flags & MSG_TRUNC};
 	uint32_t avail = c->rcv_nxt - c->fin_received - c->copied_seq, skip;
 	size_t want = iov_length(iov, iovcnt);
 
-	set_now(e, now);
 	if (c->state == LISTEN)
 		return -ENOTCONN;
 	if (flags & MSG_OOB)
@@ -482,7 +482,8 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 	avail = readable_before_mark(c, avail);
 	if (avail == skip && skip && want && !(flags & MSG_PEEK))
 		take(e, c, skip);
-	if (avail == skip)
+	skip += from;
+	if (avail <= skip)
 		return want ? recv_nothing(c) : 0;
 	if (want > avail - skip)
 		want = avail - skip;
@@ -493,6 +494,18 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 		return want;
 	take(e, c, skip + want);
 	return want;
+}
+
+ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+{
+	set_now(e, now);
+	return receive(e, c, iov, iovcnt, flags, 0);
+}
+
+ssize_t engine_peek(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, uint32_t from, int flags, usec_t now)
+{
+	set_now(e, now);
+	return receive(e, c, iov, iovcnt, flags | MSG_PEEK, from);
 }
 
 /* ---- CLOSE ---- */

@@ -7,15 +7,39 @@
 #include "shim/notice.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 /* ---- receiving ----------------------------------------------------------------------------------------------------------------
  */
 
+/* sk_peek_offset_fwd() and _bwd(): a look moves on, what is taken off the queue brings it back. */
+static void move_peek(struct sock *s, ssize_t got, int flags)
+{
+	int at = atomic_load(&s->peek_off);
+
+	if (flags & MSG_PEEK)
+		atomic_store(&s->peek_off, at < 0 ? at : at + (int)got);
+	else
+		atomic_store(&s->peek_off, at <= 0 ? at : at > got ? at - (int)got : 0);
+}
+
 void notice_received(struct stack *st, struct sock *s, ssize_t got, int flags)
 {
-	if (got > 0 && !(flags & MSG_OOB))
-		s->recv_at = engine_recv_at(st->engine);
+	if (got <= 0 || (flags & MSG_OOB))
+		return;
+	s->recv_at = engine_recv_at(st->engine);
+	if (atomic_load(&s->notices) & NOTICE_PEEK_OFF)
+		move_peek(s, got, flags);
+}
+
+void notice_peek_off(struct sock *s, const void *val)
+{
+	int at;
+
+	memcpy(&at, val, sizeof(at));
+	atomic_store(&s->peek_off, at);
+	atomic_fetch_or(&s->notices, NOTICE_PEEK_OFF);
 }
 
 /* From the engine's clock to that of the host. */

@@ -14,6 +14,8 @@ ssize_t notice_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcn
 ssize_t notice_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 /* Inside the stack, behind an engine_recv() on a socket with notices: got as it returned. */
 void notice_received(struct stack *st, struct sock *s, ssize_t got, int flags);
+/* SO_PEEK_OFF was set to this int, which Linux takes. */
+void notice_peek_off(struct sock *s, const void *val);
 /* An accepted socket is asked what its listener was (accept(2)). */
 void notice_inherit(struct sock *child, const struct sock *listener);
 

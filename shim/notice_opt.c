@@ -148,6 +148,13 @@ bool notice_get(const struct sock *s, int level, int name, void *answer, socklen
 	struct timestamping t = {atomic_load(&s->tsflags), atomic_load(&s->bind_phc)};
 	int v;
 
+	/* Where it was never set, Linux has something to say: before 6.9 TCP had none. */
+	if (level == SOL_SOCKET && name == SO_PEEK_OFF && (now & NOTICE_PEEK_OFF)) {
+		v = atomic_load(&s->peek_off);
+		*size = sizeof(v);
+		memcpy(answer, &v, sizeof(v));
+		return true;
+	}
 	if (is_timestamping(level, name)) {
 		if (name == SO_TIMESTAMPING_NEW && !(now & NOTICE_STAMP_NEW))
 			t = (struct timestamping){0};

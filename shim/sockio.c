@@ -191,11 +191,26 @@ void sock_fail_next(const struct fdref *r, int err)
 /* ---- receive ----------------------------------------------------------------------------------------------------------------
  */
 
+/* SO_PEEK_OFF: where the next MSG_PEEK begins; -1: at the beginning, always. */
+static int peek_offset(struct sock *s)
+{
+	return atomic_load(&s->notices) & NOTICE_PEEK_OFF ? atomic_load(&s->peek_off) : -1;
+}
+
+static inline ssize_t recv_or_peek(struct stack *st, struct sock *s, const struct iovec *iov, int n, int flags, usec_t now)
+{
+	int from = __builtin_expect(flags & MSG_PEEK, 0) ? peek_offset(s) : -1;
+
+	if (from > 0 && !(flags & MSG_OOB))
+		return engine_peek(st->engine, s->conn, iov, n, (uint32_t)from, flags & RECV_FLAGS, now);
+	return engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
+}
+
 /*
  * The application's memory ended, and engine_recv() was left in the midst of it: once more for what there was room for, which
  * goes on here again should even that have gone.
  */
-static __attribute__((noinline)) ssize_t recv_broke(struct stack *st, struct conn *c, const struct iovec *iov, int n, int flags)
+static __attribute__((noinline)) ssize_t recv_broke(struct stack *st, struct sock *s, const struct iovec *iov, int n, int flags)
 {
 	size_t whole = engine_recv_broke(st->engine);
 	struct iovec fits[VEC_MAX];
@@ -207,7 +222,7 @@ static __attribute__((noinline)) ssize_t recv_broke(struct stack *st, struct con
 			fits[k].iov_len = whole;
 		whole -= fits[k].iov_len;
 	}
-	return k ? engine_recv(st->engine, c, fits, k, flags & RECV_FLAGS, st->now) : -EFAULT;
+	return k ? recv_or_peek(st, s, fits, k, flags, st->now) : -EFAULT;
 }
 
 static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
@@ -227,16 +242,16 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 	}
 	if (__builtin_setjmp(st->trap)) {
 		now = st->now;
-		got = recv_broke(st, sock_of(r)->conn, iov, n, flags);
+		got = recv_broke(st, sock_of(r), iov, n, flags);
 		if (atomic_load_explicit(&sock_of(r)->notices, memory_order_relaxed))
 			notice_received(st, sock_of(r), got, flags);
 		stack_leave(st, now);
 		return got;
 	}
-	got = engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
+	got = recv_or_peek(st, s, iov, n, flags, now);
 	if (got == -EAGAIN) {
 		stack_drive(st, now);
-		got = engine_recv(st->engine, s->conn, iov, n, flags & RECV_FLAGS, now);
+		got = recv_or_peek(st, s, iov, n, flags, now);
 	} else if (stack_stale(st, now, DRIVE_STALE_US)) {
 		stack_drive(st, now);
 	}
@@ -249,6 +264,7 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 struct recv_state {
 	const struct fdref *r;
 	int flags;
+	bool restarts; /* MSG_PEEK: each round sees everything again */
 	size_t target, got;
 	usec_t deadline;
 	struct cursor rest;
@@ -279,19 +295,20 @@ static int wait_to_receive(struct sock *s, uint32_t events, usec_t deadline)
 }
 
 /*
- * Wait until there is more than what was got.  MSG_PEEK left that in place, so that readiness says nothing: look at the queue's
- * length instead, at each event and every millisecond.  1, 0 at the timeout or when no more can come, -errno.
+ * Wait until there is more than what was got.  MSG_PEEK left what it saw in place, so that readiness says nothing: look at the
+ * queue's length instead, at each event and every millisecond.  1, 0 at the timeout or when no more can come, -errno.
  */
 static int wait_for_more(struct recv_state *rs)
 {
 	const usec_t look_us = 1000;
 	struct sock *s = sock_of(rs->r);
+	int rc, offset = rs->flags & MSG_PEEK ? peek_offset(s) : -1;
+	size_t seen = rs->restarts ? rs->got : offset > 0 ? (size_t)offset : 0;
 	struct stack *st;
 	unsigned inq;
 	usec_t now;
-	int rc;
 
-	if (!(rs->flags & MSG_PEEK) || !rs->got)
+	if (!seen)
 		return wait_to_receive(s, EPOLLIN | EPOLLRDHUP, rs->deadline);
 	for (;;) {
 		st = sock_enter(rs->r, &now, &rc);
@@ -299,7 +316,7 @@ static int wait_for_more(struct recv_state *rs)
 			return rc;
 		inq = engine_inq(s->conn);
 		stack_leave(st, now);
-		if (inq > rs->got)
+		if (inq > seen)
 			return 1;
 		if (now >= rs->deadline || (sock_ready(s) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
 			return 0;
@@ -321,10 +338,10 @@ static ssize_t recv_rounds(struct recv_state *rs, const struct iovec *iov, int i
 		/* An error that comes after data is for the next call (tcp_recvmsg: copied first). */
 		if (rs->got && (sock_ready(sock_of(rs->r)) & EPOLLERR))
 			break;
-		cursor_set(&rs->rest, iov, iovcnt, rs->flags & MSG_PEEK ? 0 : rs->got);
+		cursor_set(&rs->rest, iov, iovcnt, rs->restarts ? 0 : rs->got);
 		n = recv_once(rs->r, rs->rest.iov, rs->rest.n, rs->flags);
 		if (n > 0)
-			rs->got = rs->flags & MSG_PEEK ? (size_t)n : rs->got + (size_t)n;
+			rs->got = rs->restarts ? (size_t)n : rs->got + (size_t)n;
 	}
 	return rs->got ? (ssize_t)rs->got : n;
 }
@@ -346,6 +363,7 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 		return n;
 	rs.r = r;
 	rs.flags = flags;
+	rs.restarts = (flags & MSG_PEEK) && peek_offset(s) < 0;
 	total = iov_total(iov, iovcnt);
 	rs.target = (flags & MSG_WAITALL) || total < lowat ? total : lowat;
 	rs.got = n > 0 ? (size_t)n : 0;

@@ -244,7 +244,11 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 	rc = rt.thin->placeholder_own(fd);
 	if (rc)
 		return rc;
-	return rt.real->setsockopt(fd, level, name, val, len) ? -errno : 0;
+	if (rt.real->setsockopt(fd, level, name, val, len))
+		return -errno;
+	if (level == SOL_SOCKET && name == SO_PEEK_OFF)
+		notice_peek_off(s, val);
+	return 0;
 }
 
 int sock_setsockopt(const struct fdref *r, int level, int name, const void *val, socklen_t len)
