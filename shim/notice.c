@@ -122,29 +122,22 @@ ssize_t notice_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcn
 /* ---- MSG_ZEROCOPY -------------------------------------------------------------------------------------------------------------
  */
 
-static void sent_copied(const struct fdref *r)
+void notice_sent(const struct fdref *r, ssize_t n)
 {
 	struct sock *s = sock_of(r);
+	struct stack *st;
 	usec_t now;
 	int err;
-	struct stack *st = sock_enter(r, &now, &err);
 
+	/* Of nothing sent there is nothing to tell. */
+	if (n <= 0 || !(atomic_load(&s->notices) & NOTICE_ZEROCOPY))
+		return;
+	st = sock_enter(r, &now, &err);
 	if (!st)
 		return;
 	s->zc_next++;
 	engine_set_notices(st->engine, s->conn, true);
 	stack_leave(st, now);
-}
-
-/* A call counts that took anything; of nothing there is nothing to tell. */
-ssize_t notice_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
-{
-	bool asked = atomic_load(&sock_of(r)->notices) & NOTICE_ZEROCOPY;
-	ssize_t n = sock_send(r, iov, iovcnt, flags & ~MSG_ZEROCOPY);
-
-	if (asked && n > 0)
-		sent_copied(r);
-	return n;
 }
 
 void notice_inherit(struct sock *child, const struct sock *listener)

@@ -10,8 +10,8 @@
 
 /* core_ops.recvmsg, see core.h. */
 ssize_t notice_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x);
-/* sock_send() with MSG_ZEROCOPY, which is a flag without effect until SO_ZEROCOPY is set. */
-ssize_t notice_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
+/* A call with MSG_ZEROCOPY, a flag without effect until SO_ZEROCOPY is set, took n bytes, or failed. */
+void notice_sent(const struct fdref *r, ssize_t n);
 /* Inside the stack, behind an engine_recv() on a socket with notices: got as it returned. */
 void notice_received(struct stack *st, struct sock *s, ssize_t got, int flags);
 /* SO_PEEK_OFF was set to this int, which Linux takes. */

@@ -495,6 +495,11 @@ ssize_t sock_fastopen(const struct fdref *r, const struct msghdr *msg, int flags
 	const struct sockaddr *sa = msg->msg_name;
 	ssize_t n = 0;
 
+	if (flags & MSG_ZEROCOPY) {
+		n = sock_fastopen(r, msg, flags & ~MSG_ZEROCOPY);
+		notice_sent(r, n);
+		return n;
+	}
 	if (sa && msg->msg_namelen >= sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
 		return -EOPNOTSUPP;
 	if (!sa && atomic_load(&s->phase) == PHASE_UNCONNECTED)
@@ -515,8 +520,11 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 	struct sock *s = sock_of(r);
 	ssize_t n;
 
-	if (__builtin_expect(flags & MSG_ZEROCOPY, 0))
-		return notice_send(r, iov, iovcnt, flags);
+	if (__builtin_expect(flags & MSG_ZEROCOPY, 0)) {
+		n = sock_send(r, iov, iovcnt, flags & ~MSG_ZEROCOPY);
+		notice_sent(r, n);
+		return n;
+	}
 	if ((flags & MSG_FASTOPEN) || atomic_load_explicit(&s->deferred, memory_order_relaxed))
 		return sock_fastopen(r, &(struct msghdr){.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt}, flags);
 	n = take_error(r);

@@ -87,8 +87,10 @@ static int timeout_get(const _Atomic usec_t *field, void *val, socklen_t *len)
 {
 	usec_t us = atomic_load(field), tick = tick_us();
 	struct timeval tv = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000 / tick * tick)};
+	struct own_answer a = {.size = sizeof(tv)};
 
-	return sockopt_answer(&tv, sizeof(tv), false, val, len);
+	memcpy(a.val, &tv, sizeof(tv));
+	return sockopt_answer(&a, val, len);
 }
 
 /* ---- set ----------------------------------------------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ int sock_getsockopt(const struct fdref *r, int level, int name, void *val, sockl
 {
 	struct sock *s = sock_of(r);
 	_Atomic usec_t *timeout = timeout_field(s, level, name);
-	struct own_answer own = {0};
+	struct own_answer own = {.size = len ? *len : 0};
 	int rc;
 	bool is_own;
 	usec_t now;
@@ -295,7 +297,7 @@ int sock_getsockopt(const struct fdref *r, int level, int name, void *val, sockl
 	if (timeout)
 		return timeout_get(timeout, val, len);
 	if (is_own)
-		return own.rc ? own.rc : sockopt_answer(own.val, own.size, own.whole, val, len);
+		return sockopt_answer(&own, val, len);
 	if (level == SOL_SOCKET && name == SO_COOKIE && (rc = rt.thin->placeholder_own(r->fd)))
 		return rc;
 	if (rt.real->getsockopt(r->fd, level, name, val, len))

@@ -3,7 +3,7 @@
  * sockopt_own.c - what getsockopt() gives of the descriptor, and of a connection what the engine does not count as an option.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* sched_getcpu() */
+#define _GNU_SOURCE /* sched_getcpu(), struct ip6_mtuinfo */
 #endif
 #include "shim/sockopt.h"
 #include "shim/notice.h"
@@ -16,13 +16,15 @@
 #include <sched.h>
 #include <string.h>
 
-int sockopt_answer(const void *src, socklen_t size, bool whole, void *val, socklen_t *len)
+int sockopt_answer(const struct own_answer *a, void *val, socklen_t *len)
 {
-	if ((int)*len < 0 || (whole && *len > size))
+	if (a->rc)
+		return a->rc;
+	if (((int)*len < 0 && !a->any_length) || (a->whole && *len > a->size))
 		return -EINVAL;
-	if (*len > size)
-		*len = size;
-	memcpy(val, src, *len);
+	if (*len > a->size)
+		*len = a->size;
+	memcpy(val, a->val, *len);
 	return 0;
 }
 
@@ -93,10 +95,44 @@ static bool of_socket(struct sock *s, int name, struct own_answer *a)
 	}
 }
 
+/* Of a connected socket only; else the placeholder says the same. */
+static bool path_mtu(struct sock *s, struct own_answer *a, bool whole)
+{
+	struct ip6_mtuinfo info = {0};
+	socklen_t size = sizeof(info.ip6m_mtu);
+	struct engine *e = rt.stacks[atomic_load(&s->stack)]->engine;
+
+	if (engine_getsockopt(e, s->conn, IPPROTO_IP, IP_MTU, &info.ip6m_mtu, &size, 0))
+		return false;
+	if (!whole)
+		return is_int(a, (int)info.ip6m_mtu);
+	a->rc = a->size < sizeof(info) ? -EINVAL : 0;
+	a->size = sizeof(info);
+	memcpy(a->val, &info, sizeof(info));
+	return true;
+}
+
+/* do_ipv6_getsockopt(), which takes a negative length for a large one. */
+static bool of_ipv6(struct sock *s, int name, struct own_answer *a)
+{
+	a->any_length = true;
+	switch (name) {
+	case IPV6_V6ONLY:
+		return is_int(a, s->v6only);
+	case IPV6_ADDRFORM:
+		return engine_state(s->conn) == TCP_ESTABLISHED && is_int(a, s->family);
+	case IPV6_MTU:
+	case IPV6_PATHMTU:
+		return path_mtu(s, a, name == IPV6_PATHMTU);
+	default:
+		return false;
+	}
+}
+
 bool sockopt_own(struct sock *s, int level, int name, struct own_answer *a)
 {
-	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->family == AF_INET6)
-		return is_int(a, s->v6only);
+	if (level == IPPROTO_IPV6)
+		return s->family == AF_INET6 && of_ipv6(s, name, a);
 	if (notice_get(s, level, name, a->val, &a->size))
 		return true;
 	return level == SOL_SOCKET && of_socket(s, name, a);

@@ -46,7 +46,11 @@ static struct msghdr *inbox(struct inbox *in, size_t data, size_t control)
 
 static const char *level_name(int level)
 {
-	return level == SOL_SOCKET ? "SOCKET" : level == IPPROTO_TCP ? "TCP" : level == IPPROTO_IP ? "IP" : "other";
+	return level == SOL_SOCKET     ? "SOCKET"
+	       : level == IPPROTO_TCP  ? "TCP"
+	       : level == IPPROTO_IP   ? "IP"
+	       : level == IPPROTO_IPV6 ? "IPV6"
+				       : "other";
 }
 
 static void say_headers(const char *what, struct msghdr *m)
@@ -256,6 +260,54 @@ static void inherited_client(void)
 	MUST(close(fd));
 }
 
+/* IPv4 through an IPv6 socket: the error queue is IPv6's. */
+static void mapped_client(void)
+{
+	struct sockaddr_in6 sa = addr6("::ffff:" SERVER_IP, port(0));
+	struct inbox in;
+	int fd = MUST(socket(AF_INET6, SOCK_STREAM, 0));
+
+	hear("listening");
+	MUST(connect(fd, SA(sa), sizeof(sa)));
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	MUST(send(fd, "x", 1, ZC));
+	await(fd, POLLERR);
+	T(recvmsg(fd, inbox(&in, 8, CONTROL_ROOM), MSG_ERRQUEUE));
+	say_headers("entry", &in.msg);
+	T(close(fd));
+}
+
+static void mapped_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(0)), fd;
+
+	tell("listening");
+	fd = accept_one(listener);
+	recv_and_say("bytes", fd, 100);
+	MUST(close(fd));
+	MUST(close(listener));
+}
+
+/* The first data goes with the SYN, or is put off until there is a connection. */
+static void fastopen_client(void)
+{
+	struct sockaddr_in sa = addr4(SERVER_IP, port(0));
+	int fd = tcp_socket();
+	uint32_t next = 0;
+
+	hear("listening");
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	T(sendto(fd, "hello", 5, MSG_FASTOPEN | ZC, SA(sa), sizeof(sa)));
+	say_if("completed", take_completions(fd, &next, 0));
+	T(recv(fd, &(char){0}, 1, MSG_ERRQUEUE));
+	T(close(fd));
+}
+
+static void fastopen_server(void)
+{
+	mapped_server();
+}
+
 /* ---- beside data --------------------------------------------------------------------------------------------------------------
  */
 
@@ -387,7 +439,7 @@ static void inq_client(void)
 }
 
 static const struct posix_case cases[] = {
-    BOTH(zerocopy), BOTH(bystanders), BOTH(small_control), BOTH(inherited), BOTH(stamps), BOTH(inq),
+    BOTH(zerocopy), BOTH(bystanders), BOTH(small_control), BOTH(inherited), BOTH(mapped), BOTH(fastopen), BOTH(stamps), BOTH(inq),
 };
 
 int main(int argc, char **argv)

@@ -56,6 +56,7 @@ static const struct {
     {IPPROTO_TCP, TCP_REPAIR}, /* the engine cannot: as a kernel that was built without */
     {SOL_SOCKET, 68},	       /* SO_DETACH_REUSEPORT_BPF: nor this, and the errno depends on what other sockets share */
     {IPPROTO_IP, 14},	       /* IP_MTU: some options make the kernel forget the route, and this answer with it */
+    {IPPROTO_IPV6, 24},	       /* IPV6_MTU: the same */
 };
 
 static char line[LINE_MAX_];
@@ -213,8 +214,33 @@ static void connected_client(void)
 	accepted_server();
 }
 
+/* IPv4 through IPv6 sockets. */
+static void mapped_server(void)
+{
+	int listener = listen_at(SERVER_IP, port(0)), fd;
+
+	tell("listening");
+	fd = accept_one(listener);
+	meet();
+	meet();
+	MUST(close(fd));
+	MUST(close(listener));
+}
+
+static void mapped_client(void)
+{
+	struct sockaddr_in6 sa = addr6("::ffff:" SERVER_IP, port(0));
+	int fd = MUST(socket(AF_INET6, SOCK_STREAM, 0));
+
+	hear("listening");
+	MUST(connect(fd, SA(sa), sizeof(sa)));
+	meet();
+	probe(fd);
+	meet();
+}
+
 static const struct posix_case cases[] = {
-    ALONE(fresh), ALONE(bound), ALONE(listening), BOTH(accepted), BOTH(connected),
+    ALONE(fresh), ALONE(bound), ALONE(listening), BOTH(accepted), BOTH(connected), BOTH(mapped),
 };
 
 int main(int argc, char **argv)
