@@ -152,7 +152,8 @@ struct engine {
 	uint64_t rng;
 
 	/* usercopy.c: whose bytes are being copied from or to the user's memory, which need not be there; NULL: nobody's. */
-	usec_t recv_at; /* engine_recv_at() */
+	usec_t recv_at;	    /* engine_recv_at() */
+	uint32_t peek_from; /* within engine_peek(); else 0 */
 	struct conn *volatile copying;
 	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */
 };

@@ -380,7 +380,7 @@ static void copy_out(struct engine *e, struct conn *c, struct sink *s, uint32_t 
 }
 
 /* Take n bytes off the queue. */
-static void consume(struct engine *e, struct conn *c, uint32_t n)
+static inline __attribute__((always_inline)) void consume(struct engine *e, struct conn *c, uint32_t n)
 {
 	c->copied_seq += n;
 	while (n) {
@@ -444,14 +444,11 @@ static ssize_t recv_urgent(struct engine *e, struct conn *c, const struct iovec 
 	return 1;
 }
 
-/* The user has these n bytes; an urgent one among them that he has passed over is gone, too. */
-static void take(struct engine *e, struct conn *c, uint32_t n)
+/* The urgent byte is all there is, and the user has passed over it. */
+static __attribute__((noinline)) void pass_mark(struct engine *e, struct conn *c)
 {
-	consume(e, c, n);
-	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
-		c->urg_valid = c->urg_taken = false;
-	tune_copied(e, c);
-	maybe_update_window(e, c);
+	consume(e, c, 1);
+	c->urg_valid = c->urg_taken = false;
 	ready_update(e, c, 0);
 }
 
@@ -467,22 +464,23 @@ static ssize_t recv_nothing(struct conn *c)
 	return -EAGAIN;
 }
 
-/* RECEIVE, of what lies `from` bytes into the queue (MSG_PEEK; else 0). */
-static inline ssize_t receive(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, uint32_t from)
+ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
 {
 	struct sink sink = {.iov = iov, .iovcnt = iovcnt, .discard = flags & MSG_TRUNC};
 	uint32_t avail = c->rcv_nxt - c->fin_received - c->copied_seq, skip;
 	size_t want = iov_length(iov, iovcnt);
 
+	set_now(e, now);
 	if (c->state == LISTEN)
 		return -ENOTCONN;
 	if (flags & MSG_OOB)
 		return recv_urgent(e, c, iov, iovcnt, flags);
 	skip = skip_urgent(c, avail);
 	avail = readable_before_mark(c, avail);
-	if (avail == skip && skip && want && !(flags & MSG_PEEK))
-		take(e, c, skip);
-	skip += from;
+	if (flags & MSG_PEEK)
+		skip += e->peek_from;
+	else if (avail == skip && skip && want)
+		pass_mark(e, c);
 	if (avail <= skip)
 		return want ? recv_nothing(c) : 0;
 	if (want > avail - skip)
@@ -492,20 +490,23 @@ static inline ssize_t receive(struct engine *e, struct conn *c, const struct iov
 		e->recv_at = notice_arrived(e, c, skip + want);
 	if (flags & MSG_PEEK)
 		return want;
-	take(e, c, skip + want);
+	consume(e, c, skip + want);
+	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
+		c->urg_valid = c->urg_taken = false;
+	tune_copied(e, c);
+	maybe_update_window(e, c);
+	ready_update(e, c, 0);
 	return want;
-}
-
-ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
-{
-	set_now(e, now);
-	return receive(e, c, iov, iovcnt, flags, 0);
 }
 
 ssize_t engine_peek(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, uint32_t from, int flags, usec_t now)
 {
-	set_now(e, now);
-	return receive(e, c, iov, iovcnt, flags | MSG_PEEK, from);
+	ssize_t n;
+
+	e->peek_from = from;
+	n = engine_recv(e, c, iov, iovcnt, flags | MSG_PEEK, now);
+	e->peek_from = 0;
+	return n;
 }
 
 /* ---- CLOSE ---- */

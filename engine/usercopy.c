@@ -55,5 +55,6 @@ ssize_t engine_send_broke(struct engine *e)
 size_t engine_recv_broke(struct engine *e)
 {
 	e->copying = NULL;
+	e->peek_from = 0;
 	return e->copy_whole;
 }
