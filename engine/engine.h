@@ -133,10 +133,12 @@ struct engine_lost {
 };
 /*
  * Start anew in the same region, after whoever worked in the engine was killed on the way: no list is followed, no mbuf freed
- * (the pool is to be made whole before), all connections are gone.  Settings, counters and neighbours stay.  lost: room for
- * n connections that had a peer; how many were written.  engine_reset_lost() then sends one's peer a reset.
+ * (the pool is to be made whole before), all connections are gone.  cfg: that of engine_create(); counters and neighbours stay.
+ * Should this be cut short in the same way, it can be done again.  engine_collect_lost(), before it: the connections that have a
+ * peer, up to n; how many were written.  engine_reset_lost(), after it: sends one's peer a reset.
  */
-unsigned engine_renew(struct engine *e, usec_t now, struct engine_lost *lost, unsigned n);
+unsigned engine_collect_lost(const struct engine *e, struct engine_lost *lost, unsigned n);
+void engine_renew(struct engine *e, const struct engine_config *cfg, usec_t now);
 void engine_reset_lost(struct engine *e, const struct engine_lost *lost, usec_t now);
 
 /* ---- driving ----------------------------------------------------------------------------------------------------------------

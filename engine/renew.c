@@ -14,8 +14,8 @@ struct known_neigh {
 	uint8_t mac[6];
 };
 
-/* The connections with a peer, wherever they lie in the array of all. */
-static unsigned collect(const struct engine *e, struct engine_lost *lost, unsigned n)
+/* Wherever they lie in the array of all. */
+unsigned engine_collect_lost(const struct engine *e, struct engine_lost *lost, unsigned n)
 {
 	unsigned got = 0;
 
@@ -47,22 +47,19 @@ static unsigned remember(const struct engine *e, struct known_neigh *known)
 	return n;
 }
 
-unsigned engine_renew(struct engine *e, usec_t now, struct engine_lost *lost, unsigned n)
+void engine_renew(struct engine *e, const struct engine_config *cfg, usec_t now)
 {
-	struct engine_config cfg = e->cfg;
 	struct engine_stats stats = e->stats;
 	struct known_neigh known[NEIGH_MAX];
 	unsigned nknown = remember(e, known);
 
-	n = collect(e, lost, n);
 	/* Up to the connections, which are cleared when they are handed out. */
-	memset(e, 0, (size_t)(e->conns.base - (char *)e));
-	engine_create(e, engine_size(&cfg), &cfg, now);
+	memset(e, 0, engine_head_size(cfg));
+	engine_create(e, engine_size(cfg), cfg, now);
 	e->stats = stats;
 	e->stats.curr_estab = 0;
 	for (unsigned i = 0; i < nknown; i++)
 		neigh_recall(e, &known[i].addr, known[i].mac);
-	return n;
 }
 
 void engine_reset_lost(struct engine *e, const struct engine_lost *lost, usec_t now)

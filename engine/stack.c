@@ -76,6 +76,11 @@ size_t engine_size(const struct engine_config *cfg)
 	return config_valid(cfg) ? layout_of(cfg).end : 0;
 }
 
+size_t engine_head_size(const struct engine_config *cfg)
+{
+	return layout_of(cfg).conns;
+}
+
 static void init_lists(struct engine *e)
 {
 	for (unsigned i = 0; i < PORT_CHAINS; i++)
@@ -218,7 +223,9 @@ struct rte_mbuf *engine_mbuf(struct engine *e)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(e->cfg.pool);
 
-	if (!m)
+	if (m)
+		m->port = PORT_OWN;
+	else
 		e->stats.no_mbuf++;
 	return m;
 }

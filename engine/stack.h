@@ -13,10 +13,11 @@
 #define FRAME_RING 1024	   /* a power of two */
 #define NEIGH_NONE UINT16_MAX
 #define OUTPUT_TURN 64 /* most segments that one connection may send before the next has its turn */
-/* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves.
- */
+/* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves;
+ * and of packets that the engine made, by which io/sweep.c tells them from a driver's. */
 #define PORT_RELAYED 0xfffe
 #define PORT_LOOP 0xfffd
+#define PORT_OWN 0xfffc
 
 /* First in, first out of whole frames. */
 struct frame_ring {
@@ -191,6 +192,8 @@ bool ip_reachable(const struct engine *e, const struct ip_addr *dst);
 const struct ip_addr *ip_source_for(const struct engine *e, const struct ip_addr *dst);
 /* A new mbuf with ENGINE_HEADROOM and more in front; NULL is counted. */
 struct rte_mbuf *engine_mbuf(struct engine *e);
+/* Of the region, what lies before the connections. */
+size_t engine_head_size(const struct engine_config *cfg);
 
 /* ---- arp.c ---- */
 void arp_input(struct engine *e, struct rte_mbuf *m); /* m at the ARP header; owns m */

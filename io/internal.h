@@ -169,7 +169,8 @@ struct port {
 	struct {
 		bool used;
 		int fd;
-	} large; /* packet_tx.c */
+	} large;		   /* packet_tx.c */
+	bool seeks[IO_QUEUES_MAX]; /* packet_ring.c has lost its place in the queue's ring, until a packet comes */
 	const struct traits *traits;
 	struct memif memif;
 	struct port_info info;
@@ -286,11 +287,36 @@ void packet_tx_close(struct port *p);
 unsigned packet_tx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n);
 
 /*
- * AF_XDP's rings (xdp_rings.c).  watch(): before the device is probed, find out where they are.  repair(): a process was killed
- * in a burst on this queue, and no other one is under way.
+ * AF_XDP's rings (xdp_rings.c).  watch(): before the device is probed, find out where they are; started(): they are in use from
+ * now on.  repair(): a process was killed in a burst on this queue, and no other one is under way; false: the kernel may still
+ * have frames that it sends.
  */
 void xdp_rings_watch(void);
-void xdp_rings_repair(unsigned q);
+void xdp_rings_started(void);
+bool xdp_rings_repair(unsigned q);
+/* After repair(): visit the packets that were received and wait to be read; and all that the kernel may have to receive into,
+ * some others among them. */
+typedef void xdp_visit(struct rte_mbuf *m, void *arg);
+void xdp_rings_received(unsigned q, const struct rte_mempool *pool, xdp_visit *visit, void *arg);
+void xdp_rings_filled(unsigned q, const struct rte_mempool *pool, xdp_visit *visit, void *arg);
+/* How many the driver means the kernel to have; give it one. */
+uint32_t xdp_rings_stock(unsigned q);
+bool xdp_rings_fill(unsigned q, const struct rte_mempool *pool, const struct rte_mbuf *m);
+
+/*
+ * AF_PACKET's rings (packet_ring.c): a process was killed in a burst on this queue, and no other one is under way.  From then on
+ * seek() before each look at what came, as long as port.seeks says so.
+ */
+void packet_ring_repair(struct port *p, unsigned q, const struct rte_mempool *pool);
+void packet_ring_seek(struct port *p, unsigned q);
+
+/*
+ * A pool whose user was killed (sweep.c): every packet is free that no device has.  begin() for a new pool, whose packets were
+ * never used.  xdp: by the rings of queue q, after their repair(); false: it could not be done.
+ */
+void sweep_begin(struct rte_mempool *pool);
+void sweep_pool(struct rte_mempool *pool);
+bool sweep_xdp_pool(unsigned q, struct rte_mempool *pool);
 
 /* Descriptors: a snapshot of the sockets of one kind (AF_PACKET, AF_XDP) that this process has open. */
 struct fd_set_of {

@@ -88,10 +88,12 @@ struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, u
 /* Bytes of memory that one packet of such a pool takes. */
 unsigned port_pool_elt_size(uint16_t mtu, unsigned priv);
 /*
- * The pool of queue q is whole again after the process that used it was killed: all its packets are free.  Where other queues or
- * a device may have some of them (shared), those in use at that moment are lost instead.
+ * The pool of queue q is whole again after the process that used it was killed: all its packets are free that no device has.
+ * Where other queues may have some of them (shared), those in use at that moment are lost instead.
  */
 void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool shared);
+/* Another queue's pool then: what queue q had put by for it may be half written, and is lost. */
+void port_pool_forget(struct rte_mempool *pool, unsigned q);
 /* Memory shared across fork at the same address (memzone), 64-byte aligned and zeroed; NULL when there is no more.  The name: up
  * to 31 bytes. */
 void *io_alloc(const char *name, size_t size);

@@ -65,6 +65,7 @@ static int fill_pool(struct rte_mempool *mp, uint16_t mtu, unsigned priv)
 	if (rc < 0)
 		return rc;
 	rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	sweep_begin(mp);
 	return 0;
 }
 
@@ -93,29 +94,24 @@ struct rte_mempool *port_pool_create(unsigned queue, unsigned n, uint16_t mtu, u
 	return NULL;
 }
 
-static void free_again(struct rte_mempool *mp, void *arg, void *obj, unsigned i)
-{
-	(void)arg;
-	(void)i;
-	rte_mempool_ops_enqueue_bulk(mp, &obj, 1);
-}
-
 void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool shared)
 {
 	struct rte_stack *free = pool->pool_data;
-	bool xdp = !strcmp(p->info.driver, "net_af_xdp");
+	bool xdp = !strcmp(p->info.driver, "net_af_xdp"), sent = xdp && xdp_rings_repair(q);
 
-	if (xdp)
-		xdp_rings_repair(q);
+	if (!strcmp(p->info.driver, "net_af_packet"))
+		packet_ring_repair(p, q, pool);
 	atomic_store(&p->gate.q[q].busy, 0);
 	rte_spinlock_init(&free->stack_std.lock);
-	for (unsigned i = 0; i < RTE_MAX_LCORE; i++)
-		pool->local_cache[i].len = 0;
-	if (shared || xdp)
-		return;
-	free->stack_std.len = 0;
-	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
-	rte_mempool_obj_iter(pool, free_again, NULL);
+	if (!shared && !xdp)
+		sweep_pool(pool);
+	else if (shared || !sent || !sweep_xdp_pool(q, pool))
+		port_pool_forget(pool, q);
+}
+
+void port_pool_forget(struct rte_mempool *pool, unsigned q)
+{
+	pool->local_cache[q].len = 0;
 }
 
 /* ---- gate ------------------------------------------------------------------------------------------------------------------ */
@@ -155,6 +151,8 @@ unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **pkts, unsigned n)
 		return 0;
 	if (p->wait.poke)
 		p->wait.poke(0);
+	if (__builtin_expect(p->seeks[q], 0))
+		packet_ring_seek(p, q);
 	got = rte_eth_rx_burst(p->id, q, pkts, n);
 	if (p->gate.used)
 		gate_leave(p, q);
@@ -490,6 +488,7 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 		unplug(p->id);
 		return rc;
 	}
+	xdp_rings_started();
 	wait_setup(p, &before);
 	return 0;
 }

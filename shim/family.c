@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -153,6 +155,27 @@ static bool is_dead(unsigned i)
 	}
 }
 
+/* Is there no such thread, or is it what is left of a process that nobody has waited for yet (proc(5))? */
+static bool has_ended(uint32_t tid)
+{
+	char path[32], text[256];
+	const char *state;
+	ssize_t n;
+	int fd;
+
+	if (kill((pid_t)tid, 0) && errno == ESRCH)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = rt.real->read(fd, text, sizeof(text) - 1);
+	rt.real->close(fd);
+	text[n > 0 ? n : 0] = 0;
+	state = strrchr(text, ')');
+	return state && (!strncmp(state, ") Z", 3) || !strncmp(state, ") X", 3));
+}
+
 bool family_is_gone(uint32_t tid)
 {
 	uint32_t n = arena_count(SLAB_THREAD);
@@ -162,10 +185,11 @@ bool family_is_gone(uint32_t tid)
 	for (uint32_t i = 0; i < n; i++) {
 		struct thread *t = arena_at(SLAB_THREAD, i);
 
-		if (t->tid == tid && t->proc != rt.proc && object_is(t, object_gen(t)))
-			return !byte_taken(t->proc);
+		if (t->tid == tid && object_is(t, object_gen(t)))
+			return t->proc != rt.proc && !byte_taken(t->proc);
 	}
-	return false;
+	/* It was about to get its record, or had just given it back. */
+	return has_ended(tid);
 }
 
 static void bury_sock(void *obj)

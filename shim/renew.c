@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include <rte_mempool.h>
 #include <rte_ring.h>
 
 /* Of more connections than these the peers are left to find out. */
@@ -52,25 +53,38 @@ static void revive_sock(struct stack *st, struct sock *s, usec_t now)
 	pollable_notify(&s->poll, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
 }
 
-static void reset_all(struct stack *st, const struct engine_lost *lost, unsigned n, usec_t now)
+static void reset_all(struct stack *st, usec_t now)
 {
-	for (unsigned i = 0; i < n; i++) {
-		engine_reset_lost(st->engine, &lost[i], now);
+	for (unsigned i = 0; i < atomic_load(&st->nlost); i++) {
+		engine_reset_lost(st->engine, &st->lost[i], now);
 		if (i % RESETS_AT_ONCE == RESETS_AT_ONCE - 1)
 			stack_flush(st, now);
 	}
+	stack_flush(st, now);
+	atomic_store(&st->nlost, 0);
 }
 
-/* Connections are lost and their peers told. */
+/*
+ * Connections are lost and their peers told.  Who does it may be killed as well: whom it had not told yet is on the list for the
+ * next, some twice.
+ */
 static void start_anew(struct stack *st, usec_t now)
 {
-	size_t size = LOST_MAX * sizeof(struct engine_lost);
-	struct engine_lost *lost = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	unsigned n = engine_renew(st->engine, now, lost, lost == MAP_FAILED ? 0 : LOST_MAX);
+	unsigned n = atomic_load(&st->nlost);
 
-	reset_all(st, lost, n, now);
-	if (lost != MAP_FAILED)
-		munmap(lost, size);
+	if (st->lost)
+		atomic_store(&st->nlost, n + engine_collect_lost(st->engine, st->lost + n, LOST_MAX - n));
+	engine_renew(st->engine, &st->config, now);
+	reset_all(st, now);
+}
+
+void stack_renewable(struct stack *st, const struct engine_config *config)
+{
+	void *list = mmap(NULL, LOST_MAX * sizeof(struct engine_lost), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	st->config = *config;
+	st->lost = list == MAP_FAILED ? NULL : list;
 }
 
 void stack_renew(struct stack *st, usec_t now)
@@ -83,6 +97,9 @@ void stack_renew(struct stack *st, usec_t now)
 	if (st->handed_over)
 		rte_ring_reset(st->handed_over);
 	port_pool_reset(rt.port, st->id, st->pool, rt.nstacks > 1);
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		if (i != st->id)
+			port_pool_forget(rt.stacks[i]->pool, st->id);
 	start_anew(st, now);
 	for (uint32_t i = 0; i < n; i++) {
 		struct sock *s = arena_at(SLAB_SOCK, i);
@@ -90,4 +107,6 @@ void stack_renew(struct stack *st, usec_t now)
 		if (object_is(s, object_gen(s)))
 			revive_sock(st, s, now);
 	}
+	rt.thin->log(LOG_LEVEL_INFO, "stack %u: %u of %u packets are free", st->id, rte_mempool_avail_count(st->pool),
+		     st->pool->size);
 }

@@ -49,6 +49,9 @@ struct stack {
 	unsigned ntx; /* frames that wait for the doorbell, or that the port refused */
 	struct rte_mbuf *tx[TX_PENDING];
 	struct turn turn;
+	struct engine_config config; /* the engine's, which may be lost with it */
+	struct engine_lost *lost;    /* shared memory (renew.c): connections whose peers are still to be told */
+	_Atomic unsigned nlost;
 	struct rte_ring *handed_over; /* frames that arrived at another stack's queue; NULL with a single stack */
 };
 
@@ -124,6 +127,8 @@ void stacks_recover(void);
  * (renew.c).
  */
 void stack_renew(struct stack *st, usec_t now);
+/* Keep what that takes. The stack is new. */
+void stack_renewable(struct stack *st, const struct engine_config *config);
 /* No thread of this process is inside a stack when this returns, nor will one be. */
 void stacks_abandon(void);
 /* The same until stacks_resume(), for an exec that may fail: who wants to enter waits. */

@@ -187,6 +187,7 @@ static int stack_make(unsigned i, struct engine_config *ec, struct rte_mempool *
 	io_lcore_leave();
 	if (!st->engine)
 		return fail(-EINVAL, "the engine refuses its configuration: MTU %u, %u addresses", ec->mtu, ec->naddrs);
+	stack_renewable(st, ec);
 	atomic_store(&st->deadline, engine_next_deadline(st->engine));
 	if (rt.nstacks > 1) {
 		snprintf(name, sizeof(name), "mtcpshim-ring%u", i);

@@ -102,13 +102,15 @@ static void spoil(struct engine *e, struct conn *c)
 
 static void peers_are_told(void **state)
 {
+	const struct engine_config cfg = s.e->cfg;
 	struct engine_lost lost[4];
 	struct conn *c = connected(), *other = engine_socket(s.e);
 	uint32_t snd_nxt = c->snd_nxt;
 
 	assert_non_null(other);
 	spoil(s.e, c);
-	assert_int_equal(engine_renew(s.e, s.now, lost, 4), 1);
+	assert_int_equal(engine_collect_lost(s.e, lost, 4), 1);
+	engine_renew(s.e, &cfg, s.now);
 	assert_int_equal(lost[0].remote.port, 80);
 	engine_reset_lost(s.e, &lost[0], s.now);
 	/* At once: the neighbour is known. */
@@ -121,14 +123,31 @@ static void peers_are_told(void **state)
 
 static void engine_works_again(void **state)
 {
+	const struct engine_config cfg = s.e->cfg;
+	struct conn *c = connected();
+
+	spoil(s.e, c);
+	engine_renew(s.e, &cfg, s.now);
+	c = connected();
+	engine_abort(s.e, c, s.now);
+	assert_true(onestack_out(&s, out) > TCP_AT);
+	onestack_run(&s, 1000000);
+}
+
+/* Who starts it anew is killed as well, before it has its tables again. */
+static void cut_short(void **state)
+{
+	const struct engine_config cfg = s.e->cfg;
 	struct engine_lost lost[1];
 	struct conn *c = connected();
 
 	spoil(s.e, c);
-	assert_int_equal(engine_renew(s.e, s.now, lost, 0), 0);
-	c = connected();
-	engine_abort(s.e, c, s.now);
-	assert_true(onestack_out(&s, out) > TCP_AT);
+	memset(s.e, 0, sizeof(*s.e));
+	assert_int_equal(engine_collect_lost(s.e, lost, 1), 0);
+	engine_renew(s.e, &cfg, s.now);
+	c = engine_socket(s.e);
+	assert_non_null(c);
+	assert_int_equal(engine_listen(s.e, c, 1, s.now), 0);
 	onestack_run(&s, 1000000);
 }
 
@@ -137,6 +156,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(peers_are_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(engine_works_again, setup, teardown),
+	    cmocka_unit_test_setup_teardown(cut_short, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("renew", tests, onestack_eal, NULL);
