@@ -488,7 +488,8 @@ static int open_with(struct port *p, struct setup *s, const char *string)
 		unplug(p->id);
 		return rc;
 	}
-	xdp_rings_started();
+	if (!strncmp(string, "net_af_xdp", 10))
+		xdp_rings_started();
 	wait_setup(p, &before);
 	return 0;
 }

@@ -295,6 +295,10 @@ void port_pool_reset(struct port *p, unsigned q, struct rte_mempool *pool, bool 
 {
 }
 
+void port_pool_forget(struct rte_mempool *pool, unsigned q)
+{
+}
+
 void port_close(struct port *p)
 {
 }
