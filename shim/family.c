@@ -236,9 +236,10 @@ static void bury_threads(unsigned proc)
 static void bury(unsigned proc)
 {
 	stacks_recover();
+	/* First who waits, then what for: the watches are in lists of the sockets and sets. */
+	bury_threads(proc);
 	hold_bury(SLAB_SOCK, proc, bury_sock);
 	hold_bury(SLAB_EPSET, proc, bury_set);
-	bury_threads(proc);
 	atomic_fetch_sub(&rt.shared->nprocs, 1);
 	atomic_store(&rt.shared->procs[proc].state, PROC_FREE);
 }
