@@ -244,10 +244,15 @@ void conn_init_transfer(struct engine *e, struct conn *c)
 	timer_established(e, c);
 }
 
-/* RFC 6528: ISN = M + F(tuple, secret), M a clock of 4 us. */
+/* RFC 6528: ISN = M + F(tuple, secret), M a clock of 4 us.  Not of the tuple as it lies in memory: that ends with padding. */
 seq_t conn_choose_iss(const struct engine *e, const struct tuple *t)
 {
-	return (seq_t)(e->now / 4) + (seq_t)engine_hash(e, t, sizeof(*t));
+	struct {
+		struct ip_addr laddr, raddr;
+		uint64_t ports;
+	} key = {t->laddr, t->raddr, (uint32_t)t->lport << 16 | t->rport};
+
+	return (seq_t)(e->now / 4) + (seq_t)engine_hash(e, &key, sizeof(key));
 }
 
 /*
