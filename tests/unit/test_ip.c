@@ -510,9 +510,27 @@ static void looking_ahead_changes_nothing(void **state)
 	assert_memory_equal(&few, &many, sizeof(few));
 }
 
+/* RFC 6528: F is of the connection, not of what lay in memory where its tuple was put. */
+static void initial_number_is_of_the_tuple_alone(void **state)
+{
+	static const struct engine e = {.cfg.secret = {1, 2}};
+	struct tuple a, b;
+
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0xff, sizeof(b));
+	a.laddr = b.laddr = v4("10.0.0.1");
+	a.raddr = b.raddr = v4("10.0.0.2");
+	a.lport = b.lport = 40000;
+	a.rport = b.rport = 80;
+	assert_int_equal(conn_choose_iss(&e, &a), conn_choose_iss(&e, &b));
+	b.rport = 81;
+	assert_int_not_equal(conn_choose_iss(&e, &a), conn_choose_iss(&e, &b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    T(initial_number_is_of_the_tuple_alone),
 	    T(every_reason_has_its_counter),
 	    T(runts_of_every_length_are_counted),
 	    T(port_judges_the_header_checksum),
