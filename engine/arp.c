@@ -9,6 +9,7 @@
  * scan (nothing at all with a caller's hint), and making room is a matter of these slots alone.
  */
 #include <errno.h>
+#include <netinet/ip_icmp.h>
 #include <string.h>
 
 #include "engine/stack.h"
@@ -206,10 +207,16 @@ static void learn(struct engine *e, struct neigh *n, const uint8_t mac[6], bool 
 /* A packet of ours that goes nowhere: as if a router had answered "host unreachable", which is what Linux does (RFC 1122 2.4). */
 static void report_unreachable(struct engine *e, const struct rte_mbuf *m)
 {
-	struct quote q;
+	struct icmp_report r = {
+	    .kind = ICMP_KIND_UNREACH_SOFT, .err = EHOSTUNREACH, .type = ICMP_DEST_UNREACH, .code = ICMP_HOST_UNREACH};
+	const uint8_t *ip = rte_pktmbuf_mtod(m, const uint8_t *);
 
-	if (wire_parse_quote(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &q) == WIRE_OK)
-		tcp_icmp(e, &q.t, q.seq, ICMP_KIND_UNREACH_SOFT, EHOSTUNREACH, 0);
+	if (wire_parse_quote(ip, m->data_len, &r.q) != WIRE_OK)
+		return;
+	r.offender = &r.q.t.laddr;
+	r.tcp = ip + r.q.hdr_len;
+	r.tcp_len = m->data_len - r.q.hdr_len;
+	tcp_icmp(e, &r);
 }
 
 static void fail(struct engine *e, struct neigh *n)

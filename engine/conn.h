@@ -252,7 +252,11 @@ struct conn {
 		struct {
 			/* Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged. */
 			struct conn *parent;
-			struct rte_mbuf *saved_syn; /* TCP_SAVED_SYN: headers that nobody has read yet */
+			/* What nobody has read yet. */
+			union {
+				struct rte_mbuf *saved_syn;   /* child: the headers for TCP_SAVED_SYN */
+				struct rte_mbuf *icmp_errors; /* when icmp_told: errors of attempts to connect (notice.h) */
+			};
 
 			/* Delivery rate (rate.c). */
 			uint32_t delivered, lost;	      /* bytes, modulo 2^32 */
@@ -299,6 +303,7 @@ struct conn {
 	int undo_retrans;  /* segments sent again in it and not reported as duplicates; -1: none sent again yet */
 	uint8_t reo_wnd_mult, reo_wnd_persist : 5;
 	bool rack_resent : 1; /* what rack_xmit_at and its like are of had been sent again */
+	bool icmp_told : 1;   /* icmp_errors holds some */
 	uint8_t backoff;      /* doublings of rto; also counts persist probes */
 	uint8_t retransmits;  /* timeouts in a row */
 	uint8_t probes;	      /* unanswered keep-alive or window probes */

@@ -182,6 +182,24 @@ uint32_t engine_ready(const struct conn *c);
 #define ENGINE_NOTICES (1u << 24)
 void engine_set_notices(struct engine *e, struct conn *c, bool any);
 /*
+ * The engine has notices of its own: the ICMP errors that ended attempts to connect.  Each is kept until it is taken, whether
+ * IP_RECVERR is set or not; switching that off drops them (Linux since 5.8).
+ */
+#define ENGINE_ICMP_QUOTE_MAX 576 /* RFC 1812 4.3.2.3: no router need quote more */
+struct engine_icmp_error {
+	uint8_t type, code;
+	uint8_t err;		 /* errno */
+	uint8_t info;		 /* the pointer of a parameter problem */
+	struct ip_addr offender; /* who sent it; ourselves, where no neighbour answered ARP */
+	struct endpoint to;	 /* whom our packet was for */
+	uint16_t len;		 /* bytes of that packet, from its TCP header on */
+	uint8_t quote[ENGINE_ICMP_QUOTE_MAX];
+};
+/* The oldest, false: none.  With it goes the pending error (engine_error()), which is that of the next one from now on. */
+bool engine_take_icmp_error(struct engine *e, struct conn *c, struct engine_icmp_error *x);
+/* The notices of a closed socket, also that there are any of the caller's, are now those of another, new one. */
+void engine_move_notices(struct engine *e, struct conn *from, struct conn *to);
+/*
  * The next socket for which something happened since it was last returned; *edges are the events that fired (as an edge-triggered
  * waiter must see them, also when the level did not change: new data behind unread data).  NULL: no more.
  */

@@ -12,6 +12,7 @@
 
 enum icmp_type { TYPE_DEST_UNREACH = 3, TYPE_ECHO = 8, TYPE_TIME_EXCEEDED = 11, TYPE_PARAMETER_PROBLEM = 12 };
 #define CODE_FRAG_NEEDED 4
+#define PARAMETER_POINTER 4 /* offset (RFC 792) */
 
 /* What an error means for its connection. */
 struct meaning {
@@ -94,24 +95,28 @@ static bool meaning_of(struct engine *e, const struct icmp_fields *f, struct mea
 }
 
 /* False: malformed, not about a packet of ours, or about no connection. */
-static bool error_taken(struct engine *e, const struct rte_mbuf *m, const struct icmp_fields *f)
+static bool error_taken(struct engine *e, const struct rte_mbuf *m, const struct icmp_fields *f, const struct ip_addr *from)
 {
-	const uint8_t *quoted = rte_pktmbuf_mtod_offset(m, const uint8_t *, ICMP_HDR);
+	const uint8_t *icmp = rte_pktmbuf_mtod(m, const uint8_t *), *quoted = icmp + ICMP_HDR;
+	struct icmp_report r = {.type = f->type, .code = f->code, .offender = from};
 	struct meaning what;
-	struct quote q;
-	unsigned mtu = 0;
 
-	if (!meaning_of(e, f, &what) || wire_parse_quote(quoted, m->data_len - ICMP_HDR, &q) != WIRE_OK)
+	if (!meaning_of(e, f, &what) || wire_parse_quote(quoted, m->data_len - ICMP_HDR, &r.q) != WIRE_OK)
 		return false;
-	if (!engine_is_local(e, &q.t.laddr))
+	if (!engine_is_local(e, &r.q.t.laddr))
 		return false;
+	r.kind = what.kind;
+	r.err = what.err;
+	r.info = f->type == TYPE_PARAMETER_PROBLEM ? icmp[PARAMETER_POINTER] : 0;
+	r.tcp = quoted + r.q.hdr_len;
+	r.tcp_len = m->data_len - ICMP_HDR - r.q.hdr_len;
 	if (what.kind == ICMP_KIND_FRAG_NEEDED) {
-		mtu = f->mtu ? f->mtu : next_plateau(q.total_len);
+		r.mtu = f->mtu ? f->mtu : next_plateau(r.q.total_len);
 		/* RFC 1191 section 3: a limit below 68 can't be, and one that the packet met is no reason. */
-		if (mtu < MTU_MIN || mtu >= q.total_len)
+		if (r.mtu < MTU_MIN || r.mtu >= r.q.total_len)
 			return false;
 	}
-	return tcp_icmp(e, &q.t, q.seq, what.kind, what.err, mtu);
+	return tcp_icmp(e, &r);
 }
 
 /* Several stacks share the address, and the error came to the wrong one's queue: it is for the stack that sent what it quotes. */
@@ -145,7 +150,7 @@ void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *
 			ip_hand_over(e, m, ip, owner);
 			return;
 		}
-		if (!error_taken(e, m, &f))
+		if (!error_taken(e, m, &f, &ip->saddr))
 			e->stats.icmp_in_errors++;
 	}
 	rte_pktmbuf_free(m);

@@ -54,7 +54,7 @@ static uint32_t level_of(const struct engine *e, const struct conn *c)
 		if (c->urg_valid && c->urg_seen && !c->urg_taken)
 			ev |= EPOLLPRI;
 	}
-	return ev | (c->error ? EPOLLERR : 0) | (c->notices ? ENGINE_NOTICES : 0);
+	return ev | (c->error ? EPOLLERR : 0) | (c->notices || c->icmp_told ? ENGINE_NOTICES : 0);
 }
 
 void ready_update(struct engine *e, struct conn *c, uint32_t edges)

@@ -251,9 +251,19 @@ bool timewait_reusable(const struct engine *e, const struct timewait *tw);
 void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip);
 /* ---- tcp_icmp.c ---- */
 enum icmp_kind { ICMP_KIND_UNREACH_HARD, ICMP_KIND_UNREACH_SOFT, ICMP_KIND_FRAG_NEEDED, ICMP_KIND_TIME_EXCEEDED };
-/* An ICMP error about a segment that we sent: t as ours, seq of the quoted header, errno for the user, mtu for FRAG_NEEDED.
- * False: no such connection. */
-bool tcp_icmp(struct engine *e, const struct tuple *t, seq_t seq, enum icmp_kind kind, int err, unsigned mtu);
+/* An ICMP error about a segment that we sent. */
+struct icmp_report {
+	enum icmp_kind kind;
+	int err;			/* errno for the user */
+	unsigned mtu;			/* of FRAG_NEEDED */
+	uint8_t type, code, info;	/* info: the pointer of a parameter problem */
+	const struct ip_addr *offender; /* whose word it is */
+	struct quote q;
+	const uint8_t *tcp; /* what is quoted, tcp_len bytes from the TCP header on */
+	size_t tcp_len;
+};
+/* False: about no connection, or nothing that it has in flight. */
+bool tcp_icmp(struct engine *e, const struct icmp_report *r);
 
 /* ---- tcp_output.c ---- */
 void tcp_want_output(struct engine *e, struct conn *c); /* put on the out list */

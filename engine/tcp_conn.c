@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/fastopen.h"
+#include "engine/notice.h"
 
 #define TIMEWAIT_US (60ull * 1000000) /* Linux's TCP_TIMEWAIT_LEN, for 2 MSL */
 
@@ -147,6 +148,7 @@ static void conn_free(struct engine *e, struct conn *c)
 {
 	if (c->state != LISTEN) {
 		leave_parent(e, c);
+		notice_forget_icmp(e, c);
 		free_aside(e, &c->saved_syn);
 	}
 	free_aside(e, &c->fo_keys);

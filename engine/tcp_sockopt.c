@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "engine/fastopen.h"
+#include "engine/notice.h"
 #include "engine/tcp_sockopt.h"
 
 #ifndef IP_PROTOCOL
@@ -421,6 +422,9 @@ static int get_mtu_discover(struct engine *e, struct conn *c)
 static int set_recverr(struct engine *e, struct conn *c, int v)
 {
 	c->recverr = v != 0;
+	if (!v)
+		notice_forget_icmp(e, c);
+	ready_update(e, c, 0);
 	return 0;
 }
 static int get_recverr(struct engine *e, struct conn *c)
@@ -613,7 +617,7 @@ static int get_info(struct engine *e, const struct conn *c, void *val, socklen_t
 /* Once, and only whole: too little room says how much is needed. */
 static int get_saved_syn(struct engine *e, struct conn *c, void *val, socklen_t *len)
 {
-	struct rte_mbuf *m = c->state == LISTEN ? NULL : c->saved_syn;
+	struct rte_mbuf *m = c->state == LISTEN || c->icmp_told ? NULL : c->saved_syn;
 	socklen_t room = *len;
 
 	*len = m ? pkt(m)->len : 0;

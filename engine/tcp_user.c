@@ -89,6 +89,7 @@ int engine_listen(struct engine *e, struct conn *c, int backlog, usec_t now)
 			return rc;
 		if (listen_conflict(e, c))
 			return -EADDRINUSE;
+		notice_forget_icmp(e, c);
 		list_init(&c->accept_queue);
 		list_init(&c->syn_queue);
 		c->naccept = c->nsyn = c->syn_flood = 0;

@@ -228,6 +228,7 @@ enum wire_error wire_parse_quote(const uint8_t *p, size_t len, struct quote *q)
 	if (len < hdr_len + QUOTED_TCP)
 		return WIRE_RUNT;
 	q->total_len = get16(p + 2);
+	q->hdr_len = (uint16_t)hdr_len;
 	q->t.laddr = get_v4(p + 12);
 	q->t.raddr = get_v4(p + 16);
 	p += hdr_len;

@@ -100,6 +100,7 @@ struct quote {
 	struct tuple t;
 	seq_t seq;
 	uint16_t total_len; /* by its IP header */
+	uint16_t hdr_len;   /* of that */
 };
 struct icmp_fields {
 	uint8_t type, code;

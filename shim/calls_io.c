@@ -64,6 +64,36 @@ static int msg_check(const struct msghdr *msg)
 	return total < 0 ? (int)total : 0;
 }
 
+/* As much of n bytes as the user has room for: how many, -EFAULT. */
+static ssize_t scatter(const struct iovec *iov, int iovcnt, const char *from, size_t n)
+{
+	size_t done = 0;
+
+	for (int i = 0; i < iovcnt && done < n; i++) {
+		size_t part = iov[i].iov_len < n - done ? iov[i].iov_len : n - done;
+
+		if (user_copy(iov[i].iov_base, from + done, part))
+			return -EFAULT;
+		done += part;
+	}
+	return (ssize_t)done;
+}
+
+/* The error queue: its data is what an error quotes of a packet. */
+static ssize_t recv_queued(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
+{
+	char quote[RECV_QUOTE_MAX];
+	ssize_t n, got;
+
+	x->quote = quote;
+	n = GUARDED(core()->recvmsg(r, iov, iovcnt, flags, x));
+	if (n <= 0)
+		return n;
+	got = scatter(iov, iovcnt, quote, (size_t)n);
+	x->cut = got < n;
+	return got;
+}
+
 /* x NULL: there is no room for what is beside the data. */
 static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
 {
@@ -72,8 +102,10 @@ static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iov
 	if (r->kind != FD_SOCK)
 		return -EBADF;
 	cancel_point();
-	if (x || (flags & MSG_ERRQUEUE))
-		return GUARDED(core()->recvmsg(r, iov, iovcnt, flags, x ? x : &unseen));
+	if (flags & MSG_ERRQUEUE)
+		return recv_queued(r, iov, iovcnt, flags, x ? x : &unseen);
+	if (x)
+		return GUARDED(core()->recvmsg(r, iov, iovcnt, flags, x));
 	return GUARDED(core()->recv(r, iov, iovcnt, flags));
 }
 
@@ -262,13 +294,58 @@ ssize_t __recv_chk(int fd, void *buf, size_t n, size_t buflen, int flags)
 	return recv_buf(&r, buf, n, flags);
 }
 
-/* TCP names no sender: the length becomes 0 (tcp_recvmsg sets none, move_addr_to_user() copies that, the bytes being taken). */
-static ssize_t recvfrom_ours(const struct fdref *r, struct iovec iov, int flags, const struct sockaddr *sa, socklen_t *len)
+/* As move_addr_to_user(): TCP names no sender, an entry of the error queue whom its packet was for. */
+static int give_name(struct msghdr *msg, const struct recv_extra *x)
 {
-	ssize_t n = recv_buf(r, iov.iov_base, iov.iov_len, flags);
-	const socklen_t none = 0;
-	socklen_t room;
+	socklen_t room = msg->msg_namelen;
 
+	if (!msg->msg_name)
+		return 0;
+	msg->msg_namelen = x->to_len;
+	return user_copy(msg->msg_name, &x->to, room < x->to_len ? room : x->to_len);
+}
+
+static ssize_t recvmsg_ours(const struct fdref *r, struct msghdr *msg, int flags)
+{
+	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
+	struct recv_extra x = {0};
+	ssize_t n;
+
+	if (rc)
+		return rc;
+	n = recv_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags, &x);
+	if (n < 0)
+		return n;
+	if (user_writable(msg, sizeof(*msg)) || give_name(msg, &x))
+		return -EFAULT;
+	msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (flags & MSG_OOB) | (x.cut ? MSG_TRUNC : 0);
+	cmsg_write(msg, &x);
+	return n;
+}
+
+/* recvfrom() with MSG_ERRQUEUE. */
+static ssize_t recvfrom_queue(const struct fdref *r, struct iovec iov, int flags, struct sockaddr *sa, socklen_t *len)
+{
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa};
+	ssize_t n;
+
+	if (user_copy(&msg.msg_namelen, len, sizeof(*len)))
+		return -EFAULT;
+	n = recvmsg_ours(r, &msg, flags);
+	return n >= 0 && user_copy(len, &msg.msg_namelen, sizeof(*len)) ? -EFAULT : n;
+}
+
+/* TCP names no sender: the length becomes 0 (tcp_recvmsg sets none, move_addr_to_user() copies that, the bytes being taken). */
+static ssize_t recvfrom_ours(const struct fdref *r, struct iovec iov, int flags, struct sockaddr *sa, socklen_t *len)
+{
+	const socklen_t none = 0;
+	int saved = errno;
+	socklen_t room;
+	ssize_t n;
+
+	if ((flags & MSG_ERRQUEUE) && sa)
+		return finish(saved, recvfrom_queue(r, iov, flags, sa, len));
+	n = recv_buf(r, iov.iov_base, iov.iov_len, flags);
 	if (n < 0 || !sa)
 		return n;
 	if (user_copy(&room, len, sizeof(room)))
@@ -296,26 +373,6 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t buflen, int flags, st
 	if (n > buflen)
 		__chk_fail();
 	return recvfrom_ours(&r, (struct iovec){buf, n}, flags, sa, len);
-}
-
-static ssize_t recvmsg_ours(const struct fdref *r, struct msghdr *msg, int flags)
-{
-	int rc = r->kind == FD_SOCK ? msg_check(msg) : -EBADF;
-	struct recv_extra x = {0};
-	ssize_t n;
-
-	if (rc)
-		return rc;
-	n = recv_ours(r, msg->msg_iov, (int)msg->msg_iovlen, flags, &x);
-	if (n < 0)
-		return n;
-	if (user_writable(msg, sizeof(*msg)))
-		return -EFAULT;
-	if (msg->msg_name)
-		msg->msg_namelen = 0;
-	msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (flags & MSG_OOB);
-	cmsg_write(msg, &x);
-	return n;
 }
 
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)

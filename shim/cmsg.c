@@ -125,16 +125,13 @@ static void put_error(struct room *r, const struct recv_extra *x)
 {
 	struct {
 		struct sock_extended_err error;
-		union {
-			struct sockaddr_in offender;
-			struct sockaddr_in6 offender6;
-		};
-	} what = {.error = x->error};
+		union recv_name offender;
+	} what = {.error = x->error, .offender = x->offender};
 
 	if (x->family == AF_INET)
-		put(r, IPPROTO_IP, IP_RECVERR, &what, sizeof(what.error) + sizeof(what.offender));
+		put(r, IPPROTO_IP, IP_RECVERR, &what, sizeof(what.error) + sizeof(what.offender.in));
 	else
-		put(r, IPPROTO_IPV6, IPV6_RECVERR, &what, sizeof(what.error) + sizeof(what.offender6));
+		put(r, IPPROTO_IPV6, IPV6_RECVERR, &what, sizeof(what.error) + sizeof(what.offender.in6));
 }
 
 void cmsg_write(struct msghdr *msg, const struct recv_extra *x)

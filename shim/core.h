@@ -131,6 +131,12 @@ enum notice {
 	NOTICE_PEEK_OFF = 1 << 6,   /* SO_PEEK_OFF */
 	NOTICE_RX_SOFTWARE = 1 << 7 /* SO_TIMESTAMPING asks for the times of received packets */
 };
+union recv_name {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+#define RECV_QUOTE_MAX 576
 /* What recvmsg() has to tell beside the data. */
 struct recv_extra {
 	uint32_t asked;	       /* enum notice, as the socket is set */
@@ -141,7 +147,11 @@ struct recv_extra {
 	bool has_error; /* an entry of the error queue (MSG_ERRQUEUE) */
 	int family;	/* of the socket */
 	struct sock_extended_err error;
-	struct sockaddr_in offender, to; /* who told of it, and of a packet to whom; family 0: nobody */
+	union recv_name offender; /* who told of it; family 0: nobody */
+	union recv_name to;	  /* whom the packet that it is about was for */
+	socklen_t to_len;	  /* 0: it is about none */
+	char *quote;		  /* given with MSG_ERRQUEUE: room of RECV_QUOTE_MAX for what is quoted of that packet */
+	bool cut;		  /* the user's memory was too short for it */
 };
 
 struct core_ops {
@@ -175,7 +185,7 @@ struct core_ops {
 	ssize_t (*recv)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 	/* Leave an error (positive) for the socket's next call. */
 	void (*fail_next)(const struct fdref *r, int err);
-	/* recv(), and *x filled in; MSG_ERRQUEUE is for this one only. */
+	/* recv(), and *x filled in; MSG_ERRQUEUE is for this one only, returns the bytes in x->quote and has no use for iov. */
 	ssize_t (*recvmsg)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x);
 	ssize_t (*send)(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags);
 	/* sendmsg() with MSG_FASTOPEN: connect to msg_name with data in the SYN; name and vector are within their limits. */

@@ -2,13 +2,16 @@
 /*
  * notice.c - see notice.h.  The engine copies what is sent before the call returns, so a send with MSG_ZEROCOPY is complete at
  * once, and says that it was copied (SO_EE_CODE_ZEROCOPY_COPIED), as Linux does where it has to copy (on loopback, and towards
- * a device that cannot gather).  Linux merges completions that follow each other; here all do: the queue is one range.
+ * a device that cannot gather).  Linux merges completions that follow each other; here all do: the queue is one range.  ICMP
+ * errors the engine keeps; they are of a time before the connection, and come first.
  */
 #include "shim/notice.h"
 
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+_Static_assert(RECV_QUOTE_MAX >= ENGINE_ICMP_QUOTE_MAX, "there is room for what the engine keeps of a packet");
 
 /* ---- receiving ----------------------------------------------------------------------------------------------------------------
  */
@@ -79,31 +82,62 @@ static ssize_t told(const struct fdref *r, ssize_t n, struct recv_extra *x)
 	return n;
 }
 
+/* The error that ended an attempt to connect: 0 bytes of quote or more, -EAGAIN: none. */
+static ssize_t take_icmp(struct stack *st, struct sock *s, struct recv_extra *x)
+{
+	struct engine_icmp_error icmp;
+	socklen_t len = sizeof(x->offender);
+
+	if (!engine_take_icmp_error(st->engine, s->conn, &icmp))
+		return -EAGAIN;
+	x->error = (struct sock_extended_err){.ee_errno = icmp.err,
+					      .ee_origin = SO_EE_ORIGIN_ICMP,
+					      .ee_type = icmp.type,
+					      .ee_code = icmp.code,
+					      .ee_info = icmp.info};
+	addr_write(s->family, &(struct endpoint){.addr = icmp.offender}, &x->offender.sa, &len);
+	x->to_len = sizeof(x->to);
+	addr_write(s->family, &icmp.to, &x->to.sa, &x->to_len);
+	memcpy(x->quote, icmp.quote, icmp.len);
+	return icmp.len;
+}
+
+static ssize_t take_completions(struct stack *st, struct sock *s, struct recv_extra *x)
+{
+	if (s->zc_first == s->zc_next)
+		return -EAGAIN;
+	x->error = (struct sock_extended_err){.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
+					      .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
+					      .ee_info = s->zc_first,
+					      .ee_data = s->zc_next - 1};
+	memset(&x->offender, 0, sizeof(x->offender));
+	x->to_len = 0;
+	s->zc_first = s->zc_next;
+	engine_set_notices(st->engine, s->conn, false);
+	return 0;
+}
+
 /* ip_recv_error(): the oldest entry, whose time stamp is that of the question where there is no better. */
 static ssize_t recv_error(const struct fdref *r, struct recv_extra *x)
 {
 	struct sock *s = sock_of(r);
 	usec_t now;
+	ssize_t n;
 	int err;
 	struct stack *st = sock_enter(r, &now, &err);
 
 	if (!st)
 		return err;
-	x->has_error = s->zc_first != s->zc_next;
-	if (x->has_error) {
-		x->error = (struct sock_extended_err){.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
-						      .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
-						      .ee_info = s->zc_first,
-						      .ee_data = s->zc_next - 1};
-		s->zc_first = s->zc_next;
-		engine_set_notices(st->engine, s->conn, false);
-	}
+	n = take_icmp(st, s, x);
+	if (n < 0)
+		n = take_completions(st, s, x);
 	stack_leave(st, now);
-	if (!x->has_error)
-		return -EAGAIN;
+	if (n < 0)
+		return n;
+	x->has_error = true;
 	x->has_stamp = x->asked & NOTICE_STAMP;
 	clock_gettime(CLOCK_REALTIME, &x->stamp);
-	return 0;
+	return n;
 }
 
 ssize_t notice_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * notice.h - what a socket tells its user beside data: control messages that were asked for, and the error queue, which holds
- * the completions of MSG_ZEROCOPY.  Sockets of which nothing was asked have sock.notices 0, and nothing here is called for them.
+ * the completions of MSG_ZEROCOPY and the ICMP errors that ended attempts to connect.  Sockets of which nothing was asked have
+ * sock.notices 0, and nothing here is called for them but to read that queue.
  */
 #ifndef SHIM_NOTICE_H
 #define SHIM_NOTICE_H

@@ -220,12 +220,18 @@ static int conn_renew(struct sock *s, bool reset)
 {
 	unsigned home = atomic_load(&s->stack), age = rt.stacks[home]->age;
 	struct conn *old = atomic_load(&s->conn), *c = conn_new(s, home);
+	usec_t now;
 
 	if (!c)
 		return -ENOBUFS;
 	sockopt_copy(rt.stacks[home], old, rt.stacks[home], c);
 	atomic_store(&s->conn, c);
-	conn_drop(home, old, age, reset);
+	if (stack_enter(rt.stacks[home], &now)) {
+		if (old && rt.stacks[home]->age == age)
+			engine_move_notices(rt.stacks[home]->engine, old, c);
+		conn_close(rt.stacks[home], old, age, reset, now);
+		stack_leave(rt.stacks[home], now);
+	}
 	return 0;
 }
 

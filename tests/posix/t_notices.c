@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * t_notices.c - what recvmsg() tells beside the data: completions of MSG_ZEROCOPY on the error queue, time stamps, TCP_INQ, and
- * what becomes of a control buffer that is too small.
+ * t_notices.c - what recvmsg() tells beside the data: completions of MSG_ZEROCOPY and ICMP errors on the error queue, time
+ * stamps, TCP_INQ, and what becomes of a control buffer that is too small.
  */
 #include "posix.h"
 
@@ -438,8 +438,97 @@ static void inq_client(void)
 	T(close(fd));
 }
 
+/* ---- ICMP errors --------------------------------------------------------------------------------------------------------------
+ */
+
+/* An attempt to connect to where no neighbour answers: an ICMP error of our own, the same for all of them. */
+static int lost_attempt(int family)
+{
+	struct sockaddr_in sa = addr4(NOBODY_IP, port(0));
+	struct sockaddr_in6 sa6 = addr6("::ffff:" NOBODY_IP, port(0));
+	int fd = MUST(socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0));
+
+	if (family == AF_INET)
+		T(connect(fd, SA(sa), sizeof(sa)));
+	else
+		T(connect(fd, SA(sa6), sizeof(sa6)));
+	return fd;
+}
+
+static void say_icmp(struct msghdr *m)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	const struct sock_extended_err *ee = (const struct sock_extended_err *)CMSG_DATA(c);
+	uint16_t quoted[2];
+
+	say("  errno %s, origin %u, type %u, code %u, pad %u, info %u, data %u", errno_name((int)ee->ee_errno), ee->ee_origin,
+	    ee->ee_type, ee->ee_code, ee->ee_pad, ee->ee_info, ee->ee_data);
+	say_addr("  offender", SO_EE_OFFENDER(ee), (socklen_t)(c->cmsg_len - CMSG_LEN(sizeof(*ee))));
+	memcpy(quoted, m->msg_iov->iov_base, sizeof(quoted));
+	say_if("the quote is of a packet to there", ntohs(quoted[1]) == port(0));
+}
+
+static void take_icmp(int fd, size_t room, socklen_t name_room)
+{
+	struct sockaddr_storage name = {0};
+	struct inbox in;
+	struct msghdr *m = inbox(&in, room, CONTROL_ROOM);
+
+	m->msg_name = &name;
+	m->msg_namelen = name_room;
+	T(recvmsg(fd, m, MSG_ERRQUEUE));
+	say("  cut: %d", (m->msg_flags & MSG_TRUNC) != 0);
+	m->msg_flags &= ~MSG_TRUNC;
+	say_headers("entry", m);
+	say_icmp(m);
+	say("  name of %u bytes", m->msg_namelen);
+	say_addr("  for", &name, m->msg_namelen);
+}
+
+static void icmp_error(void)
+{
+	struct sockaddr_in name = addr4(NOBODY_IP, port(0));
+	socklen_t len = sizeof(name);
+	int blocking = tcp_socket();
+	enum { WHOLE, AFTER_ERROR, NAMED, MAPPED, PURGED, N };
+	int fds[N];
+	char data[64];
+
+	for (int i = 0; i < N; i++)
+		fds[i] = lost_attempt(i == MAPPED ? AF_INET6 : AF_INET);
+	set_int(fds[PURGED], IPPROTO_IP, IP_RECVERR, 1);
+	/* It says so at once, and the entry is there all the same. */
+	T(connect(blocking, SA(name), sizeof(name)));
+	T(get_int(blocking, SOL_SOCKET, SO_ERROR));
+	take_icmp(blocking, sizeof(data), sizeof(struct sockaddr_in));
+	MUST(close(blocking));
+	for (int i = 0; i < N; i++)
+		await(fds[i], POLLERR | POLLHUP);
+	say_poll("failed", fds[WHOLE]);
+	/* What is pending goes with the entry that tells of it. */
+	take_icmp(fds[WHOLE], sizeof(data), sizeof(struct sockaddr_in));
+	T(get_int(fds[WHOLE], SOL_SOCKET, SO_ERROR));
+	say_poll("taken", fds[WHOLE]);
+	T(recv(fds[WHOLE], data, sizeof(data), MSG_ERRQUEUE));
+	T(get_int(fds[AFTER_ERROR], SOL_SOCKET, SO_ERROR));
+	say_poll("the entry is left", fds[AFTER_ERROR]);
+	take_icmp(fds[AFTER_ERROR], 10, 6);
+	say_poll("taken", fds[AFTER_ERROR]);
+	memset(&name, 0, sizeof(name));
+	T(recvfrom(fds[NAMED], data, sizeof(data), MSG_ERRQUEUE, SA(name), &len));
+	say_addr("for", &name, len);
+	take_icmp(fds[MAPPED], sizeof(data), sizeof(struct sockaddr_in6));
+	set_int(fds[PURGED], IPPROTO_IP, IP_RECVERR, 0);
+	T(recv(fds[PURGED], data, sizeof(data), MSG_ERRQUEUE));
+	T(get_int(fds[PURGED], SOL_SOCKET, SO_ERROR));
+	say_poll("dropped", fds[PURGED]);
+	for (int i = 0; i < N; i++)
+		MUST(close(fds[i]));
+}
+
 static const struct posix_case cases[] = {
-    BOTH(zerocopy), BOTH(bystanders), BOTH(small_control), BOTH(inherited), BOTH(mapped), BOTH(fastopen), BOTH(stamps), BOTH(inq),
+    BOTH(zerocopy), BOTH(bystanders), BOTH(small_control), BOTH(inherited),   BOTH(mapped),
+    BOTH(fastopen), BOTH(stamps),     BOTH(inq),	   ALONE(icmp_error),
 };
 
 int main(int argc, char **argv)
