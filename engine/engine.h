@@ -197,6 +197,8 @@ struct engine_icmp_error {
 };
 /* The oldest, false: none.  With it goes the pending error (engine_error()), which is that of the next one from now on. */
 bool engine_take_icmp_error(struct engine *e, struct conn *c, struct engine_icmp_error *x);
+/* All of them; the pending error stays. */
+void engine_drop_icmp_errors(struct engine *e, struct conn *c);
 /* The notices of a closed socket, also that there are any of the caller's, are now those of another, new one. */
 void engine_move_notices(struct engine *e, struct conn *from, struct conn *to);
 /*

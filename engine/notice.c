@@ -57,9 +57,9 @@ static struct rte_mbuf **icmp_tail(struct conn *c)
 	struct rte_mbuf **at = &c->icmp_errors;
 	unsigned n = 0;
 
-	while (*at && n++ < ICMP_ERRORS_MAX)
-		at = &pkt(*at)->next;
-	return *at ? NULL : at;
+	for (; *at; at = &pkt(*at)->next)
+		n++;
+	return n < ICMP_ERRORS_MAX ? at : NULL;
 }
 
 static void copy_report(struct engine_icmp_error *x, const struct icmp_report *r)
@@ -106,6 +106,12 @@ void notice_forget_icmp(struct engine *e, struct conn *c)
 {
 	while (c->icmp_told)
 		free_first(e, c);
+}
+
+void engine_drop_icmp_errors(struct engine *e, struct conn *c)
+{
+	notice_forget_icmp(e, c);
+	ready_update(e, c, 0);
 }
 
 bool engine_take_icmp_error(struct engine *e, struct conn *c, struct engine_icmp_error *x)

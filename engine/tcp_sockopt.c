@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 
 #include "engine/fastopen.h"
-#include "engine/notice.h"
 #include "engine/tcp_sockopt.h"
 
 #ifndef IP_PROTOCOL
@@ -423,8 +422,7 @@ static int set_recverr(struct engine *e, struct conn *c, int v)
 {
 	c->recverr = v != 0;
 	if (!v)
-		notice_forget_icmp(e, c);
-	ready_update(e, c, 0);
+		engine_drop_icmp_errors(e, c);
 	return 0;
 }
 static int get_recverr(struct engine *e, struct conn *c)

@@ -153,6 +153,19 @@ ssize_t notice_recvmsg(const struct fdref *r, const struct iovec *iov, int iovcn
 	return n >= 0 && x->asked && !(flags & MSG_OOB) ? told(r, n, x) : n;
 }
 
+void notice_recverr6(struct sock *s, const void *val)
+{
+	struct stack *st = rt.stacks[atomic_load(&s->stack)];
+	usec_t now;
+	int on;
+
+	memcpy(&on, val, sizeof(on));
+	if (on || !stack_enter(st, &now))
+		return;
+	engine_drop_icmp_errors(st->engine, s->conn);
+	stack_leave(st, now);
+}
+
 /* ---- MSG_ZEROCOPY -------------------------------------------------------------------------------------------------------------
  */
 

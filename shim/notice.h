@@ -17,6 +17,8 @@ void notice_sent(const struct fdref *r, ssize_t n);
 void notice_received(struct stack *st, struct sock *s, ssize_t got, int flags);
 /* SO_PEEK_OFF was set to this int, which Linux takes. */
 void notice_peek_off(struct sock *s, const void *val);
+/* IPV6_RECVERR was set to this int, for which the placeholder stands; 0 drops the ICMP errors as it does with IP_RECVERR. */
+void notice_recverr6(struct sock *s, const void *val);
 /* An accepted socket is asked what its listener was (accept(2)). */
 void notice_inherit(struct sock *child, const struct sock *listener);
 

@@ -250,6 +250,8 @@ int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, so
 		return -errno;
 	if (level == SOL_SOCKET && name == SO_PEEK_OFF)
 		notice_peek_off(s, val);
+	if (level == IPPROTO_IPV6 && name == IPV6_RECVERR)
+		notice_recverr6(s, val);
 	return 0;
 }
 

@@ -490,12 +490,12 @@ static void icmp_error(void)
 	struct sockaddr_in name = addr4(NOBODY_IP, port(0));
 	socklen_t len = sizeof(name);
 	int blocking = tcp_socket();
-	enum { WHOLE, AFTER_ERROR, NAMED, MAPPED, PURGED, N };
+	enum { WHOLE, AFTER_ERROR, NAMED, MAPPED, PURGED, PURGED6, N };
 	int fds[N];
 	char data[64];
 
 	for (int i = 0; i < N; i++)
-		fds[i] = lost_attempt(i == MAPPED ? AF_INET6 : AF_INET);
+		fds[i] = lost_attempt(i == MAPPED || i == PURGED6 ? AF_INET6 : AF_INET);
 	set_int(fds[PURGED], IPPROTO_IP, IP_RECVERR, 1);
 	/* It says so at once, and the entry is there all the same. */
 	T(connect(blocking, SA(name), sizeof(name)));
@@ -522,6 +522,9 @@ static void icmp_error(void)
 	T(recv(fds[PURGED], data, sizeof(data), MSG_ERRQUEUE));
 	T(get_int(fds[PURGED], SOL_SOCKET, SO_ERROR));
 	say_poll("dropped", fds[PURGED]);
+	set_int(fds[PURGED6], IPPROTO_IPV6, IPV6_RECVERR, 0);
+	T(recv(fds[PURGED6], data, sizeof(data), MSG_ERRQUEUE));
+	T(get_int(fds[PURGED6], SOL_SOCKET, SO_ERROR));
 	for (int i = 0; i < N; i++)
 		MUST(close(fds[i]));
 }
