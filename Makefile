@@ -124,7 +124,8 @@ test:
 test-apps:
 	@tests/install-deps apps
 	@$(MAKE) --no-print-directory $(JOBS) all tools
-	@$(if $(MORE),tests/apps/run -m; exit) status=0; tests/apps/run -a -o $(BUILD)/programs.results || status=1; tests/apps/table $(if $(README),-w) $(BUILD)/programs.results; exit $$status
+	@$(if $(MORE),tests/apps/run -m,status=0; tests/apps/run -a -o $(BUILD)/programs.results || status=1; \
+		tests/apps/table $(if $(README),-w) $(BUILD)/programs.results; exit $$status)
 demo:
 	@tests/install-deps demo
 	@$(MAKE) --no-print-directory $(JOBS) all tools
