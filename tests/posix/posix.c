@@ -415,3 +415,14 @@ int posix_main(int argc, char **argv, const struct posix_case *cases, size_t n)
 			run_case(&cases[i], i);
 	return 0;
 }
+
+int descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}

@@ -102,6 +102,8 @@ int accept_one(int listener);
 int connect_to(const char *ip, int port);
 /* This end of a new connection between the two processes: the server's side or the client's. */
 int pair(void);
+/* The client of a pair() that says hello n times, each time when told to "send", and ends when told once more. */
+void greeter(int n);
 int pair_at(int k);
 /* The same with a receive buffer on the server's side and a send buffer on the client's that are as small as can be. */
 int pair_small(void);
@@ -150,6 +152,9 @@ void say_elapsed(const char *what, int64_t start, int64_t ms);
 
 /* Wait for the child, print how it ended. */
 void say_child(const char *what, pid_t pid);
+
+/* Entries of /proc/self/fd: to be compared with an earlier count. */
+int descriptors(void);
 
 /* SIGPIPEs since the last call (the framework counts them; the default action would end the process). */
 int sigpipes(void);

@@ -353,3 +353,15 @@ int receive_right(int over)
 	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	return fd;
 }
+
+void greeter(int n)
+{
+	int fd = pair();
+
+	for (int i = 0; i < n; i++) {
+		hear("send");
+		MUST(send(fd, "hello", 5, 0));
+	}
+	hear("send");
+	MUST(close(fd));
+}

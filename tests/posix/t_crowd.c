@@ -5,7 +5,6 @@
  */
 #include "posix.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -109,17 +108,6 @@ static void thousand_client(void)
 
 /* ---- what threads leave behind ----------------------------------------------------------------------------------------------
  */
-
-static int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static long resident_kb(void)
 {

@@ -4,7 +4,6 @@
  */
 #include "posix_sig.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -76,14 +75,7 @@ static void owners_server(void)
 
 static void owners_client(void)
 {
-	int fd = pair();
-
-	for (int i = 0; i < 2; i++) {
-		hear("send");
-		MUST(send(fd, "hello", 5, 0));
-	}
-	hear("send");
-	MUST(close(fd));
+	greeter(2);
 }
 
 static void *wait_in_thread(void *arg)
@@ -124,12 +116,7 @@ static void thread_server(void)
 
 static void once_client(void)
 {
-	int fd = pair();
-
-	hear("send");
-	MUST(send(fd, "hello", 5, 0));
-	hear("send");
-	MUST(close(fd));
+	greeter(1);
 }
 
 /* O_ASYNC belongs to the description; si_fd is the number that it was set by, open or not. */
@@ -203,14 +190,7 @@ static void family_server(void)
 
 static void family_client(void)
 {
-	int fd = pair();
-
-	for (int i = 0; i < 2; i++) {
-		hear("send");
-		MUST(send(fd, "hello", 5, 0));
-	}
-	hear("send");
-	MUST(close(fd));
+	greeter(2);
 }
 
 /* A process group: each member has it. */
@@ -240,17 +220,6 @@ static void group_server(void)
 	MUST(close(p[0]));
 	MUST(close(p[1]));
 	MUST(close(fd));
-}
-
-static int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* Owned sockets take along what was made for them. */
