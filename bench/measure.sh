@@ -7,6 +7,7 @@
 
 PORT=5200 # the next one for each measurement: some programs don't set SO_REUSEADDR, and the one before left TIME-WAITs
 MEASURE_LIMIT=30
+CORES_NEAR=150 CORES_TRIES=3 # nanoseconds for a line of cache there and back; one last-level cache is 50 to 110, two of them 300
 
 # measure_cubic END: the same congestion control everywhere, whatever the host prefers: for Linux and, as the engine takes the host's values, for the shim.
 measure_cubic() {
@@ -19,6 +20,28 @@ measure_cubic() {
 
 measure_reset() {
 	VALUE='' RETRANS=- CPU_A=- CPU_B=- WORK=- P50=- P99=- P999=- WHY=''
+}
+
+# cores_apart: how far the two cores are from each other (cores.c), after a wait of up to SECONDS for them to be near.
+cores_apart() {
+	if [ "$(nproc)" -lt 2 ]; then echo 0; else "$LAB_BUILD/bench/cores" 0 1 $CORES_NEAR "$1"; fi
+}
+
+# while_near MEASUREMENT...: a virtual machine's cores wander, and whatever two programs hand over to each other costs six times as much while they are on
+# different caches.  That is not what is compared here: a measurement that begins or ends so is made again, up to CORES_TRIES times, for Linux as for the
+# shim.  Sets CORES, the larger of the two distances; the measurement's status.
+while_near() {
+	local try before after status
+
+	for ((try = 1; try <= CORES_TRIES; try++)); do
+		before=$(cores_apart 3)
+		"$@"
+		status=$?
+		after=$(cores_apart 0)
+		CORES=$((before > after ? before : after))
+		[ $status = 0 ] && [ "$CORES" -gt $CORES_NEAR ] || break
+	done
+	return $status
 }
 
 # measure_begin program...: the server.

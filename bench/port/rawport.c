@@ -9,6 +9,8 @@
  * goes to and fro.  Example: rawport net_memif0,role=server,socket=/tmp/r.sock net_memif0,role=client,socket=/tmp/r.sock
  * size=9014 mtu=9000
  */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +91,7 @@ static void send_one_way(struct port *p, const struct options *o)
 static void receive_one_way(struct port *p, const struct options *o)
 {
 	struct rte_mbuf *pkts[BURST];
-	uint64_t packets = 0, bytes = 0, start, now;
+	uint64_t packets = 0, bytes = 0, full = 0, polls = 0, start, now;
 	double s;
 
 	while (!port_rx(p, 0, pkts, 1))
@@ -102,10 +104,13 @@ static void receive_one_way(struct port *p, const struct options *o)
 		for (unsigned i = 0; i < n; i++)
 			bytes += pkts[i]->pkt_len;
 		packets += n;
+		full += n > 0;
+		polls++;
 		rte_pktmbuf_free_bulk(pkts, n);
 	}
 	s = (now - start) / 1e6;
-	printf("%u B one way: %.2f Mpps, %.1f Gbit/s\n", o->size, packets / s / 1e6, bytes * 8 / s / 1e9);
+	printf("%u B one way: %.2f Mpps, %.1f Gbit/s, %.1f packets a burst, %.2f polls a packet\n", o->size, packets / s / 1e6,
+	       bytes * 8 / s / 1e9, full ? (double)packets / full : 0, (double)polls / packets);
 }
 
 /* Send one frame, or send back what came. */
@@ -129,11 +134,28 @@ static void echo(struct port *p, bool first, const struct options *o)
 	printf("%u B round trip: %.3f us\n", o->size, trips ? (double)(now - start) / trips : 0);
 }
 
+/* The two ends must not share a core. */
+static void pin(unsigned which)
+{
+	cpu_set_t all, one;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return;
+	for (unsigned cpu = 0, seen = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all) || seen++ != which)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+	}
+}
+
 static void far_end(const char *dev, const struct options *o)
 {
 	struct port *p;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pin(1);
 	p = open_end(dev, o);
 	await_link(p);
 	if (o->rtt)
@@ -144,7 +166,10 @@ static void far_end(const char *dev, const struct options *o)
 
 static void near_end(const char *dev, const struct options *o)
 {
-	struct port *p = open_end(dev, o);
+	struct port *p;
+
+	pin(0);
+	p = open_end(dev, o);
 
 	await_link(p);
 	if (o->rtt)
