@@ -13,8 +13,6 @@
 #define HEADER 12
 #define BUCKET 8
 #define CONN 4
-/* The control block's first lines: what every segment touches. */
-#define LINES 9
 /* From so many connections on, those in TIME-WAIT included, buckets and control blocks are no longer in the cache. */
 #define MANY 1024
 
@@ -47,7 +45,7 @@ static struct flow **bucket_of(const struct engine *e, const struct rte_mbuf *m)
 
 static void fetch_conn(const struct flow *f)
 {
-	for (unsigned i = 0; f && i < LINES; i++)
+	for (unsigned i = 0; f && i < CONN_HOT_LINES; i++)
 		rte_prefetch0((const char *)f + (size_t)i * RTE_CACHE_LINE_SIZE);
 }
 

@@ -133,11 +133,13 @@ struct cc {
 	uint64_t pacing_rate;	  /* bytes per second; 0: the algorithm does not ask for pacing */
 	union {
 		struct {
-			struct cubic_stage stage, undo; /* undo: as it was before the last loss */
-			uint32_t est_acked;		/* bytes counted towards the next growth of w_est */
-			uint32_t srtt_us;		/* smoothed from the samples in struct ack; 0: none yet */
-			uint32_t acked_at;		/* the last ACK; low half of us */
+			/* What every ACK touches comes first. */
+			uint32_t acked_at;	  /* the last ACK; low half of us */
+			uint32_t srtt_us;	  /* smoothed from the samples in struct ack; 0: none yet */
+			struct cubic_stage stage; /* with epoch_at first */
+			uint32_t est_acked;	  /* bytes counted towards the next growth of w_est */
 			struct hystart hystart;
+			struct cubic_stage undo; /* as it was before the last loss */
 		} cubic;
 		struct dctcp dctcp;
 		struct bbr bbr;

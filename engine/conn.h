@@ -50,12 +50,12 @@ enum flow_kind { FLOW_CONN, FLOW_TIMEWAIT };
 /* What the tables know: the flow table by tuple, the port table by local port. */
 struct flow {
 	struct flow *hash_next;
-	struct list port_link; /* on the chain of t.lport */
 	struct tuple t;
 	uint32_t hash;
 	uint8_t kind; /* enum flow_kind */
 	bool hashed;  /* in the flow table */
 	bool reuse_addr, reuse_port;
+	struct list port_link; /* on the chain of t.lport; last: a search does not look at it */
 };
 
 /* TIME-WAIT (RFC 9293 3.6.1): all that is needed to answer old segments and to let a new incarnation in (RFC 6191). */
@@ -94,10 +94,14 @@ enum conn_timer {
  * (A process that was stopped for 71 minutes may find one late by up to that much.)
  */
 
+/*
+ * The order is that of use: what one event touches lies together, in as few cache lines as may be, since among many connections
+ * each line is a miss.  The first CONN_HOT_LINES lines are what segments that come and go in order touch, and send() and recv().
+ */
 struct conn {
 	struct flow f;
 
-	/* ---- What every segment touches, in and out: the first cache lines. ---- */
+	/* ---- Of any event: segment in or out, send(), recv(). ---- */
 
 	uint8_t state; /* enum tcp_state; written by set_state() alone */
 	uint8_t ca_state;
@@ -106,15 +110,10 @@ struct conn {
 	seq_t snd_una, snd_nxt;
 	seq_t snd_end;	  /* one past the last byte queued; the FIN, once queued, has this number */
 	uint32_t snd_wnd; /* scaled */
-	seq_t snd_wl1;	  /* SND.WL2 is not kept: only an ACK of SND.UNA or more sets the window, and SND.WL2 is no larger */
 	/* Receive sequence variables. */
 	seq_t rcv_nxt;
 	seq_t rcv_adv;	  /* right edge last advertised: never moves left (RFC 9293 3.8.6) */
-	seq_t rcv_wup;	  /* rcv_nxt when the last ACK was sent */
 	seq_t copied_seq; /* next byte for the user */
-	/* Timestamps (RFC 7323). */
-	uint32_t ts_recent, ts_offset;
-	usec_t ts_recent_at;
 
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
 	bool rcv_shutdown : 1, snd_shutdown : 1; /* as Linux's sk_shutdown: by the user, by FIN, by the end of the connection */
@@ -183,65 +182,70 @@ struct conn {
 	bool rx_stamp : 1;	 /* arrival times are kept (notice.c) */
 	uint8_t tos, ttl;
 
-	/* Segment sizes. */
-	uint16_t mss;	       /* what we may send: payload bytes with the usual options taken off */
-	uint16_t rcv_mss;      /* estimate of what the peer sends, for delayed ACKs */
-	uint16_t neigh;	       /* index of the neighbour in use */
-	uint16_t pmtu_changes; /* the engine's, when pmtu was last looked up */
-	uint16_t reordering;   /* segments; DupThresh as long as no reordering was seen */
-	uint16_t keepidle_s, keepintvl_s, defer_accept_s;
+	uint16_t mss;		   /* what we may send: payload bytes with the usual options taken off */
+	uint16_t rcv_mss;	   /* estimate of what the peer sends, for delayed ACKs */
+	uint8_t error, soft_error; /* errno: pending; the reason if it times out (ICMP) */
+	/* Options of the user. */
+	uint8_t keepcnt : 7;
+	bool recverr : 1;	 /* IP_RECVERR */
+	uint8_t syn_retries : 7; /* syn_retries, linger2_s: 0 as the setting says */
+	bool notices : 1;	 /* the user's queue of notices is not empty */
 
-	/* Queues. */
-	struct pktq sndq;		 /* from snd_una on */
-	struct rte_mbuf *snd_new;	 /* first packet not yet transmitted, NULL: none */
-	struct pktq rcvq;		 /* in order, from copied_seq on */
 	uint32_t sndbuf, rcvbuf;	 /* bytes as SO_SNDBUF, SO_RCVBUF say them */
 	uint32_t snd_queued, rcv_queued; /* charged: truesize */
 	uint32_t rcv_ssthresh;		 /* the window is not to be larger now */
 	int window_clamp;		 /* TCP_WINDOW_CLAMP; 0: none */
-
-	/* Timers: deadlines, 0 is off (conn_deadline() reads them); one wheel entry at or before the earliest. */
-	uint32_t deadline[SHORT_TIMERS];
-	usec_t long_deadline[TIMERS - SHORT_TIMERS];
-	usec_t last_rcv_at; /* last valid segment in (keep-alive) */
-	usec_t last_snd_at; /* last data out */
-	struct wheel_timer wheel;
-
-	/* Lists of the engine, and what the user is told. */
-	struct list out_link, event_link;
-	uint64_t user;
+	/* What the user is told. */
 	uint32_t ready; /* EPOLL* now; atomic, read by any thread */
 	uint32_t edges; /* EPOLL* that fired since the last engine_next_event() */
 	uint32_t rcvlowat, notsent_lowat;
 
-	/* Round-trip time (RFC 6298), microseconds. */
-	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us, rcv_rtt_us;
-	uint32_t last_data_ms; /* last data in (interactive flow?), low half of the clock in ms */
+	/* Queues, and lists of the engine. */
+	struct rte_mbuf *snd_new; /* first packet not yet transmitted, NULL: none */
+	struct pktq sndq;	  /* from snd_una on */
+	struct pktq rcvq;	  /* in order, from copied_seq on */
+	struct list out_link, event_link;
+	uint64_t user;
+	uint32_t rcv_rtt_us;
+	seq_t rcv_up; /* number of the urgent byte */
 
-	/* The scoreboard (recovery.c, sack.c): bytes, and packets. */
-	uint32_t sacked_out, lost_out, retrans_out, sacked_pkts;
-	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
-	uint32_t rack_xmit_at, rack_rtt_us;
-	seq_t rack_end_seq;
+	/* ---- Of a segment in. ---- */
+
+	seq_t snd_wl1; /* SND.WL2 is not kept: only an ACK of SND.UNA or more sets the window, and SND.WL2 is no larger */
+	/* Timestamps (RFC 7323). */
+	uint32_t ts_recent;
+	usec_t ts_recent_at;
+	usec_t last_rcv_at;    /* last valid segment in (keep-alive) */
+	uint32_t last_data_ms; /* last data in (interactive flow?), low half of the clock in ms */
+	/* The scoreboard (recovery.c, sack.c), bytes. */
+	uint32_t sacked_out, lost_out, retrans_out;
 	seq_t high_sacked;	/* RACK.fack: one past the highest byte SACKed or acknowledged */
 	seq_t cwnd_limited_seq; /* snd_nxt when the window last was the limit */
-	seq_t snd_sml;		/* end of the last small segment sent (Minshall's Nagle) */
+	uint32_t segs_in, data_segs_in;
+	uint64_t bytes_received;
 
-	/* Receive buffer tuning (autotune.c). */
-	uint32_t rcv_space_at; /* start of this round trip; low half of the clock */
-	seq_t rcv_space_seq;   /* copied_seq then */
-	uint32_t rcv_space;    /* bytes the user took in the best one so far */
-	uint32_t rcv_rtt_at;   /* low 32 bits of the clock when a window was offered whose end is: */
-	seq_t rcv_rtt_seq;
-	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
+	/* Timers: deadlines, 0 is off (conn_deadline() reads them); one wheel entry at or before the earliest. */
+	uint32_t deadline[SHORT_TIMERS];
+	usec_t long_deadline[TIMERS - SHORT_TIMERS];
+	struct wheel_timer wheel;
+	uint32_t delivered_pkts; /* that the peer got, SYN included */
+	seq_t recovery_point;	 /* snd_nxt when recovery or loss began */
 
-	/* For TCP_INFO. */
-	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
-	uint32_t delivered_pkts, delivered_ce; /* packets that the peer got, SYN included; of them with a congestion mark */
-	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
+	/* ---- Of a segment out. ---- */
+
+	seq_t rcv_wup; /* rcv_nxt when the last ACK was sent */
+	uint32_t ts_offset;
+	uint16_t neigh;	       /* index of the neighbour in use */
+	uint16_t pmtu_changes; /* the engine's, when pmtu was last looked up */
+	seq_t snd_sml;	       /* end of the last small segment sent (Minshall's Nagle) */
+	usec_t last_snd_at;    /* last data out */
+	uint32_t segs_out, data_segs_out;
+	uint64_t bytes_sent;
+	uint32_t prr_out; /* prr.c, with those below */
+	uint32_t user_timeout_ms;
 	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
 
-	struct cc cc;
+	/* ---- Of new data out, and of an ACK of it. ---- */
 
 	/* Listener: its queues and its options. */
 	union {
@@ -264,20 +268,52 @@ struct conn {
 			uint32_t app_limited;		      /* samples are, until delivered is beyond this; 0: they are not */
 			uint32_t rate_bytes, rate_us;	      /* the last sample */
 			uint32_t retrans_stamp; /* undo.c: timestamp clock at the first retransmission, when retrans_stamped */
-			uint64_t pace_ns;	/* departure time of the next frame (pace.c) */
-
-			/* The scoreboard's places, empty before the connection is established. */
-			struct pkt_list lost_list; /* LOST, to be sent again */
-			struct rte_mbuf
-			    *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
 		};
 	};
+	/* Round-trip time (RFC 6298), microseconds. */
+	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us;
+
+	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
+	uint32_t rack_xmit_at, rack_rtt_us;
+	seq_t rack_end_seq;
+	/* Receive buffer tuning (autotune.c). */
+	uint32_t rcv_rtt_at; /* low 32 bits of the clock when a window was offered whose end is: */
+	seq_t rcv_rtt_seq;
+	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
+	uint64_t bytes_acked;
+	uint32_t snd_wnd_max;	 /* largest window the peer ever offered */
+	uint32_t rtx_started_ms; /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
+	uint8_t reo_wnd_mult, reo_wnd_persist : 5;
+	bool rack_resent : 1;	      /* what rack_xmit_at and its like are of had been sent again */
+	bool icmp_told : 1;	      /* icmp_errors holds some */
+	uint8_t backoff;	      /* doublings of rto; also counts persist probes */
+	uint8_t retransmits;	      /* timeouts in a row */
+	uint8_t probes;		      /* unanswered keep-alive or window probes */
+	uint8_t ack_delay_ms;	      /* longest that the peer kept the ACK of a lone segment (tlp.c) */
+	uint16_t reordering;	      /* segments; DupThresh as long as no reordering was seen */
+	struct rte_mbuf *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
+
+	/* The scoreboard's places and what came out of order: NULL and empty in most. */
+	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
+	struct pkt_list lost_list;		/* LOST, to be sent again; empty before the connection is established */
+	struct ofoq ofoq;			/* received out of order, not overlapping */
+
+	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
+	uint16_t peer_mss; /* from the peer's SYN */
+	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
+	uint16_t pmtu;
+	uint16_t max_acked;  /* payload of the largest packet that got through whole */
+	uint16_t pmtu_claim; /* 0: none */
+	/* Probing it (mtu_probe.c): sizes of IP packets. */
+	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
+	uint16_t probe_size;		/* in flight; 0: none */
+	uint64_t pace_ns;		/* departure time of the next frame (pace.c) */
+
+	struct cc cc;
 
 	/* ---- What loss, reordering and the beginning and the end of a connection touch. ---- */
-	/* The scoreboard's lists and places. */
-	struct pkt_list rtx_list;		/* RETRANS, in order of transmission */
-	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
-	struct ofoq ofoq;			/* received out of order, not overlapping */
+
+	struct pkt_list rtx_list; /* RETRANS, in order of transmission */
 	union {
 		struct {
 			struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
@@ -291,48 +327,33 @@ struct conn {
 			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
 		};
 	};
-	seq_t recovery_point; /* snd_nxt when recovery or loss began */
+	uint32_t sacked_pkts;
 	seq_t rack_dsack_round;
 	uint32_t reord_seen;
 	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
 	/* Proportional rate reduction (prr.c), bytes. */
-	uint32_t prr_recover_fs, prr_delivered, prr_out;
+	uint32_t prr_recover_fs, prr_delivered;
 	/* What an undo needs (undo.c). */
 	uint32_t prior_cwnd, prior_ssthresh;
 	seq_t undo_marker; /* snd_una when the episode began */
 	int undo_retrans;  /* segments sent again in it and not reported as duplicates; -1: none sent again yet */
-	uint8_t reo_wnd_mult, reo_wnd_persist : 5;
-	bool rack_resent : 1; /* what rack_xmit_at and its like are of had been sent again */
-	bool icmp_told : 1;   /* icmp_errors holds some */
-	uint8_t backoff;      /* doublings of rto; also counts persist probes */
-	uint8_t retransmits;  /* timeouts in a row */
-	uint8_t probes;	      /* unanswered keep-alive or window probes */
-	uint8_t urg_byte;
-	uint8_t error, soft_error; /* errno: pending; the reason if it times out (ICMP) */
 
 	seq_t iss, irs;
 	seq_t snd_up;
-	uint32_t snd_wnd_max; /* largest window the peer ever offered */
-	seq_t rcv_up;	      /* number of the urgent byte */
 	union {
 		seq_t peer_fin;	      /* number of the FIN, when peer_fin_known */
 		seq_t rcv_filled_seq; /* rcv_nxt when it last came up to rcv_adv, when rcv_filled */
 	};
-	uint32_t rtx_started_ms;  /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
 	uint32_t last_oow_ack_ms; /* rate limit of answers to invalid segments, 0: none yet */
-
-	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
-	uint16_t peer_mss; /* from the peer's SYN */
-	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
-	uint16_t pmtu;
-	uint16_t max_acked;  /* payload of the largest packet that got through whole */
-	uint16_t pmtu_claim; /* 0: none */
-	/* Probing it (mtu_probe.c): sizes of IP packets. */
-	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
-	uint16_t probe_size;		/* in flight; 0: none */
-	seq_t pmtu_claim_seq;		/* of the packet that the claim quotes */
+	seq_t pmtu_claim_seq;	  /* of the packet that the claim quotes */
 	seq_t probe_seq;
 	uint32_t probe_at_s; /* when the search for more began, seconds */
+
+	/* Receive buffer tuning, once per round trip. */
+	uint32_t rcv_space_at; /* start of this round trip; low half of the clock */
+	seq_t rcv_space_seq;   /* copied_seq then */
+	uint32_t rcv_space;    /* bytes the user took in the best one so far */
+	uint32_t linger_s;
 
 	/*
 	 * accept_link, of a child: on accept_queue, syn_queue or fo_accepted of parent. starved_link, when starved: on the
@@ -343,21 +364,21 @@ struct conn {
 	};
 
 	/* More options of the user. */
-	uint8_t keepcnt : 7;
-	bool recverr : 1;	 /* IP_RECVERR */
-	uint8_t syn_retries : 7; /* syn_retries, linger2_s: 0 as the setting says */
-	bool notices : 1;	 /* the user's queue of notices is not empty */
+	uint16_t keepidle_s, keepintvl_s, defer_accept_s;
 	int8_t linger2_s;
-	uint8_t ack_delay_ms; /* longest that the peer kept the ACK of a lone segment (tlp.c) */
-	uint32_t user_timeout_ms, linger_s;
+	uint8_t urg_byte;
 	int priority;
 	uint32_t fo_max;	  /* TCP_FASTOPEN */
-	uint32_t total_retrans;	  /* for TCP_INFO, as the two below */
 	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
 	uint64_t max_pacing_rate; /* SO_MAX_PACING_RATE, bytes per second; UINT64_MAX: none */
-	uint32_t dsack_dups, rcv_ooopack;
+	/* For TCP_INFO. */
+	uint64_t bytes_retrans;
+	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
+	uint32_t total_retrans, dsack_dups, rcv_ooopack;
 };
 _Static_assert(sizeof(struct conn) <= 1024, "an idle connection is promised to take no more than 1 KiB");
+#define CONN_HOT_LINES 11
+_Static_assert(offsetof(struct conn, cc.cubic.stage.w_max) <= CONN_HOT_LINES * RTE_CACHE_LINE_SIZE, "what segments touch grew");
 
 /* When this timer expires, 0: it is off.  One that is overdue is due now. */
 static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec_t now)
