@@ -100,9 +100,10 @@ measure_stream() {
 	measure_end "$(awk '/ bytes in / { printf "%.3f", $1 * 8 / $4 / 1e9 }' "$LAB_TMP/client.log")"
 }
 
-# measure_loss SECONDS N: the same while end a, a Linux, loses N in 1000 of what comes in, by chance.
+# measure_loss SECONDS N [own]: the same while end a, a Linux, loses N in 1000 of what comes in, by chance; own: with lab_own_cores.
 measure_loss() {
 	lab_in a nft flush ruleset
+	[ -z "${3:-}" ] || lab_own_cores || measure_fail "no receive packet steering" || return
 	lab_drop a veth0 ingress "$2"
 	measure_bulk "$1" -l 128K || return
 	[ "$(lab_dropped a)" -gt 0 ] || measure_fail "nothing was dropped"

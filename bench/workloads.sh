@@ -36,8 +36,11 @@ rows_bulk() {
 	for n in 16 64 256 1024 4096; do
 		row "sockbuf-${n}k" sockbuf $n Gbit/s "" "iperf3 -l 128K, socket buffers of $n KiB" measure_bulk SECONDS -l 128K -w ${n}K
 	done
-	A="linux-raw 1500" B="shim-b 1500" row loss0.1 loss 0.1 Gbit/s 1 "iperf3 to Linux, which loses 0.1 % at random" measure_loss SECONDS 1
-	A="linux-raw 1500" B="shim-b 1500" row loss loss 1 Gbit/s 1 "iperf3 to Linux, which loses 1 % at random" measure_loss SECONDS 10
+	for n in "0.1 1" "1 10"; do
+		set -- $n
+		A="linux-raw 1500" B="shim-b 1500" row "loss$1" loss "$1" Gbit/s 1 "iperf3 to Linux, which loses $1 % at random" measure_loss SECONDS "$2"
+		A="linux-raw 1500" B="shim-b 1500" row "loss$1-own" loss "$1-own" Gbit/s 1 "iperf3 to Linux, which loses $1 %; what an end receives handled on its own core" measure_loss SECONDS "$2" own
+	done
 }
 
 rows_latency() {

@@ -150,6 +150,16 @@ lab_veth() {
 	[ -z "$LAB_RELAY" ] || lab_relay_start
 }
 
+# What an end receives is handled on its own core from now on (receive packet steering), as between two machines.  Else Linux handles it on the core of
+# whoever sent it: part of a sender's work, what acknowledgments let it send, is then done on the receiver's core.
+lab_own_cores() {
+	local end
+
+	for end in a b; do
+		lab_in $end sh -c "printf %x $((1 << LAB_CPU[$end])) >/sys/class/net/veth0/queues/rx-0/rps_cpus" || return
+	done
+}
+
 # Each end's veth leads to the namespace r.
 lab_relay_veths() {
 	local end
