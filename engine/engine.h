@@ -155,6 +155,8 @@ void engine_run(struct engine *e, usec_t now);
 unsigned engine_output(struct engine *e, struct rte_mbuf **out, unsigned max, usec_t now);
 /* True if engine_output() would have work. */
 bool engine_has_output(const struct engine *e);
+/* Neither engine_output() nor engine_next_event() would have. */
+bool engine_is_quiet(const struct engine *e);
 /* When engine_run() must be called next; USEC_NEVER if no timer is armed. */
 usec_t engine_next_deadline(const struct engine *e);
 /*

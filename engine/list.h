@@ -48,6 +48,14 @@ static inline void list_del(struct list *n)
 	n->next->prev = n->prev;
 	n->next = n->prev = NULL;
 }
+/* The ring stays as it is, but that n, of it, is now the first. */
+static inline void list_begin_at(struct list *h, struct list *n)
+{
+	if (n == h || h->next == n)
+		return;
+	list_del(h);
+	list_add_tail(n, h);
+}
 static inline struct list *list_pop(struct list *h)
 {
 	struct list *n = h->next;

@@ -374,6 +374,11 @@ bool engine_has_output(const struct engine *e)
 	return ring_count(&e->tx) || !list_empty(&e->out) || e->announce;
 }
 
+bool engine_is_quiet(const struct engine *e)
+{
+	return !engine_has_output(e) && list_empty(&e->events);
+}
+
 void engine_announce(struct engine *e, usec_t now)
 {
 	set_now(e, now);

@@ -131,13 +131,6 @@ uint32_t arena_room(enum slab slab)
 	return kinds[slab].most;
 }
 
-bool object_is(const void *obj, uint32_t gen)
-{
-	uint64_t ref = atomic_load_explicit(&((struct object *)obj)->ref, memory_order_acquire);
-
-	return ref >> 32 == gen && (uint32_t)ref != 0;
-}
-
 bool object_hold(void *obj, uint32_t gen)
 {
 	struct object *o = obj;

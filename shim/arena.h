@@ -53,7 +53,12 @@ static inline uint32_t object_gen(const void *obj)
 	return atomic_load_explicit(&((struct object *)obj)->ref, memory_order_acquire) >> 32;
 }
 /* Is it still the object of this generation, with a reference left? */
-bool object_is(const void *obj, uint32_t gen);
+static inline bool object_is(const void *obj, uint32_t gen)
+{
+	uint64_t ref = atomic_load_explicit(&((struct object *)obj)->ref, memory_order_acquire);
+
+	return ref >> 32 == gen && (uint32_t)ref != 0;
+}
 /* One more reference: false if the object is no longer the one of this generation. */
 bool object_hold(void *obj, uint32_t gen);
 /* One less; true if it was the last: the caller must then dismantle the object and arena_put() it. Others see it as stale from

@@ -55,10 +55,8 @@ static inline void cancel_point(void)
  */
 static inline bool io_ours(int fd, struct fdref *r)
 {
-	if (__builtin_expect(fdtab_is_kernel(fd), 1))
-		return false;
 	*r = fdtab_get(fd);
-	if (r->kind == FD_RELAYED)
+	if (__builtin_expect(r->kind == FD_RELAYED, 0))
 		relay_touch(fd);
 	return r->kind == FD_SOCK || r->kind == FD_SPARE;
 }

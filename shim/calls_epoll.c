@@ -148,12 +148,20 @@ static int wait_in_vain(const struct wait *w)
 	return n > 0 ? -EFAULT : n;
 }
 
+/* The engine may come meanwhile, with members of the set. */
+static __attribute__((noinline)) int wait_for_core(const struct wait *w)
+{
+	struct deadline end = deadline_in(w->timeout);
+	struct timespec left;
+	int n = wait_unloaded(w, &end);
+
+	if (n != OWN_AGAIN)
+		return n;
+	return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, deadline_left(&end, &left), w->mask));
+}
+
 static int wait_ours(const struct wait *w)
 {
-	struct deadline end;
-	struct timespec left;
-	int n;
-
 	if ((w->timeout && user_readable(w->timeout, sizeof(*w->timeout))) || (w->mask && user_readable(w->mask, KERNEL_SIGSET)))
 		return -EFAULT;
 	if (w->max <= 0 || (size_t)w->max > INT_MAX / sizeof(*w->evs) || !timespec_valid(w->timeout))
@@ -161,26 +169,19 @@ static int wait_ours(const struct wait *w)
 	if (!user_range(w->evs, (size_t)w->max * sizeof(*w->evs)))
 		return -EFAULT;
 	cancel_point();
-	if (core() && user_writable(w->evs, sizeof(*w->evs)))
+	if (__builtin_expect(!core(), 0))
+		return wait_for_core(w);
+	if (user_writable(w->evs, sizeof(*w->evs)))
 		return wait_in_vain(w);
-	if (core())
-		return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, w->timeout, w->mask));
-	end = deadline_in(w->timeout);
-	n = wait_unloaded(w, &end);
-	if (n != OWN_AGAIN)
-		return n;
-	return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, deadline_left(&end, &left), w->mask));
+	return GUARDED(core()->epoll_wait(w->epfd, w->evs, w->max, w->timeout, w->mask));
 }
 
 /* Is it libc's to wait on this?  Else *rc is the result. */
-static bool wait_is_kernels(const struct wait *w, int *rc)
+static inline bool wait_is_kernels(const struct wait *w, int *rc)
 {
+	enum fd_kind kind = fdtab_kind(w->epfd);
 	int saved = errno;
-	enum fd_kind kind;
 
-	if (fdtab_is_kernel(w->epfd))
-		return true;
-	kind = fdtab_kind(w->epfd);
 	if (kind == FD_EPOLL)
 		*rc = (int)finish(saved, wait_ours(w));
 	else if (kind == FD_SPARE)

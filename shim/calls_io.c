@@ -94,32 +94,47 @@ static ssize_t recv_queued(const struct fdref *r, const struct iovec *iov, int i
 	return got;
 }
 
-/* x NULL: there is no room for what is beside the data. */
-static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
+/* An error of the queue, for a call that has no room for what is beside its data. */
+static __attribute__((cold)) ssize_t recv_unseen(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
 	struct recv_extra unseen;
 
+	return recv_queued(r, iov, iovcnt, flags, &unseen);
+}
+
+/* The data alone. */
+static inline ssize_t recv_data(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	if (__builtin_expect(r->kind != FD_SOCK, 0))
+		return -EBADF;
+	cancel_point();
+	if (__builtin_expect(flags & MSG_ERRQUEUE, 0))
+		return recv_unseen(r, iov, iovcnt, flags);
+	return GUARDED(core()->recv(r, iov, iovcnt, flags));
+}
+
+/* ... and what is beside it. */
+static ssize_t recv_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, struct recv_extra *x)
+{
 	if (r->kind != FD_SOCK)
 		return -EBADF;
 	cancel_point();
 	if (flags & MSG_ERRQUEUE)
-		return recv_queued(r, iov, iovcnt, flags, x ? x : &unseen);
-	if (x)
-		return GUARDED(core()->recvmsg(r, iov, iovcnt, flags, x));
-	return GUARDED(core()->recv(r, iov, iovcnt, flags));
+		return recv_queued(r, iov, iovcnt, flags, x);
+	return GUARDED(core()->recvmsg(r, iov, iovcnt, flags, x));
 }
 
 /* As sk_stream_error(): a signal for this thread, unless it was declined. */
-static ssize_t with_sigpipe(ssize_t n, int flags)
+static inline ssize_t with_sigpipe(ssize_t n, int flags)
 {
-	if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
+	if (__builtin_expect(n == -EPIPE, 0) && !(flags & MSG_NOSIGNAL))
 		REAL(syscall)(SYS_tgkill, (long)getpid(), (long)gettid(), (long)SIGPIPE);
 	return n;
 }
 
-static ssize_t send_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+static inline ssize_t send_ours(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
-	if (r->kind != FD_SOCK)
+	if (__builtin_expect(r->kind != FD_SOCK, 0))
 		return -EBADF;
 	cancel_point();
 	return with_sigpipe(GUARDED(core()->send(r, iov, iovcnt, flags)), flags);
@@ -154,7 +169,7 @@ ssize_t io_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int 
 {
 	int saved = errno;
 
-	return finish(saved, recv_ours(r, iov, iovcnt, flags, NULL));
+	return finish(saved, recv_data(r, iov, iovcnt, flags));
 }
 
 ssize_t io_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
@@ -164,22 +179,25 @@ ssize_t io_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int 
 	return finish(saved, send_ours(r, iov, iovcnt, flags));
 }
 
-static ssize_t recv_buf(const struct fdref *r, void *buf, size_t n, int flags)
+/* One buffer is what most calls give: all of it in one piece. */
+static inline ssize_t recv_buf(const struct fdref *r, void *buf, size_t n, int flags)
 {
 	struct iovec iov = {buf, n > RW_MAX ? RW_MAX : n};
+	int saved = errno;
 
-	if (!user_range(iov.iov_base, iov.iov_len) && r->kind == FD_SOCK)
+	if (__builtin_expect(!user_range(iov.iov_base, iov.iov_len), 0) && r->kind == FD_SOCK)
 		return fail(EFAULT);
-	return io_recv(r, &iov, 1, flags);
+	return finish(saved, recv_data(r, &iov, 1, flags));
 }
 
-static ssize_t send_buf(const struct fdref *r, const void *buf, size_t n, int flags)
+static inline ssize_t send_buf(const struct fdref *r, const void *buf, size_t n, int flags)
 {
 	struct iovec iov = {(void *)buf, n > RW_MAX ? RW_MAX : n};
+	int saved = errno;
 
-	if (!user_range(iov.iov_base, iov.iov_len) && r->kind == FD_SOCK)
+	if (__builtin_expect(!user_range(iov.iov_base, iov.iov_len), 0) && r->kind == FD_SOCK)
 		return fail(EFAULT);
-	return io_send(r, &iov, 1, flags);
+	return finish(saved, send_ours(r, &iov, 1, flags));
 }
 
 /* A vector as read and write calls take it: cut to RW_MAX by the core's counting in size_t; shape checked here. */
@@ -203,7 +221,7 @@ static ssize_t send_iov(const struct fdref *r, const struct iovec *iov, int n, i
 /* ---- receiving --------------------------------------------------------------------------------------------------------------
  */
 
-static ssize_t read_ours(const struct fdref *r, void *buf, size_t n)
+static inline ssize_t read_ours(const struct fdref *r, void *buf, size_t n)
 {
 	/* vfs_read() looks at the whole length, recv() at what it may be cut to. */
 	if (r->kind == FD_SOCK && !user_range(buf, n))

@@ -26,11 +26,9 @@ enum {
 	NEED_SPARE = 2, /* one was closed, but the kernel still has it */
 };
 
-static unsigned need_of(int fd)
+static __attribute__((noinline)) unsigned need_of_other(int fd, enum fd_kind kind)
 {
-	switch (fdtab_kind(fd)) {
-	case FD_SOCK:
-		return NEED_CORE;
+	switch (kind) {
 	case FD_EPOLL:
 		return core() ? NEED_CORE : 0;
 	case FD_SPARE:
@@ -41,6 +39,13 @@ static unsigned need_of(int fd)
 	default:
 		return 0;
 	}
+}
+
+static inline unsigned need_of(int fd)
+{
+	enum fd_kind kind = fdtab_kind(fd);
+
+	return __builtin_expect(kind == FD_SOCK, 1) ? NEED_CORE : need_of_other(fd, kind);
 }
 
 /* Nobody but who polls writes revents: it may be written as it is. */
@@ -180,62 +185,60 @@ static struct sets sets_of(int n, fd_set *in, fd_set *out, fd_set *ex)
 	return (struct sets){.bits = {(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, .n = n};
 }
 
-static bool set_has(const struct sets *s, int set, int fd)
+/* The bits of a word of one set; none if there is no such set. */
+static inline unsigned long word_of(const struct sets *s, int set, int first)
 {
-	return s->bits[set] && (s->bits[set][fd / LONG_BITS] >> (fd % LONG_BITS) & 1);
-}
-
-/* The first descriptor at or above fd that is in any set; n: none. */
-static int sets_next(const struct sets *s, int fd)
-{
-	while (fd < s->n) {
-		int word = fd / LONG_BITS;
-		unsigned long any = 0;
-
-		for (int i = 0; i < SETS; i++)
-			any |= s->bits[i] ? s->bits[i][word] : 0;
-		any &= ~0ul << (fd % LONG_BITS);
-		if (any)
-			return MIN(word * LONG_BITS + __builtin_ctzl(any), s->n);
-		fd = (word + 1) * LONG_BITS;
-	}
-	return s->n;
+	return s->bits[set] ? s->bits[set][first / LONG_BITS] : 0;
 }
 
 /* Who has to look, and at what: *count descriptors, which go to fds unless it is NULL. */
 static unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned *count)
 {
-	unsigned need = 0;
+	unsigned need = 0, n = 0;
 
-	*count = 0;
-	for (int fd = sets_next(s, 0); fd < s->n; fd = sets_next(s, fd + 1)) {
-		need |= need_of(fd);
-		++*count;
-		if (!fds)
-			continue;
-		*fds = (struct pollfd){.fd = fd};
-		for (int i = 0; i < SETS; i++)
-			fds->events |= set_has(s, i, fd) ? asks[i] : 0;
-		fds++;
+	for (int first = 0; first < s->n; first += LONG_BITS) {
+		unsigned long in = word_of(s, SET_IN, first), out = word_of(s, SET_OUT, first), ex = word_of(s, SET_EX, first);
+		unsigned long any = in | out | ex;
+
+		if (s->n - first < LONG_BITS)
+			any &= ~(~0ul << (s->n - first));
+		for (; any; any &= any - 1, n++) {
+			int at = __builtin_ctzl(any), fd = first + at;
+
+			need |= need_of(fd);
+			if (fds)
+				fds[n] = (struct pollfd){.fd = fd,
+							 .events = (short)((in >> at & 1 ? asks[SET_IN] : 0) |
+									   (out >> at & 1 ? asks[SET_OUT] : 0) |
+									   (ex >> at & 1 ? asks[SET_EX] : 0))};
+		}
 	}
+	*count = n;
 	return need;
+}
+
+/* Is it in the answer's set?  That it is in the question's, its events say: no two sets ask for the same. */
+static inline bool is_found(const struct pollfd *p, int set)
+{
+	return (p->events & asks[set]) && (p->revents & counts[set]);
 }
 
 /* Of what poll() found: how many bits a select() would set, or -EBADF.  Descriptors with nothing that counts are not asked again.
  */
-static int poll_to_count(const struct sets *s, struct pollfd *fds, unsigned n)
+static int poll_to_count(struct pollfd *fds, unsigned n)
 {
 	int total = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		int found = 0;
+		int found;
 
+		if (!fds[i].revents)
+			continue;
 		if (fds[i].revents & POLLNVAL)
 			return -EBADF;
-		for (int set = 0; set < SETS && fds[i].revents; set++)
-			found += set_has(s, set, fds[i].fd) && (fds[i].revents & counts[set]);
+		found = is_found(&fds[i], SET_IN) + is_found(&fds[i], SET_OUT) + is_found(&fds[i], SET_EX);
 		/* POLLHUP and POLLERR end a poll() unasked, but not a select() that did not ask for reading or writing. */
-		if (fds[i].revents && !found) {
+		if (!found) {
 			fds[i].fd = -1;
 			fds[i].revents = 0;
 		}
@@ -247,21 +250,16 @@ static int poll_to_count(const struct sets *s, struct pollfd *fds, unsigned n)
 /* Write the answer over the question; whole words, as the kernel does. */
 static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigned n)
 {
-	struct sets was = *s;
-	size_t words = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS;
-
 	for (int set = 0; set < SETS; set++) {
-		unsigned long *bits = was.bits[set];
-		unsigned i = 0;
+		unsigned long *bits = s->bits[set];
 
-		for (size_t w = 0; bits && w < words; w++) {
-			unsigned long asked = bits[w], answer = 0;
-
-			for (; i < n && (fds[i].fd < 0 || (size_t)fds[i].fd / LONG_BITS <= w); i++)
-				if (fds[i].fd >= 0 && (fds[i].revents & counts[set]))
-					answer |= 1ul << (fds[i].fd % LONG_BITS);
-			bits[w] = asked & answer;
-		}
+		if (!bits)
+			continue;
+		for (int first = 0; first < s->n; first += LONG_BITS)
+			bits[first / LONG_BITS] = 0;
+		for (unsigned i = 0; i < n; i++)
+			if (fds[i].fd >= 0 && is_found(&fds[i], set))
+				bits[fds[i].fd / LONG_BITS] |= 1ul << (fds[i].fd % LONG_BITS);
 	}
 }
 
@@ -269,17 +267,14 @@ static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigne
 static int sets_look(struct sets *s)
 {
 	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
-	struct user_part parts[SETS];
-	unsigned n = 0;
-	int rc = 0;
 
 	for (int set = 0; set < SETS; set++)
-		if (s->bits[set])
-			parts[n++] = (struct user_part){s->bits[set], size};
-	s->read_only = user_writable_parts(parts, n);
-	for (unsigned i = 0; s->read_only && i < n && !rc; i++)
-		rc = user_readable(parts[i].p, parts[i].n);
-	return rc;
+		if (s->bits[set] && user_writable(s->bits[set], size)) {
+			s->read_only = true;
+			if (user_readable(s->bits[set], size))
+				return -EFAULT;
+		}
+	return 0;
 }
 
 static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
@@ -291,7 +286,7 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, str
 		rc = (int)GUARDED(core()->poll(fds, n, left, mask));
 		if (rc < 0)
 			return rc;
-		found = poll_to_count(s, fds, n);
+		found = poll_to_count(fds, n);
 	} while (rc > 0 && found == 0);
 	if (found >= 0 && s->read_only)
 		return -EFAULT;

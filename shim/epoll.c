@@ -74,14 +74,13 @@ static struct epset *epset_make(int epfd, int *err)
 	return set;
 }
 
-struct epset *epset_of(int epfd, int *err)
+/* The first use of it by the engine, or it was closed at this moment. */
+static struct epset *epset_create(int epfd, int *err)
 {
-	struct fdref r = rt.thin->fd_get(epfd);
 	struct epset *set = NULL;
 	bool closed = false;
+	struct fdref r;
 
-	if (r.kind == FD_EPOLL && r.obj && hold_more(r.obj, r.gen))
-		return r.obj;
 	lock_take(&create_lock);
 	r = rt.thin->fd_get(epfd);
 	*err = -EBADF;
@@ -101,6 +100,20 @@ struct epset *epset_of(int epfd, int *err)
 	epset_unhold(set);
 	*err = -EBADF;
 	return NULL;
+}
+
+struct epset *epset_at(const struct fdref *r, int *err)
+{
+	if (r->kind == FD_EPOLL && r->obj && hold_more(r->obj, r->gen))
+		return r->obj;
+	return epset_create(r->fd, err);
+}
+
+struct epset *epset_of(int epfd, int *err)
+{
+	struct fdref r = rt.thin->fd_get(epfd);
+
+	return epset_at(&r, err);
 }
 
 /* Made by the parent or the child later, they would be two. */
@@ -135,7 +148,8 @@ bool member_event(struct watch *w, uint32_t events)
 	lock_take(&set->ready_lock);
 	if (!m->disabled && !list_linked(&m->at_ready)) {
 		list_add_tail(&set->ready, &m->at_ready);
-		atomic_fetch_add(&set->nready, 1);
+		atomic_store_explicit(&set->nready, atomic_load_explicit(&set->nready, memory_order_relaxed) + 1,
+				      memory_order_release);
 	}
 	lock_drop(&set->ready_lock);
 	return pollable_notify(&set->poll, EPOLLIN | EPOLLRDNORM);
@@ -144,17 +158,6 @@ bool member_event(struct watch *w, uint32_t events)
 struct pollable *member_waiters(struct watch *w)
 {
 	return &container_of(w, struct member, watch)->set->poll;
-}
-
-uint32_t member_level(const struct member *m)
-{
-	uint32_t level = 0;
-
-	if (m->kind == MEMBER_SOCK)
-		level = sock_poll_ready(m->target);
-	else if (m->kind == MEMBER_SET)
-		level = epset_ready(m->target) ? EPOLLIN | EPOLLRDNORM : 0;
-	return level & m->events;
 }
 
 struct member *member_of_data(const struct epset *set, uint64_t data)
@@ -272,10 +275,8 @@ static void member_remove(struct member *m)
 
 	pollable_remove(&m->watch);
 	lock_take(&set->ready_lock);
-	if (list_linked(&m->at_ready)) {
-		list_del(&m->at_ready);
-		atomic_fetch_sub(&set->nready, 1);
-	}
+	if (list_linked(&m->at_ready))
+		member_unready(m);
 	m->set = NULL;
 	lock_drop(&set->ready_lock);
 	list_del(&m->in_set);

@@ -16,26 +16,27 @@
 #include "shim/arena.h"
 #include "shim/hold.h"
 #include "shim/runtime.h"
+#include "shim/sock.h"
 #include "shim/wait.h"
 
 struct epset;
-struct sock;
 
 enum member_kind { MEMBER_SOCK, MEMBER_SET, MEMBER_FRESH };
 
 struct member {
 	struct watch watch; /* on the target's pollable; its header is the member's */
-	struct epset *set;  /* NULL: of none any more */
-	struct list in_set;
+	/* What epoll_wait() looks at: one cache line, with the end of the watch. */
 	struct list at_ready;
-	enum member_kind kind;
-	int fd;
-	void *target;	 /* struct sock or struct epset; NULL while FRESH */
-	uint32_t events; /* as given, EPOLLERR and EPOLLHUP added */
+	void *target; /* struct sock or struct epset; NULL while FRESH */
 	epoll_data_t data;
-	bool disabled; /* one-shot, and it was */
-	_Atomic bool in_kernel;
+	uint32_t events;   /* as given, EPOLLERR and EPOLLHUP added */
 	uint32_t reported; /* the last collection that reported it */
+	uint8_t kind;	   /* enum member_kind */
+	bool disabled;	   /* one-shot, and it was */
+	_Atomic bool in_kernel;
+	int fd;
+	struct epset *set; /* NULL: of none any more */
+	struct list in_set;
 };
 
 struct epset {
@@ -46,7 +47,7 @@ struct epset {
 	_Atomic unsigned nfresh; /* FRESH members */
 	struct lock ready_lock;
 	struct list ready;
-	_Atomic unsigned nready;
+	_Atomic unsigned nready; /* changed under the lock */
 	uint32_t collection;
 	int kfd;		 /* our own descriptor of the kernel's instance: one number in every process that holds the set */
 	uint32_t cookie;	 /* upper half of the data of members known to both */
@@ -62,7 +63,9 @@ void epset_retain(const struct fdref *r);
 void epset_release(const struct fdref *r);
 void epset_fd_closing(int fd);
 
-/* The set of an epoll descriptor, made if there is none yet, with a reference for the caller.  NULL: *err. */
+/* The set of an epoll descriptor that was looked up, or, looked up here: made if there is none yet, with a reference for the
+ * caller. NULL: *err. */
+struct epset *epset_at(const struct fdref *r, int *err);
 struct epset *epset_of(int epfd, int *err);
 /* Does an engine member have an event to report?  Takes only ready_lock. */
 bool epset_ready(struct epset *set);
@@ -73,8 +76,21 @@ void epset_end(struct epset *set);
 bool member_event(struct watch *w, uint32_t events);
 /* Who waits for the set of a member.  Under the pollable's lock. */
 struct pollable *member_waiters(struct watch *w);
+/* Off the ready list.  Under its set's ready_lock. */
+static inline void member_unready(struct member *m)
+{
+	_Atomic unsigned *n = &m->set->nready;
+
+	list_del(&m->at_ready);
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) - 1, memory_order_release);
+}
 /* What a member would report now.  Under its set's ready_lock. */
-uint32_t member_level(const struct member *m);
+static inline uint32_t member_level(const struct member *m)
+{
+	if (__builtin_expect(m->kind == MEMBER_SOCK, 1))
+		return sock_poll_ready(m->target) & m->events;
+	return m->kind == MEMBER_SET && epset_ready(m->target) ? (EPOLLIN | EPOLLRDNORM) & m->events : 0;
+}
 /* A member that the kernel's set knows under this data; NULL: it is the user's own.  Under ready_lock. */
 struct member *member_of_data(const struct epset *set, uint64_t data);
 /* Give FRESH members to the kernel's set before it is asked. */

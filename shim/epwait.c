@@ -13,12 +13,17 @@
 #include <limits.h>
 #include <string.h>
 
-struct ep_wait {
-	struct waiting w;
+/* What one call is given, and what it has so far. */
+struct answer {
 	struct epset *set;
 	struct epoll_event *evs;
 	int max, n;
-	uint32_t collection;
+	uint32_t collection; /* 0: none was begun */
+};
+
+struct ep_wait {
+	struct waiting w;
+	struct answer a;
 	struct watch *watch;
 	struct pollfd fds[1 + WAIT_EXTRA_FDS];
 };
@@ -26,69 +31,61 @@ struct ep_wait {
 /* ---- the engine's side
  * ---------------------------------------------------------------------------------------------------------- */
 
-static struct member *next_ready(struct epset *set)
+/* From here on no member is reported twice.  Under ready_lock. */
+static void begin(struct answer *a)
 {
-	struct list *at = list_pop(&set->ready);
-
-	if (!at)
-		return NULL;
-	atomic_fetch_sub_explicit(&set->nready, 1, memory_order_relaxed);
-	return container_of(at, struct member, at_ready);
-}
-
-static void ready_again(struct epset *set, struct member *m)
-{
-	list_add_tail(&set->ready, &m->at_ready);
-	atomic_fetch_add_explicit(&set->nready, 1, memory_order_relaxed);
+	if (!a->collection && !(a->collection = ++a->set->collection))
+		a->collection = ++a->set->collection;
 }
 
 /* Put an event of a member into the answer.  Under ready_lock. */
-static void report(struct ep_wait *ew, struct member *m, uint32_t events)
+static void report(struct answer *a, struct member *m, uint32_t events)
 {
-	ew->evs[ew->n++] = (struct epoll_event){.events = events, .data = m->data};
-	m->reported = ew->collection;
+	a->evs[a->n++] = (struct epoll_event){.events = events, .data = m->data};
+	m->reported = a->collection;
 	m->disabled = (m->events & EPOLLONESHOT) != 0;
 }
 
-/* Level-triggered members go to the tail of the list, and leave it when they are found not ready. */
-static void collect_engine(struct ep_wait *ew)
+/* Those that were looked at go behind the others: level-triggered ones that were reported stay on the list. */
+static void collect_engine(struct answer *a)
 {
-	struct epset *set = ew->set;
+	struct list *ready = &a->set->ready, *at;
 	unsigned left;
 
-	if (!atomic_load(&set->nready))
+	if (!atomic_load(&a->set->nready))
 		return;
-	lock_take(&set->ready_lock);
-	for (left = atomic_load(&set->nready); left && ew->n < ew->max; left--) {
-		struct member *m = next_ready(set);
+	lock_take(&a->set->ready_lock);
+	begin(a);
+	at = ready->next;
+	for (left = atomic_load(&a->set->nready); left && a->n < a->max; left--) {
+		struct member *m = container_of(at, struct member, at_ready);
 		uint32_t events = member_level(m);
 
-		if (!events || m->reported == ew->collection) {
-			if (events)
-				ready_again(set, m);
+		at = at->next;
+		if (events && m->reported == a->collection)
 			continue;
-		}
-		report(ew, m, events);
-		if (!(m->events & (EPOLLET | EPOLLONESHOT)))
-			ready_again(set, m);
+		if (events)
+			report(a, m, events);
+		if (!events || (m->events & (EPOLLET | EPOLLONESHOT)))
+			member_unready(m);
 	}
-	lock_drop(&set->ready_lock);
+	list_begin_at(ready, at);
+	lock_drop(&a->set->ready_lock);
 }
 
 bool epset_ready(struct epset *set)
 {
-	struct member *m;
 	bool ready = false;
 
 	if (!atomic_load(&set->nready))
 		return false;
 	lock_take(&set->ready_lock);
-	while (!ready && (m = next_ready(set))) {
+	while (!ready && !list_empty(&set->ready)) {
+		struct member *m = container_of(set->ready.next, struct member, at_ready);
+
 		ready = member_level(m) != 0;
-		if (ready) {
-			list_add_head(&set->ready, &m->at_ready);
-			atomic_fetch_add_explicit(&set->nready, 1, memory_order_relaxed);
-		}
+		if (!ready)
+			member_unready(m);
 	}
 	lock_drop(&set->ready_lock);
 	return ready;
@@ -99,82 +96,87 @@ bool epset_ready(struct epset *set)
 
 /* Events of members that the kernel knows under our data become the user's; those reported already, and stale ones, are left out.
  */
-static void translate(struct ep_wait *ew, int from, int n)
+static void translate(struct answer *a, int from, int n)
 {
-	struct epset *set = ew->set;
+	struct epset *set = a->set;
 
-	ew->n = from;
+	a->n = from;
 	lock_take(&set->ready_lock);
+	begin(a);
 	for (int i = from; i < from + n; i++) {
-		struct epoll_event ev = ew->evs[i];
+		struct epoll_event ev = a->evs[i];
 		struct member *m;
 
 		if (ev.data.u64 >> 32 != set->cookie) {
-			ew->evs[ew->n++] = ev;
+			a->evs[a->n++] = ev;
 			continue;
 		}
 		m = member_of_data(set, ev.data.u64);
-		if (m && !m->disabled && m->reported != ew->collection && (ev.events & m->events))
-			report(ew, m, ev.events & m->events);
+		if (m && !m->disabled && m->reported != a->collection && (ev.events & m->events))
+			report(a, m, ev.events & m->events);
 	}
 	lock_drop(&set->ready_lock);
 }
 
-static void collect_kernel(struct ep_wait *ew)
+static void collect_kernel(struct answer *a)
 {
-	struct epset *set = ew->set;
-	int room = ew->max - ew->n, n;
+	int room = a->max - a->n, n;
 
 	if (room <= 0)
 		return;
 	birth_await();
-	n = wait_epoll(set->kfd, ew->evs + ew->n, room);
+	n = wait_epoll(a->set->kfd, a->evs + a->n, room);
 	if (n <= 0)
 		return;
 	atomic_fetch_add(&rt.shared->kernel_epoch, 1);
-	translate(ew, ew->n, n);
+	translate(a, a->n, n);
 }
 
 /* ---- both
  * ----------------------------------------------------------------------------------------------------------------------- */
 
-/* What is there now, without waiting. insist: ask the kernel in any case if the engine has nothing. */
-static void gather(struct ep_wait *ew, usec_t now, bool insist)
+/* Whose turn it is comes first; insist: the kernel is asked in any case before there is nothing. */
+static void gather_both(struct answer *a, usec_t now, bool insist)
 {
-	struct epset *set = ew->set;
-	bool due = atomic_load_explicit(&set->has_kernel, memory_order_relaxed) && wait_may_ask(&set->kernel_asked, now);
+	struct epset *set = a->set;
+	bool due = wait_may_ask(&set->kernel_asked, now);
 	bool first = due && atomic_load_explicit(&set->kernel_first, memory_order_relaxed);
 
-	ew->n = 0;
-	lock_take(&set->ready_lock);
-	ew->collection = ++set->collection;
-	lock_drop(&set->ready_lock);
 	if (first)
-		collect_kernel(ew);
-	collect_engine(ew);
-	if (!first && (due || (insist && !ew->n && atomic_load(&set->has_kernel))))
-		collect_kernel(ew);
+		collect_kernel(a);
+	collect_engine(a);
+	if (!first && (due || (insist && !a->n)))
+		collect_kernel(a);
 	if (due)
 		atomic_store_explicit(&set->kernel_first, !first, memory_order_relaxed);
+}
+
+static void gather(struct answer *a, usec_t now, bool insist)
+{
+	a->n = 0;
+	a->collection = 0;
+	if (atomic_load_explicit(&a->set->has_kernel, memory_order_relaxed))
+		gather_both(a, now, insist);
+	else
+		collect_engine(a);
 }
 
 static bool ep_ready(struct waiting *w)
 {
 	struct ep_wait *ew = container_of(w, struct ep_wait, w);
 
-	if (atomic_load(&ew->set->nready))
-		collect_engine(ew);
-	return ew->n > 0;
+	collect_engine(&ew->a);
+	return ew->a.n > 0;
 }
 
 static bool ep_ask_kernel(struct waiting *w)
 {
 	struct ep_wait *ew = container_of(w, struct ep_wait, w);
 
-	if (!atomic_load_explicit(&ew->set->has_kernel, memory_order_relaxed))
+	if (!atomic_load_explicit(&ew->a.set->has_kernel, memory_order_relaxed))
 		return false;
-	collect_kernel(ew);
-	return ew->n > 0;
+	collect_kernel(&ew->a);
+	return ew->a.n > 0;
 }
 
 static int ep_enroll(struct waiting *w, struct thread *t)
@@ -188,9 +190,9 @@ static int ep_enroll(struct waiting *w, struct thread *t)
 	ew->watch->thread = t;
 	ew->watch->mask = EPOLLIN;
 	ew->watch->exclusive = true;
-	pollable_add(&ew->set->poll, ew->watch);
+	pollable_add(&ew->a.set->poll, ew->watch);
 	/* From here on epoll_ctl() gives FRESH members to the kernel itself. */
-	epset_flush_fresh(ew->set);
+	epset_flush_fresh(ew->a.set);
 	return 0;
 }
 
@@ -204,56 +206,72 @@ static void ep_resign(struct waiting *w)
 	arena_put(ew->watch);
 	ew->watch = NULL;
 	/* What is left is for the next sleeper: the wake-up may have been this thread's alone. */
-	if (atomic_load(&ew->set->nready) && atomic_load(&ew->set->poll.nwatches))
-		pollable_notify(&ew->set->poll, EPOLLIN);
+	if (atomic_load(&ew->a.set->nready) && atomic_load(&ew->a.set->poll.nwatches))
+		pollable_notify(&ew->a.set->poll, EPOLLIN);
 }
 
-static int wait_both(struct ep_wait *ew, const struct timespec *timeout)
+/* Nothing was there: until there is. */
+static __attribute__((noinline)) int wait_on(struct answer *a, const struct timespec *timeout, const sigset_t *sigmask,
+					     usec_t now)
 {
-	bool poll_only = timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
-	usec_t now = io_now();
+	struct ep_wait ew = {.w = {.ready = ep_ready,
+				   .ask_kernel = ep_ask_kernel,
+				   .enroll = ep_enroll,
+				   .resign = ep_resign,
+				   .fds = ew.fds,
+				   .nfds = 1,
+				   .deadline = wait_deadline(timeout, now),
+				   .kernel_asked = now,
+				   .sigmask = sigmask},
+			     .a = *a,
+			     .fds = {{.fd = a->set->kfd, .events = POLLIN}}};
 	int rc;
 
-	if (stacks_stale(now, DRIVE_STALE_US))
-		stacks_drive(false);
-	gather(ew, now, false);
-	if (ew->n)
-		return ew->n;
-	ew->w.deadline = poll_only ? 0 : wait_deadline(timeout);
 	do {
-		if (poll_only) {
-			stacks_drive(false);
-			gather(ew, now, true);
-			return ew->n ? ew->n : wait_pending(ew->w.sigmask);
-		}
-		ew->w.kernel_asked = io_now();
-		rc = wait_for(&ew->w);
-		if (rc == 1 && !ew->n)
-			gather(ew, io_now(), true);
-	} while (rc == 1 && !ew->n);
-	return ew->n ? ew->n : rc;
+		rc = wait_for(&ew.w);
+		if (rc == 1 && !ew.a.n)
+			gather(&ew.a, io_now(), true);
+	} while (rc == 1 && !ew.a.n && (ew.w.kernel_asked = io_now()));
+	return ew.a.n ? ew.a.n : rc;
+}
+
+static int wait_both(struct answer *a, const struct timespec *timeout, const sigset_t *sigmask)
+{
+	usec_t now = io_now();
+
+	if (stacks_stale(now, DRIVE_STALE_US))
+		stacks_drive(false, now);
+	gather(a, now, false);
+	if (__builtin_expect(a->n, 1))
+		return a->n;
+	if (!timeout || timeout->tv_sec || timeout->tv_nsec)
+		return wait_on(a, timeout, sigmask, now);
+	now = io_now();
+	stacks_drive(false, now);
+	gather(a, now, true);
+	return a->n ? a->n : wait_pending(sigmask);
 }
 
 /* Without an engine: a forked child, or the process is about to end.  Members of ours are not reported. */
-static int wait_kernel(struct epset *set, struct ep_wait *ew, const struct timespec *timeout)
+static int wait_kernel(struct answer *a, const struct timespec *timeout, const sigset_t *sigmask)
 {
-	struct pollfd fd = {.fd = set->kfd, .events = POLLIN};
-	int n = wait_ppoll(&fd, 1, timeout, ew->w.sigmask);
+	struct pollfd fd = {.fd = a->set->kfd, .events = POLLIN};
+	int n = wait_ppoll(&fd, 1, timeout, sigmask);
 
 	if (n < 0)
 		return n;
 	if (n > 0)
-		n = wait_epoll(set->kfd, ew->evs, ew->max);
+		n = wait_epoll(a->set->kfd, a->evs, a->max);
 	for (int i = 0; i < n; i++)
-		if (ew->evs[i].data.u64 >> 32 != set->cookie)
-			ew->evs[ew->n++] = ew->evs[i];
-	return ew->n;
+		if (a->evs[i].data.u64 >> 32 != a->set->cookie)
+			a->evs[a->n++] = a->evs[i];
+	return a->n;
 }
 
 int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask)
 {
 	struct fdref r = rt.thin->fd_get(epfd);
-	struct ep_wait ew = {.evs = evs, .max = max};
+	struct answer a = {.evs = evs, .max = max};
 	int rc;
 
 	if (max <= 0 || (size_t)max > INT_MAX / sizeof(*evs))
@@ -265,23 +283,15 @@ int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec
 		rc = rt.real->epoll_pwait2(epfd, evs, max, timeout, sigmask);
 		return rc < 0 ? -errno : rc;
 	}
-	ew.w.sigmask = sigmask;
 	if (!rt_usable()) {
-		ew.set = r.obj;
-		return wait_kernel(ew.set, &ew, timeout);
+		a.set = r.obj;
+		return wait_kernel(&a, timeout, sigmask);
 	}
-	ew.set = epset_of(epfd, &rc);
-	if (!ew.set)
+	a.set = epset_at(&r, &rc);
+	if (!a.set)
 		return rc;
-	epset_flush_fresh(ew.set);
-	ew.w.ready = ep_ready;
-	ew.w.ask_kernel = ep_ask_kernel;
-	ew.w.enroll = ep_enroll;
-	ew.w.resign = ep_resign;
-	ew.w.fds = ew.fds;
-	ew.w.nfds = 1;
-	ew.fds[0] = (struct pollfd){.fd = ew.set->kfd, .events = POLLIN};
-	rc = wait_both(&ew, timeout);
-	epset_unhold(ew.set);
+	epset_flush_fresh(a.set);
+	rc = wait_both(&a, timeout, sigmask);
+	epset_unhold(a.set);
 	return rc;
 }

@@ -11,6 +11,7 @@
 #include "core.h"
 #include "loader.h"
 #include "real.h"
+#include "user.h"
 
 #include <string.h>
 #include <sys/syscall.h>
@@ -103,6 +104,18 @@ static void divert(ucontext_t *uc, void **trap)
 	regs[REG_RDI] = (greg_t)trap;
 }
 
+/* Was it a byte that user.c touches to see whether it is there?  Then that says no. */
+static bool touch_fails(ucontext_t *uc)
+{
+	greg_t *regs = uc->uc_mcontext.gregs;
+
+	if (regs[REG_RIP] < (greg_t)user_touch_begin || regs[REG_RIP] >= (greg_t)user_touch_end)
+		return false;
+	regs[REG_RAX] = -EFAULT;
+	regs[REG_RIP] = (greg_t)user_touch_end;
+	return true;
+}
+
 /* The default action, as if nobody had been asked: the fault happens again, or the signal that somebody sent is sent again. */
 static void act_by_default(int sig, const siginfo_t *info)
 {
@@ -120,6 +133,8 @@ void guard_on_fault(int sig, siginfo_t *info, void *context)
 
 	if (!trap && core())
 		trap = core()->copying();
+	if (info->si_code > 0 && touch_fails(context))
+		return;
 	if (info->si_code > 0 && trap) {
 		divert(context, trap);
 		return;

@@ -64,7 +64,7 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 		family_bury_dead();
 		/* The watcher's process may have been stopped, or be about to be buried. */
 		if (stacks_stale(now, FAMILY_LOOK_US))
-			stacks_drive(true);
+			stacks_drive(true, now);
 		until = until - now > FAMILY_LOOK_US ? now + FAMILY_LOOK_US : until;
 	}
 	if (until <= now)
@@ -120,7 +120,7 @@ static void stand_in(void)
 		n = 1;
 		frames = stacks_frames();
 		rest_begin(&rest, fds, &n);
-		stacks_drive(true);
+		stacks_drive(true, io_now());
 		mine = drives();
 		atomic_store(&rt.shared->helper_until, USEC_NEVER);
 		until = wait_nap(rest_time(&rest, frames != stacks_frames()));

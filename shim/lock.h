@@ -20,8 +20,16 @@ struct lock {
 
 #define LOCK_WAITERS 0x80000000u
 
-/* This thread's id, from thread-local memory. */
-uint32_t lock_tid(void);
+/* This thread's id; 0 as long as the core does not know the thread. */
+extern __thread uint32_t lock_known_tid __attribute__((tls_model("initial-exec")));
+uint32_t lock_ask_tid(void) __attribute__((cold));
+static inline uint32_t lock_tid(void)
+{
+	uint32_t tid = lock_known_tid;
+
+	return __builtin_expect(tid != 0, 1) ? tid : lock_ask_tid();
+}
+
 void lock_slow(struct lock *l, uint32_t tid);
 void lock_wake(struct lock *l);
 

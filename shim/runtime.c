@@ -25,37 +25,12 @@
 /* Turns: see there. */
 #define TURN_EVENTS 2
 #define TURN_CALLS 8
-#define TURN_US 10
 #define TURN_LATE_US 50
 #define DISTRUST_LEAST_US 10000
 #define DISTRUST_MOST_US 5000000
 #define DISTRUST_DECAY 64
 
 struct runtime rt;
-
-static usec_t stack_time(struct stack *st)
-{
-	usec_t now = io_now();
-
-	/* Clocks of two cores may disagree by a little. */
-	if (now > st->now)
-		st->now = now;
-	return st->now;
-}
-
-/* With the lock of a process that ends: false, without it.  But where exec has failed there was no end. */
-static bool outlast(struct stack *st)
-{
-	while (atomic_load(&rt.gone)) {
-		lock_drop(&st->lock);
-		if (atomic_load(&rt.execing))
-			rt.real->syscall(SYS_futex, &rt.execing, FUTEX_WAIT, 1, NULL, NULL, 0);
-		else if (atomic_load(&rt.gone))
-			return false;
-		lock_take(&st->lock);
-	}
-	return true;
-}
 
 /* ---- turns of an event loop -------------------------------------------------------------------------------------------------
  */
@@ -80,7 +55,7 @@ static void turn_begin(struct stack *st, unsigned events, usec_t now)
 /* The caller of a call of this turn will be back soon. */
 static bool turn_goes_on(struct stack *st, usec_t now)
 {
-	if (!st->turn.calls || now >= st->turn.until || engine_next_deadline(st->engine) <= now)
+	if (__builtin_expect(!st->turn.calls, 1) || now >= st->turn.until || engine_next_deadline(st->engine) <= now)
 		return false;
 	/* Who sleeps for all would have to be woken. */
 	if (atomic_load_explicit(&rt.shared->watcher, memory_order_relaxed))
@@ -108,38 +83,30 @@ static void turn_judge(struct turn *t, usec_t now, usec_t away)
 /* ---- in and out of a stack ---------------------------------------------------------------------------------------------------
  */
 
-/* With the lock: false if this process is no longer to enter. */
-static bool entered(struct stack *st, usec_t *now)
+bool stack_outlasts(struct stack *st)
 {
-	bool torn = st->inside;
-	usec_t before = st->now;
-
-	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0) && !outlast(st))
-		return false;
-	st->inside = true;
-	thread_self()->stacks_held++;
-	io_lcore_enter(st->id);
-	*now = stack_time(st);
-	if (st->turn.held)
-		turn_judge(&st->turn, *now, *now - before);
-	if (__builtin_expect(torn, 0))
-		stack_renew(st, *now);
+	while (atomic_load(&rt.gone)) {
+		lock_drop(&st->lock);
+		if (atomic_load(&rt.execing))
+			rt.real->syscall(SYS_futex, &rt.execing, FUTEX_WAIT, 1, NULL, NULL, 0);
+		else if (atomic_load(&rt.gone))
+			return false;
+		lock_take(&st->lock);
+	}
 	return true;
 }
 
-bool stack_try_enter(struct stack *st, usec_t *now)
+void stack_take_up(struct stack *st, bool torn, usec_t away)
 {
-	return lock_try(&st->lock) && entered(st, now);
+	if (st->turn.held)
+		turn_judge(&st->turn, st->now, away);
+	if (torn)
+		stack_renew(st, st->now);
 }
 
 bool stack_enter(struct stack *st, usec_t *now)
 {
-	if (stack_try_enter(st, now))
-		return true;
-	if (lock_mine(&st->lock))
-		return false;
-	lock_take(&st->lock);
-	return entered(st, now);
+	return stack_enter_fast(st, now);
 }
 
 void stacks_recover(void)
@@ -335,51 +302,54 @@ static usec_t send_all(struct stack *st, usec_t now)
 	}
 }
 
-/* The end of a call: what it has to send goes, or waits for the next one.  When to wake next. */
+/* What a call has to send goes, or waits for the next one.  When to wake next. */
 static usec_t finish_call(struct stack *st, usec_t now)
 {
-	bool wait = turn_goes_on(st, now);
-	usec_t deadline = wait ? engine_next_deadline(st->engine) : send_all(st, now);
+	usec_t deadline;
 
-	st->turn.held = wait && (st->ntx || engine_has_output(st->engine));
-	if (st->turn.held)
-		return deadline < st->turn.until ? deadline : st->turn.until;
-	if (!wait)
+	if (!turn_goes_on(st, now)) {
+		st->turn.held = false;
 		st->turn.until = now + TURN_US;
-	return deadline;
+		return send_all(st, now);
+	}
+	deadline = engine_next_deadline(st->engine);
+	st->turn.held = st->ntx || engine_has_output(st->engine);
+	return st->turn.held && deadline > st->turn.until ? st->turn.until : deadline;
 }
 
-void stack_leave(struct stack *st, usec_t now)
+usec_t stack_finish(struct stack *st, usec_t now)
 {
-	struct thread *t = thread_self();
 	usec_t deadline = finish_call(st, now);
 
 	stack_notify(st);
-	/* Before watch_until is read, as the watcher stores watch_until before it reads this: one of the two sees the other. */
-	if (deadline != atomic_load_explicit(&st->deadline, memory_order_relaxed))
-		atomic_exchange(&st->deadline, deadline);
-	io_lcore_leave();
-	t->stacks_held--;
-	st->inside = false;
-	lock_drop(&st->lock);
-	if (t->nwakes)
-		thread_flush_wakes(t);
+	return deadline;
+}
+
+void stack_wake(usec_t deadline)
+{
+	struct thread *w;
+
+	thread_flush_wakes(thread_self());
 	/* Whoever sleeps for all of us must not sleep past this. */
 	if (deadline < atomic_load(&rt.shared->watch_until)) {
-		struct thread *w = atomic_load(&rt.shared->watcher);
-
+		w = atomic_load(&rt.shared->watcher);
 		if (w)
 			thread_wake(w);
 	}
 	helper_poke(deadline);
 }
 
-static void try_drive(struct stack *st, bool ring)
+void stack_leave(struct stack *st, usec_t now)
+{
+	stack_leave_fast(st, now);
+}
+
+static void try_drive(struct stack *st, bool ring, usec_t clock)
 {
 	unsigned got;
 	usec_t now;
 
-	if (!stack_try_enter(st, &now))
+	if (!lock_try(&st->lock) || !stack_entered(st, clock, &now))
 		return;
 	st->turn.calls = 0;
 	stack_settle(st, now);
@@ -392,7 +362,7 @@ static void try_drive(struct stack *st, bool ring)
 	stack_leave(st, now);
 }
 
-void stacks_drive(bool ring)
+static void drive_several(bool ring)
 {
 	/* Each thread begins at its own: those of several keep out of each other's way. */
 	unsigned at = thread_self()->home;
@@ -400,12 +370,20 @@ void stacks_drive(bool ring)
 	for (unsigned i = 0; i < rt.nstacks; i++, at++) {
 		if (at >= rt.nstacks)
 			at = 0;
-		try_drive(rt.stacks[at], ring);
+		try_drive(rt.stacks[at], ring, io_now());
 	}
 	/* A later stack may have received frames for an earlier one. */
-	for (unsigned i = 0; rt.nstacks > 1 && i < rt.nstacks; i++)
+	for (unsigned i = 0; i < rt.nstacks; i++)
 		if (!rte_ring_empty(rt.stacks[i]->handed_over))
-			try_drive(rt.stacks[i], ring);
+			try_drive(rt.stacks[i], ring, io_now());
+}
+
+void stacks_drive(bool ring, usec_t now)
+{
+	if (rt.nstacks == 1)
+		try_drive(rt.stacks[0], ring, now);
+	else
+		drive_several(ring);
 }
 
 bool stacks_stale(usec_t now, usec_t us)

@@ -20,6 +20,7 @@ struct rte_mempool;
 struct rte_ring;
 
 #define RX_BURST 32
+#define TURN_US 10
 #define TX_PENDING 64
 
 /* A turn of a program's event loop, in whose calls output may wait (runtime.c). */
@@ -100,9 +101,71 @@ static inline bool rt_usable(void)
 /* Take the stack's lock and the time.  False if this thread holds it already: a signal handler that interrupted a call of its
  * own. */
 bool stack_enter(struct stack *st, usec_t *now);
-bool stack_try_enter(struct stack *st, usec_t *now);
 /* Send what is to be sent (as the turn and the doorbell's price allow), tell the waiters, release the lock. */
 void stack_leave(struct stack *st, usec_t now);
+
+/*
+ * The same two inline, for the calls that are made most; the parts of them that few calls come to: with the lock of a process
+ * that ends (false: it was given back; where exec has failed there was no end), after what the last call has left (torn: its
+ * owner died inside), with something to send or to tell (when to wake next), with somebody to wake.
+ */
+bool stack_outlasts(struct stack *st) __attribute__((cold));
+void stack_take_up(struct stack *st, bool torn, usec_t away) __attribute__((noinline));
+usec_t stack_finish(struct stack *st, usec_t now) __attribute__((noinline));
+void stack_wake(usec_t deadline) __attribute__((noinline));
+
+/* With the lock, at that time. */
+static inline __attribute__((always_inline)) bool stack_entered(struct stack *st, usec_t clock, usec_t *now)
+{
+	bool torn = st->inside;
+	usec_t before = st->now;
+
+	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0) && !stack_outlasts(st))
+		return false;
+	st->inside = true;
+	thread_self()->stacks_held++;
+	io_lcore_enter(st->id);
+	/* Clocks of two cores may disagree by a little. */
+	*now = st->now = clock > before ? clock : before;
+	if (__builtin_expect(torn || st->turn.held, 0))
+		stack_take_up(st, torn, *now - before);
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool stack_enter_fast(struct stack *st, usec_t *now)
+{
+	if (__builtin_expect(!lock_try(&st->lock), 0)) {
+		if (lock_mine(&st->lock))
+			return false;
+		lock_take(&st->lock);
+	}
+	return stack_entered(st, io_now(), now);
+}
+
+static inline __attribute__((always_inline)) void stack_leave_fast(struct stack *st, usec_t now)
+{
+	usec_t deadline = engine_next_deadline(st->engine);
+	struct thread *t = thread_self();
+
+	if (__builtin_expect(st->turn.calls || st->ntx || deadline <= now || !engine_is_quiet(st->engine), 0)) {
+		deadline = stack_finish(st, now);
+	} else {
+		st->turn.held = false;
+		st->turn.until = now + TURN_US;
+	}
+	/* Before watch_until is read, as the watcher stores watch_until before it reads this: one of the two sees the other. */
+	if (deadline != atomic_load_explicit(&st->deadline, memory_order_relaxed))
+		atomic_exchange(&st->deadline, deadline);
+	io_lcore_leave();
+	t->stacks_held--;
+	st->inside = false;
+	lock_drop(&st->lock);
+	if (__builtin_expect(t->nwakes || deadline < atomic_load(&rt.shared->watch_until) ||
+				 deadline < atomic_load(&rt.shared->helper_until),
+			     0))
+		stack_wake(deadline);
+}
+
 /* Tell the waiters what happened; of how many sockets.  Caller is inside the stack. */
 unsigned stack_notify(struct stack *st);
 /* Packets in: how many; timers.  Caller is inside the stack. */
@@ -118,8 +181,11 @@ static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 }
 /* Is one of them that stale? */
 bool stacks_stale(usec_t now, usec_t us);
-/* Drive every stack that nobody else drives at this moment. ring: pending frames leave too, dear or not; else if nothing came. */
-void stacks_drive(bool ring);
+/*
+ * Drive every stack that nobody else drives at this moment, which is `now`: io_now() of just before.  ring: pending frames leave
+ * too, dear or not; else if nothing came.
+ */
+void stacks_drive(bool ring, usec_t now);
 /* A process died: take the locks of stacks that it had, and renew those that it was inside. */
 void stacks_recover(void);
 /*

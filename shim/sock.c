@@ -22,22 +22,18 @@
 /* A thread that uses a socket while the process exits is about to end: it is held up rather than told of an error. */
 #define EXIT_HOLD_MS 3000
 
-uint32_t sock_ready(struct sock *s)
+uint32_t spread_ready(const struct spread *sp)
 {
-	struct conn *c = atomic_load_explicit(&s->conn, memory_order_acquire);
-	struct spread *sp = atomic_load_explicit(&s->spread, memory_order_acquire);
-	uint32_t ready = c ? engine_ready(c) : 0;
+	uint32_t ready = 0;
 
-	if (atomic_load_explicit(&s->error, memory_order_relaxed))
-		ready |= EPOLLERR;
-	for (unsigned i = 0; sp && i < rt.nstacks; i++)
+	for (unsigned i = 0; i < rt.nstacks; i++)
 		if (sp->conn[i])
 			ready |= engine_ready(sp->conn[i]);
 	return ready;
 }
 
 /* Why no socket can be used at the moment. */
-static int not_up(void)
+static __attribute__((cold)) int not_up(void)
 {
 	static _Atomic bool said;
 

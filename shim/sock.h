@@ -14,6 +14,8 @@
 #include "shim/runtime.h"
 #include "shim/wait.h"
 
+#include <sys/epoll.h>
+
 /* As Linux's SS_*: whether connect() has reported its result. */
 enum sock_phase { PHASE_UNCONNECTED, PHASE_CONNECTING, PHASE_CONNECTED };
 
@@ -63,7 +65,17 @@ struct sock {
 };
 
 /* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */
-uint32_t sock_ready(struct sock *s);
+uint32_t spread_ready(const struct spread *sp);
+static inline uint32_t sock_ready(struct sock *s)
+{
+	struct conn *c = atomic_load_explicit(&s->conn, memory_order_acquire);
+	struct spread *sp = atomic_load_explicit(&s->spread, memory_order_acquire);
+	uint32_t ready = c ? engine_ready(c) : 0;
+
+	if (__builtin_expect(atomic_load_explicit(&s->error, memory_order_relaxed) != 0, 0))
+		ready |= EPOLLERR;
+	return __builtin_expect(!sp, 1) ? ready : ready | spread_ready(sp);
+}
 /* The same as poll() has it: an error queue with something in it is an error. */
 static inline uint32_t sock_poll_ready(struct sock *s)
 {
@@ -77,6 +89,22 @@ struct stack *sock_enter(const struct fdref *r, usec_t *now, int *err);
 static inline struct sock *sock_of(const struct fdref *r)
 {
 	return r->obj;
+}
+/* The same inline; what it takes a second time moves from stack to stack, or is closed, at this moment. */
+static inline __attribute__((always_inline)) struct stack *sock_enter_fast(const struct fdref *r, usec_t *now, int *err)
+{
+	struct sock *s = sock_of(r);
+	struct stack *st;
+
+	if (__builtin_expect(!rt_up(), 0))
+		return sock_enter(r, now, err);
+	st = rt.stacks[atomic_load_explicit(&s->stack, memory_order_relaxed)];
+	if (__builtin_expect(!stack_enter_fast(st, now), 0))
+		return sock_enter(r, now, err);
+	if (__builtin_expect(object_is(s, r->gen) && st->id == atomic_load_explicit(&s->stack, memory_order_relaxed), 1))
+		return st;
+	stack_leave(st, *now);
+	return sock_enter(r, now, err);
 }
 
 /*

@@ -143,6 +143,14 @@ static size_t iov_total(const struct iovec *iov, int n)
 	return sum;
 }
 
+/* Are there more than n bytes in it?  As a rule the first part says so. */
+static inline bool iov_exceeds(const struct iovec *iov, int iovcnt, size_t n)
+{
+	if (__builtin_expect(iovcnt == 1, 1))
+		return iov->iov_len > n;
+	return iov_total(iov, iovcnt) > n;
+}
+
 /* Make c what is left of iov after its first `done` bytes. */
 static void cursor_set(struct cursor *c, const struct iovec *iov, int n, size_t done)
 {
@@ -225,42 +233,42 @@ static __attribute__((noinline)) ssize_t recv_broke(struct stack *st, struct soc
 	return k ? recv_or_peek(st, s, fits, k, flags, st->now) : -EFAULT;
 }
 
+/* recv() of no bytes waits for some all the same (tcp_recvmsg: the target is at least one). */
+static __attribute__((cold)) bool waits_for_none(struct sock *s)
+{
+	return engine_state(s->conn) == TCP_ESTABLISHED && !(sock_ready(s) & (EPOLLIN | EPOLLERR));
+}
+
 static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
 {
 	struct sock *s = sock_of(r);
 	ssize_t got;
 	usec_t now;
 	int err;
-	struct stack *st = sock_enter(r, &now, &err);
+	struct stack *st = sock_enter_fast(r, &now, &err);
 
 	if (!st)
 		return err;
-	/* recv() of no bytes waits for some all the same (tcp_recvmsg: the target is at least one). */
-	if (!iov_total(iov, n) && engine_state(s->conn) == TCP_ESTABLISHED && !(sock_ready(s) & (EPOLLIN | EPOLLERR))) {
-		stack_leave(st, now);
-		return -EAGAIN;
-	}
 	if (__builtin_setjmp(st->trap)) {
+		s = sock_of(r);
 		now = st->now;
-		got = recv_broke(st, sock_of(r), iov, n, flags);
-		if (atomic_load_explicit(&sock_of(r)->notices, memory_order_relaxed))
-			notice_received(st, sock_of(r), got, flags);
-		stack_leave(st, now);
-		return got;
-	}
-	got = recv_or_peek(st, s, iov, n, flags, now);
-	if (got == -EAGAIN) {
-		stack_drive(st, now);
+		got = recv_broke(st, s, iov, n, flags);
+	} else if (!iov_exceeds(iov, n, 0) && waits_for_none(s)) {
+		got = -EAGAIN;
+	} else {
 		got = recv_or_peek(st, s, iov, n, flags, now);
-	} else if (stack_stale(st, now, DRIVE_STALE_US)) {
-		stack_drive(st, now);
+		if (__builtin_expect(got == -EAGAIN || stack_stale(st, now, DRIVE_STALE_US), 0))
+			stack_drive(st, now);
+		if (__builtin_expect(got == -EAGAIN, 0))
+			got = recv_or_peek(st, s, iov, n, flags, now);
 	}
 	if (__builtin_expect(atomic_load_explicit(&s->notices, memory_order_relaxed) != 0, 0))
 		notice_received(st, s, got, flags);
-	stack_leave(st, now);
+	stack_leave_fast(st, now);
 	return got;
 }
 
+/* A call for more than what the first look found. */
 struct recv_state {
 	const struct fdref *r;
 	int flags;
@@ -346,35 +354,44 @@ static ssize_t recv_rounds(struct recv_state *rs, const struct iovec *iov, int i
 	return rs->got ? (ssize_t)rs->got : n;
 }
 
-ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+/* The first look found n, which is less than this call is for: the vector's length, or SO_RCVLOWAT. */
+static __attribute__((noinline)) ssize_t recv_more(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags,
+						   ssize_t n)
 {
 	struct sock *s = sock_of(r);
+	uint32_t lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
+	size_t total = iov_total(iov, iovcnt);
 	struct recv_state rs;
-	uint32_t lowat;
-	size_t total;
-	ssize_t n;
 
-	n = take_error(r);
-	if (n)
-		return n;
-	n = recv_once(r, iov, iovcnt, flags);
-	lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
-	if ((n != -EAGAIN && n <= 0) || (n > 0 && !(flags & MSG_WAITALL) && (size_t)n >= lowat) || (flags & MSG_OOB))
-		return n;
 	rs.r = r;
 	rs.flags = flags;
 	rs.restarts = (flags & MSG_PEEK) && peek_offset(s) < 0;
-	total = iov_total(iov, iovcnt);
 	rs.target = (flags & MSG_WAITALL) || total < lowat ? total : lowat;
 	rs.got = n > 0 ? (size_t)n : 0;
-	rs.deadline = sock_deadline(&s->rcvtimeo);
 	if (!rs.target)
 		rs.target = 1;
+	if (recv_done(&rs, n))
+		return rs.got ? (ssize_t)rs.got : n;
+	rs.deadline = sock_deadline(&s->rcvtimeo);
 	if (!hold_more(s, r->gen))
 		return n > 0 ? n : -EBADF;
 	n = recv_rounds(&rs, iov, iovcnt, n);
 	sock_unhold(s);
 	return n;
+}
+
+ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	ssize_t n = take_error(r);
+
+	if (__builtin_expect(n != 0, 0))
+		return n;
+	n = recv_once(r, iov, iovcnt, flags);
+	if ((n <= 0 && n != -EAGAIN) || (flags & MSG_OOB))
+		return n;
+	if (n > 0 && !(flags & MSG_WAITALL) && (size_t)n >= atomic_load_explicit(&sock_of(r)->rcvlowat, memory_order_relaxed))
+		return n;
+	return recv_more(r, iov, iovcnt, flags, n);
 }
 
 /* ---- send -------------------------------------------------------------------------------------------------------------------
@@ -386,7 +403,7 @@ static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, 
 	ssize_t sent;
 	usec_t now;
 	int err;
-	struct stack *st = sock_enter(r, &now, &err);
+	struct stack *st = sock_enter_fast(r, &now, &err);
 
 	if (!st)
 		return err;
@@ -394,18 +411,16 @@ static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, 
 	if (flags & (MSG_MORE | MSG_OOB))
 		stack_settle(st, now);
 	if (__builtin_setjmp(st->trap)) {
+		now = st->now;
 		sent = engine_send_broke(st->engine);
-		stack_leave(st, st->now);
-		return sent;
-	}
-	sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
-	if (sent == -EAGAIN) {
-		stack_drive(st, now);
+	} else {
 		sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
-	} else if (stack_stale(st, now, DRIVE_STALE_US)) {
-		stack_drive(st, now);
+		if (__builtin_expect(sent == -EAGAIN || stack_stale(st, now, DRIVE_STALE_US), 0))
+			stack_drive(st, now);
+		if (__builtin_expect(sent == -EAGAIN, 0))
+			sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
 	}
-	stack_leave(st, now);
+	stack_leave_fast(st, now);
 	return sent;
 }
 
@@ -435,6 +450,21 @@ static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int i
 		if (sent >= total)
 			return (ssize_t)sent;
 	}
+}
+
+/* The first try took n, or said -EAGAIN: the rest, if the call is one that waits. */
+static __attribute__((noinline)) ssize_t send_more(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags,
+						   ssize_t n)
+{
+	struct sock *s = sock_of(r);
+
+	if ((flags & MSG_DONTWAIT) || atomic_load_explicit(&s->nonblock, memory_order_relaxed))
+		return n;
+	if (!hold_more(s, r->gen))
+		return n > 0 ? n : -EBADF;
+	n = send_rounds(r, iov, iovcnt, flags, n > 0 ? (size_t)n : 0);
+	sock_unhold(s);
+	return n;
 }
 
 /* ---- Fast Open (RFC 7413), as tcp_sendmsg_fastopen()
@@ -515,6 +545,12 @@ ssize_t sock_fastopen(const struct fdref *r, const struct msghdr *msg, int flags
 	return n;
 }
 
+/* The SYN has waited for this, or is to go with it. */
+static __attribute__((cold)) ssize_t send_in_syn(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
+{
+	return sock_fastopen(r, &(struct msghdr){.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt}, flags);
+}
+
 ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags)
 {
 	struct sock *s = sock_of(r);
@@ -525,21 +561,13 @@ ssize_t sock_send(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 		notice_sent(r, n);
 		return n;
 	}
-	if ((flags & MSG_FASTOPEN) || atomic_load_explicit(&s->deferred, memory_order_relaxed))
-		return sock_fastopen(r, &(struct msghdr){.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt}, flags);
+	if (__builtin_expect((flags & MSG_FASTOPEN) || atomic_load_explicit(&s->deferred, memory_order_relaxed), 0))
+		return send_in_syn(r, iov, iovcnt, flags);
 	n = take_error(r);
-	if (n)
+	if (__builtin_expect(n != 0, 0))
 		return n;
 	n = send_once(r, iov, iovcnt, flags);
-	if (n < 0 && n != -EAGAIN)
+	if (n < 0 ? n != -EAGAIN : !iov_exceeds(iov, iovcnt, (size_t)n))
 		return n;
-	if ((flags & MSG_DONTWAIT) || atomic_load_explicit(&s->nonblock, memory_order_relaxed))
-		return n;
-	if (n >= 0 && (size_t)n >= iov_total(iov, iovcnt))
-		return n;
-	if (!hold_more(s, r->gen))
-		return n > 0 ? n : -EBADF;
-	n = send_rounds(r, iov, iovcnt, flags, n > 0 ? (size_t)n : 0);
-	sock_unhold(s);
-	return n;
+	return send_more(r, iov, iovcnt, flags, n);
 }

@@ -22,19 +22,25 @@
 #define WAKEABLE_MAX 128
 #define WAKEABLE_SHARE 8
 
-/* One pointer of static TLS: cheap to reach, small enough for a library loaded with dlopen(). */
-static __thread struct thread *self __attribute__((tls_model("initial-exec")));
+/* Twelve bytes of static TLS: cheap to reach, few enough for a library loaded with dlopen(). */
+__thread struct thread *thread_known __attribute__((tls_model("initial-exec")));
+__thread uint32_t lock_known_tid __attribute__((tls_model("initial-exec")));
 static pthread_key_t exit_key;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 static _Atomic unsigned next_home;
 /* Eventfds by index of the record, plus one; 0: none.  Private to the process, as descriptors are. */
 static _Atomic int fds[THREADS_MAX];
 
-uint32_t lock_tid(void)
+uint32_t lock_ask_tid(void)
 {
-	struct thread *t = self;
+	return (uint32_t)rt.real->syscall(SYS_gettid);
+}
 
-	return t ? t->tid : (uint32_t)rt.real->syscall(SYS_gettid);
+/* NULL: the core knows nothing of this thread. */
+static void know(struct thread *t)
+{
+	thread_known = t;
+	lock_known_tid = t ? t->tid : 0;
 }
 
 /* The thread ends: its record goes to the next one. */
@@ -42,7 +48,7 @@ static void thread_exit(void *arg)
 {
 	struct thread *t = arg;
 
-	self = NULL;
+	know(NULL);
 	if (t->scratch)
 		munmap(t->scratch, t->scratch_size);
 	arena_put(t);
@@ -74,25 +80,23 @@ static struct thread *thread_make(void)
 	return t;
 }
 
-struct thread *thread_self(void)
+struct thread *thread_first_use(void)
 {
-	if (__builtin_expect(!self, 0)) {
-		struct thread *t = thread_make();
+	struct thread *t = thread_make();
 
-		pthread_once(&exit_key_once, make_exit_key);
-		pthread_setspecific(exit_key, t);
-		self = t;
-	}
-	return self;
+	pthread_once(&exit_key_once, make_exit_key);
+	pthread_setspecific(exit_key, t);
+	know(t);
+	return t;
 }
 
 /* Eventfds stay: with them this process wakes the parent's threads. */
 void thread_forget(void)
 {
 	atomic_store(&next_home, 0);
-	if (!self)
+	if (!thread_known)
 		return;
-	self = NULL;
+	know(NULL);
 	pthread_setspecific(exit_key, NULL);
 }
 
@@ -140,7 +144,7 @@ bool thread_is_wakeable(const struct thread *t)
 
 bool thread_is_asleep(const struct thread *t)
 {
-	return t == self || atomic_load(&t->sleeping);
+	return t == thread_known || atomic_load(&t->sleeping);
 }
 
 void thread_drain(struct thread *t)
@@ -162,7 +166,7 @@ static void ring(struct thread *t)
 
 bool thread_wake(struct thread *t)
 {
-	struct thread *me = self;
+	struct thread *me = thread_known;
 
 	/* It is about to sleep and will look once more after this. */
 	if (t == me)

@@ -187,9 +187,9 @@ bool pollable_tell(struct pollable *p, const struct news *news)
 	return woke;
 }
 
-usec_t wait_deadline(const struct timespec *timeout)
+usec_t wait_deadline(const struct timespec *timeout, usec_t now)
 {
-	usec_t now = io_now(), us;
+	usec_t us;
 
 	if (!timeout || timeout->tv_sec > INT32_MAX)
 		return USEC_NEVER;
@@ -230,7 +230,7 @@ static bool spin(struct waiting *w, usec_t start, unsigned us, unsigned most)
 	uint64_t frames = stacks_frames(), before;
 
 	while (now - start < us && now < end && now < w->deadline) {
-		stacks_drive(false);
+		stacks_drive(false, now);
 		if (look(w, now))
 			return true;
 		__builtin_ia32_pause();
@@ -386,7 +386,7 @@ static int sleep_once(struct sleep *s)
 	atomic_exchange(&s->t->sleeping, 1);
 	if (s->watching)
 		rest_begin(&s->rest, s->fds, &n);
-	stacks_drive(true);
+	stacks_drive(true, io_now());
 	if (s->w->ready(s->w))
 		rc = 1;
 	else if (io_now() >= s->w->deadline)
@@ -442,7 +442,7 @@ static int sleep_for(struct sleep *s)
 	if (rc == -ETIMEDOUT)
 		return w->ready(w);
 	/* What came at the same time is not lost to the signal, nor the signal to it, should it turn out to be nothing. */
-	stacks_drive(false);
+	stacks_drive(false, io_now());
 	if (w->ready(w))
 		return 1;
 	return rc == -EINTR && rt.thin->guard()->put_off ? leave_for_handlers(w) : rc;
@@ -521,7 +521,7 @@ int wait_for(struct waiting *w)
 	int rc;
 
 	w->heard_at = start;
-	stacks_drive(false);
+	stacks_drive(false, start);
 	if (look(w, start))
 		return 1;
 	if (rt.thin->guard()->put_off)

@@ -98,7 +98,14 @@ struct thread {
 #define THREADS_MAX (1u << 18)
 
 /* This thread's record, made at its first use; never NULL. */
-struct thread *thread_self(void);
+extern __thread struct thread *thread_known __attribute__((tls_model("initial-exec")));
+struct thread *thread_first_use(void) __attribute__((cold));
+static inline struct thread *thread_self(void)
+{
+	struct thread *t = thread_known;
+
+	return __builtin_expect(t != NULL, 1) ? t : thread_first_use();
+}
 /* The record of the calling thread is the parent's: forget it (in the child of a fork). */
 void thread_forget(void);
 /* Another process is about to come: give the records that are used first eventfds that both will have. */
@@ -188,7 +195,7 @@ void rest_over(struct rest *r);
  * that has passed means that another thread has the stack, and this one must let it run.
  */
 usec_t wait_nap(usec_t us);
-/* Deadline of a relative timeout (NULL: never); saturates. */
-usec_t wait_deadline(const struct timespec *timeout);
+/* Deadline of a relative timeout (NULL: never) that begins now; saturates. */
+usec_t wait_deadline(const struct timespec *timeout, usec_t now);
 
 #endif

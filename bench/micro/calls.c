@@ -6,6 +6,7 @@
  * are those of a program, the port is two queues, and the peer is a thread.  A call also takes in what the peer has sent in the
  * meantime, so that counts differ a little from run to run.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,11 +89,58 @@ static void call_accept(void)
 	world_close(accepted);
 }
 
+/* What select() comes to in the core: poll(). */
+static void await(short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	struct timespec left = {.tv_sec = 10};
+
+	must(core->poll(&p, 1, &left, NULL) == 1 && p.revents == events, "poll");
+}
+
+/* Each block has a select() of its own (iperf3 -l 64). */
+static void call_select_read(void)
+{
+	arrive();
+	path_begin();
+	for (unsigned i = 0; i < BATCH; i++) {
+		await(POLLIN);
+		must(world_recv(fd, buf, SIZE, 0) == SIZE, "recv");
+	}
+	path_end(BATCH);
+}
+
+static void call_select_write(void)
+{
+	path_begin();
+	for (unsigned i = 0; i < BATCH; i++) {
+		await(POLLOUT);
+		must(world_send(fd, buf, SIZE) == SIZE, "send");
+	}
+	path_end(BATCH);
+	echoed(sizeof(buf));
+}
+
+/* One look at a port that has nothing, and at a set without events. */
+static void call_epoll_none(void)
+{
+	const struct timespec now = {0};
+	struct epoll_event ev;
+
+	path_begin();
+	for (unsigned i = 0; i < BATCH; i++)
+		must(core->epoll_wait(epfd, &ev, 1, &now, NULL) == 0, "epoll_wait");
+	path_end(BATCH);
+}
+
 static const struct path paths[] = {
     {"call_send_64", call_send, 0},
     {"call_recv_64", call_recv, 0},
     {"call_epoll_wait", call_epoll_wait, 0},
     {"call_accept", call_accept, 0},
+    {"call_select_read", call_select_read, 0},
+    {"call_select_write", call_select_write, 0},
+    {"call_epoll_none", call_epoll_none, 0},
 };
 
 static int watch(int of)
