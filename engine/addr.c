@@ -11,12 +11,8 @@
 
 struct ip_addr ip_from_v4(uint32_t network_order)
 {
-	struct ip_addr a = {0};
+	struct ip_addr a = {.w = {0, 0, network_order ? V4_MAPPED : 0, network_order}};
 
-	if (network_order) {
-		a.w[2] = V4_MAPPED;
-		a.w[3] = network_order;
-	}
 	return a;
 }
 

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * csum.c - the Internet checksum (RFC 1071).  64-bit words are split into halves and added to two 64-bit sums, which the compiler
+ * csum.c - the Internet checksum (RFC 1071) of long runs: 64-bit words and their upper halves are added up, which the compiler
  * turns into vector code; carries are folded once at the end (RFC 1071 section 2, parallel summation and deferred carries).
  */
 #include "engine/csum.h"
-
-#include <rte_mbuf.h>
-#include <string.h>
-
-/* Below this the plain loop is faster. */
-#define VECTOR_MIN 64
 
 /* Resolved once by the dynamic linker.  A sanitizer's instrumentation may not run that early. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -25,103 +19,78 @@
 #define VECTOR_CLONES
 #endif
 
-/* Sum of n 64-bit words at any address, as 32-bit words: no overflow below 2^32 words. */
+/* Four words side by side, and what one turn of a loop takes. */
+typedef uint64_t vector __attribute__((vector_size(32)));
+#define VECTORS 4
+#define STEP (VECTORS * sizeof(vector))
+
+/*
+ * Words as they are and their upper halves, each added up modulo 2^64: the lower halves make what the first sum has over the
+ * second.  Neither half overflows below 2^32 words.
+ */
+static inline uint64_t add_up(const vector *all, const vector *high)
+{
+	vector both = *all - (*high << 32) + *high;
+
+	return csum_plus(csum_plus(csum_plus(both[0], both[1]), both[2]), both[3]);
+}
+
+/* Sum of n bytes at any address, n a multiple of STEP. */
 VECTOR_CLONES
 static uint64_t sum_words(const uint8_t *p, size_t n)
 {
-	uint64_t low = 0, high = 0;
+	vector all = {0}, high = {0}, w;
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t w;
-
-		memcpy(&w, p + 8 * i, 8);
-		low += w & 0xffffffff;
-		high += w >> 32;
+	for (; n; n -= STEP, p += STEP) {
+		for (unsigned i = 0; i < VECTORS; i++) {
+			memcpy(&w, p + i * sizeof(w), sizeof(w));
+			all += w;
+			high += w >> 32;
+		}
 	}
-	return low + high;
+	return add_up(&all, &high);
 }
 
 /* The same on the way from one place to another: the bytes pass through the registers once. */
 VECTOR_CLONES
 static uint64_t copy_words(uint8_t *restrict to, const uint8_t *restrict from, size_t n)
 {
-	uint64_t low = 0, high = 0;
+	vector all = {0}, high = {0}, w;
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t w;
-
-		memcpy(&w, from + 8 * i, 8);
-		memcpy(to + 8 * i, &w, 8);
-		low += w & 0xffffffff;
-		high += w >> 32;
+	for (; n; n -= STEP, to += STEP, from += STEP) {
+		for (unsigned i = 0; i < VECTORS; i++) {
+			memcpy(&w, from + i * sizeof(w), sizeof(w));
+			memcpy(to + i * sizeof(w), &w, sizeof(w));
+			all += w;
+			high += w >> 32;
+		}
 	}
-	return low + high;
+	return add_up(&all, &high);
 }
 
-/*
- * The same in a few instructions, for headers and ends: len bytes, as if a zero followed an odd one (RFC 1071 section 1).  The
- * carry of each addition goes round (section 2), which also keeps the compiler from making vectors of a handful of words.
- */
-static inline uint64_t sum_short(const uint8_t *p, size_t len)
+uint64_t csum_long(const uint8_t *p, size_t len)
 {
-	uint64_t sum = 0, d;
-	uint32_t w;
-	uint16_t h;
+	size_t whole = len / STEP * STEP;
 
-	for (; len >= 8; len -= 8, p += 8) {
-		memcpy(&d, p, 8);
-		sum += d;
-		sum += sum < d;
-	}
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	if (len & 4) {
-		memcpy(&w, p, 4);
-		sum += w;
-		p += 4;
-	}
-	if (len & 2) {
-		memcpy(&h, p, 2);
-		sum += h;
-		p += 2;
-	}
-	if (len & 1) {
-		h = 0;
-		memcpy(&h, p, 1);
-		sum += h;
-	}
-	return sum;
-}
-
-uint16_t csum_partial(const void *buf, size_t len)
-{
-	const uint8_t *p = buf;
-	size_t words = len < VECTOR_MIN ? 0 : len / 32 * 4;
-
-	return csum_fold((words ? sum_words(p, words) : 0) + sum_short(p + 8 * words, len - 8 * words));
+	return csum_plus(sum_words(p, whole), csum_short(p + whole, len - whole));
 }
 
 uint16_t csum_copy(void *dst, const void *src, size_t len)
 {
 	uint8_t *to = dst;
 	const uint8_t *from = src;
-	size_t words = len < VECTOR_MIN ? 0 : len / 32 * 4, done = 8 * words;
-	uint64_t sum = words ? copy_words(to, from, words) : 0;
+	size_t whole = len < CSUM_LONG ? 0 : len / STEP * STEP;
+	uint64_t sum = whole ? copy_words(to, from, whole) : 0;
 
-	memcpy(to + done, from + done, len - done);
-	return csum_fold(sum + sum_short(to + done, len - done));
+	memcpy(to + whole, from + whole, len - whole);
+	return csum_fold(csum_plus(sum, csum_short(to + whole, len - whole)));
 }
 
-uint16_t csum_mbuf(const struct rte_mbuf *m, uint32_t off)
+uint64_t csum_chain(const struct rte_mbuf *m)
 {
 	uint64_t sum = 0;
-	size_t done = 0;
 
-	for (; m; m = m->next) {
-		uint32_t len = m->data_len, skip = off < len ? off : len;
-
-		off -= skip;
-		sum += csum_add(0, csum_partial(rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), len - skip), done);
-		done += len - skip;
-	}
-	return csum_fold(sum);
+	for (size_t done = 0; m; done += m->data_len, m = m->next)
+		sum += csum_add(0, csum_partial(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len), done);
+	return sum;
 }

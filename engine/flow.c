@@ -18,7 +18,7 @@ static uint64_t mix(uint64_t h, uint64_t v)
 }
 
 /* The hash that the NIC computes: Toeplitz over the tuple as the packet has it (source is the remote end). */
-static uint32_t rss_hash(const struct engine *e, const struct tuple *t)
+uint32_t flow_rss_hash(const struct engine *e, const struct tuple *t)
 {
 	uint32_t words[3] = {rte_be_to_cpu_32(ip_to_v4(&t->raddr)), rte_be_to_cpu_32(ip_to_v4(&t->laddr)),
 			     (uint32_t)t->rport << 16 | t->lport};
@@ -26,34 +26,14 @@ static uint32_t rss_hash(const struct engine *e, const struct tuple *t)
 	return rte_softrss(words, 3, e->cfg.rss_key);
 }
 
-uint32_t flow_hash(const struct engine *e, const struct tuple *t)
-{
-	uint64_t h;
-
-	if (e->cfg.caps & ENGINE_RX_RSS)
-		return rss_hash(e, t);
-	h = mix(e->cfg.secret[0], t->raddr.d[1] ^ t->raddr.d[0]);
-	h = mix(h, t->laddr.d[1] ^ t->laddr.d[0]);
-	return (uint32_t)mix(h, (uint64_t)t->lport << 16 | t->rport);
-}
-
-uint32_t flow_packet_hash(const struct engine *e, const struct rte_mbuf *m, const struct tuple *t)
-{
-	if ((e->cfg.caps & ENGINE_RX_RSS) && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH))
-		return m->hash.rss;
-	return flow_hash(e, t);
-}
-
 /*
  * Without a hash by the port both ends must come to the same answer, so that stack i talks to stack i across a link that keeps
  * queues apart (memif): symmetric, and without a secret.
  */
-unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash)
+unsigned flow_owner_of_many(const struct engine *e, const struct tuple *t, uint32_t hash)
 {
 	uint64_t h;
 
-	if (e->cfg.nstacks == 1)
-		return 0;
 	if (e->cfg.caps & ENGINE_RX_RSS)
 		return (hash & RETA_MASK) % e->cfg.nstacks;
 	h = mix(0, t->laddr.d[1] ^ t->raddr.d[1]);
@@ -66,19 +46,6 @@ unsigned engine_owner(const struct engine *e, const struct endpoint *local, cons
 	struct tuple t = {.laddr = local->addr, .raddr = remote->addr, .lport = local->port, .rport = remote->port};
 
 	return flow_owner(e, &t, flow_hash(e, &t));
-}
-
-static bool tuple_equal(const struct tuple *a, const struct tuple *b)
-{
-	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) && ip_equal(&a->laddr, &b->laddr);
-}
-
-struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash)
-{
-	for (struct flow *f = *flow_bucket(e, hash); f; f = f->hash_next)
-		if (f->hash == hash && tuple_equal(&f->t, t))
-			return f;
-	return NULL;
 }
 
 void flow_prefetch(struct engine *e, const struct tuple *t)

@@ -137,7 +137,7 @@ void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *
 	unsigned owner;
 
 	e->stats.icmp_in_msgs++;
-	if (csum_mbuf(m, 0) != 0xffff) {
+	if (csum_fold(csum_mbuf(m)) != 0xffff) {
 		e->stats.icmp_in_csum_errors++;
 		e->stats.icmp_in_errors++;
 	} else if (wire_parse_icmp(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &f) != WIRE_OK) {

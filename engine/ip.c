@@ -176,9 +176,7 @@ static bool addresses_fit(const struct engine *e, const struct rte_mbuf *m, cons
 {
 	bool from_device = m->port != PORT_LOOP;
 
-	if (!engine_is_local(e, &ip->daddr))
-		return false;
-	return !from_device || !(ip_is_loopback(&ip->saddr) || ip_is_loopback(&ip->daddr) || engine_is_local(e, &ip->saddr));
+	return engine_is_local(e, &ip->daddr) && !(from_device && (ip->loopback || engine_is_local(e, &ip->saddr)));
 }
 
 void ip_hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip, unsigned owner)
@@ -262,13 +260,13 @@ static void set_offload(struct rte_mbuf *m, bool ip_csum)
  */
 static void finish_tcp_csum(struct rte_mbuf *m)
 {
-	uint32_t sum;
+	uint64_t sum;
 
 	if (!(m->ol_flags & (RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG)))
 		return;
-	sum = csum_mbuf(m, 0);
+	sum = csum_mbuf(m);
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
-		sum += htobe16(m->pkt_len);
+		sum = csum_plus(sum, htobe16(m->pkt_len));
 	wire_set_tcp_csum(rte_pktmbuf_mtod(m, uint8_t *), csum_fold(sum));
 }
 

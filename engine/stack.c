@@ -111,6 +111,8 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	e->tw_timer.kind = TK_TIMEWAIT;
 	e->buckets = (struct flow **)((char *)region + l.buckets);
 	e->bucket_mask = bucket_count(cfg) - 1;
+	e->flow_key[0] = engine_hash(e, "remote", 6);
+	e->flow_key[1] = engine_hash(e, "local", 5);
 	slab_init(&e->conns, (char *)region + l.conns, ALIGN_UP(sizeof(struct conn), 64), cfg->max_conns);
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);
 	e->mbuf_truesize = rte_pktmbuf_data_room_size(cfg->pool) + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;

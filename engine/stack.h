@@ -116,6 +116,7 @@ struct engine {
 	struct slab conns, timewaits;
 	struct flow **buckets;
 	uint32_t bucket_mask;
+	uint64_t flow_key[2];		/* of flow_hash() */
 	struct list ports[PORT_CHAINS]; /* by local port: bound and connected sockets, TIME-WAIT too */
 	struct list out;		/* conns with something to send */
 	struct list events;		/* conns with news for the user */
@@ -217,18 +218,50 @@ struct rte_mbuf *neigh_queue_pop(struct engine *e, struct neigh *n); /* the olde
 void icmp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip); /* m at the ICMP header; owns m */
 
 /* ---- flow.c: tables and ports ---- */
-uint32_t flow_hash(const struct engine *e, const struct tuple *t);
+uint32_t flow_rss_hash(const struct engine *e, const struct tuple *t);
+/* Folded from a product, in the middle of which each bit depends on nearly all of both factors. */
+static inline uint32_t flow_hash(const struct engine *e, const struct tuple *t)
+{
+	uint64_t remote = t->raddr.d[1] ^ t->raddr.d[0], local = t->laddr.d[1] ^ t->laddr.d[0];
+	uint32_t ports = (uint32_t)t->lport << 16 | t->rport;
+	unsigned __int128 product;
+
+	if (e->cfg.caps & ENGINE_RX_RSS)
+		return flow_rss_hash(e, t);
+	product = (unsigned __int128)(remote ^ e->flow_key[0]) * (local ^ ports ^ e->flow_key[1]);
+	return (uint32_t)(product >> 64) ^ (uint32_t)(product >> 32);
+}
 /* The same of a packet that t was read from: by the port, where it has computed it. */
-uint32_t flow_packet_hash(const struct engine *e, const struct rte_mbuf *m, const struct tuple *t);
+static inline uint32_t flow_packet_hash(const struct engine *e, const struct rte_mbuf *m, const struct tuple *t)
+{
+	if ((e->cfg.caps & ENGINE_RX_RSS) && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH))
+		return m->hash.rss;
+	return flow_hash(e, t);
+}
 static inline struct flow **flow_bucket(const struct engine *e, uint32_t hash)
 {
 	return &e->buckets[hash & e->bucket_mask];
 }
 /* The stack that this tuple belongs to; hash: the port's, where it gives one. */
-unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash);
+unsigned flow_owner_of_many(const struct engine *e, const struct tuple *t, uint32_t hash);
+static inline unsigned flow_owner(const struct engine *e, const struct tuple *t, uint32_t hash)
+{
+	return e->cfg.nstacks == 1 ? 0 : flow_owner_of_many(e, t, hash);
+}
 /* It will be looked for: fetch what the search begins with. */
 void flow_prefetch(struct engine *e, const struct tuple *t);
-struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash);
+static inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
+{
+	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) && ip_equal(&a->laddr, &b->laddr);
+}
+static inline struct flow *flow_find(struct engine *e, const struct tuple *t, uint32_t hash)
+{
+	struct flow *f = *flow_bucket(e, hash);
+
+	while (f && !(f->hash == hash && tuple_equal(&f->t, t)))
+		f = f->hash_next;
+	return f;
+}
 void flow_insert(struct engine *e, struct flow *f); /* f->t set; computes f->hash */
 void flow_remove(struct engine *e, struct flow *f);
 void port_add(struct engine *e, struct flow *f);

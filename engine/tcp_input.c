@@ -439,7 +439,7 @@ static void no_connection(struct engine *e, const struct seg *s)
 
 static bool csum_ok(const struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
-	uint32_t sum;
+	uint64_t sum;
 
 	if (e->cfg.caps & ENGINE_RX_CSUM) {
 		uint64_t l4 = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
@@ -450,7 +450,7 @@ static bool csum_ok(const struct engine *e, struct rte_mbuf *m, const struct ipv
 			return false;
 	}
 	sum = wire_pseudo_sum(&ip->saddr, &ip->daddr, PROTO_TCP, m->pkt_len);
-	return csum_fold(csum_add(sum, csum_mbuf(m, 0), 0)) == 0xffff;
+	return csum_good(csum_plus(sum, csum_mbuf(m)));
 }
 
 /* Parse and verify; false: dropped and counted. */

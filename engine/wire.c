@@ -11,6 +11,7 @@
 
 #define PROTO_TCP 6
 #define IPV4_VERSION 4
+#define V4_LOOPBACK 127
 #define IPV4_FLAG_DF 0x4000
 #define IPV4_FRAGMENT 0x3fff /* more fragments, and the offset */
 #define IPV4_OFFSET 0x1fff
@@ -86,8 +87,8 @@ enum wire_error wire_parse_eth(const uint8_t *p, size_t len, struct eth_fields *
 {
 	if (len < ETH_HDR)
 		return WIRE_RUNT;
-	memcpy(f->dst, p, 6);
-	memcpy(f->src, p + 6, 6);
+	f->dst = p;
+	f->src = p + 6;
 	f->type = get16(p + 12);
 	return WIRE_OK;
 }
@@ -145,6 +146,12 @@ static bool v4_can_be_source(const uint8_t *p)
 	return p[0] < 224 && get32(p) != 0;
 }
 
+/* Nearly all are of one length, for which the sum is a handful of additions. */
+static inline uint64_t header_sum(const uint8_t *p, size_t len)
+{
+	return len == IPV4_HDR ? csum_short(p, IPV4_HDR) : csum_sum(p, len);
+}
+
 enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, struct ipv4_fields *f)
 {
 	uint16_t frag;
@@ -155,7 +162,7 @@ enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, stru
 	f->total_len = get16(p + 2);
 	if (p[0] >> 4 != IPV4_VERSION || f->hdr_len < IPV4_HDR || f->total_len < f->hdr_len || f->total_len > len)
 		return WIRE_BAD_HEADER;
-	if (!csum_ok && csum_partial(p, f->hdr_len) != 0xffff)
+	if (!csum_ok && !csum_good(header_sum(p, f->hdr_len)))
 		return WIRE_BAD_CSUM;
 	frag = get16(p + 6);
 	if (frag & IPV4_FRAGMENT)
@@ -167,6 +174,7 @@ enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, stru
 	f->dont_fragment = frag & IPV4_FLAG_DF;
 	f->ttl = p[8];
 	f->proto = p[9];
+	f->loopback = p[12] == V4_LOOPBACK || p[16] == V4_LOOPBACK;
 	f->saddr = get_v4(p + 12);
 	f->daddr = get_v4(p + 16);
 	return WIRE_OK;

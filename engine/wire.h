@@ -79,14 +79,15 @@ static inline uint32_t seg_len(const struct seg *s)
 enum wire_error { WIRE_OK = 0, WIRE_RUNT, WIRE_BAD_HEADER, WIRE_BAD_CSUM, WIRE_FRAGMENT, WIRE_BAD_OPTIONS, WIRE_BAD_ADDR };
 
 struct eth_fields {
-	uint8_t dst[6], src[6];
-	uint16_t type; /* host order */
+	const uint8_t *dst, *src; /* in the frame */
+	uint16_t type;		  /* host order */
 };
 struct ipv4_fields {
 	struct ip_addr saddr, daddr;
 	uint16_t total_len, hdr_len, id;
 	uint8_t proto, ttl, tos;
 	bool dont_fragment;
+	bool loopback; /* one of the addresses is of 127.0.0.0/8; set by the parser */
 };
 
 struct arp_fields {

@@ -130,6 +130,16 @@ static void fold_keeps_every_carry(void **state)
 		assert_int_equal(csum_fold(rows[i].sum), rows[i].folded);
 }
 
+/* Whatever carries went round: all ones, folded, and nothing else but zero. */
+static void good_is_what_folds_to_all_ones(void **state)
+{
+	static const uint64_t near[] = {0xffff, 0x1fffe, 0xffff0000, 0xffffffff, 0xffff0000ffff, UINT64_MAX, UINT64_MAX - 0xffff};
+
+	for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++)
+		for (uint64_t sum = near[i] - 2; sum != near[i] + 3; sum++)
+			assert_int_equal(csum_good(sum), sum == 0 || csum_fold(sum) == 0xffff);
+}
+
 /* Segments of odd lengths, an empty one among them; starting anywhere. */
 static void mbuf_sums_over_segments(void **state)
 {
@@ -144,14 +154,23 @@ static void mbuf_sums_over_segments(void **state)
 		segs[i].next = i < 5 ? &segs[i + 1] : NULL;
 		whole += lens[i];
 	}
-	for (size_t off = 0; off <= whole; off++)
-		assert_int_equal(csum_mbuf(segs, off), reference(bytes + off, whole - off));
+	for (size_t off = 0; off < whole; off++) {
+		struct rte_mbuf *first = segs;
+
+		assert_int_equal(csum_fold(csum_mbuf(segs)), reference(bytes + off, whole - off));
+		while (!first->data_len)
+			first = first->next;
+		first->data_off++;
+		first->data_len--;
+	}
+	assert_int_equal(csum_mbuf(segs), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(partial_known_values),
+	    cmocka_unit_test(good_is_what_folds_to_all_ones),
 	    cmocka_unit_test(partial_all_ones_never_overflows),
 	    cmocka_unit_test(partial_any_length_and_alignment),
 	    cmocka_unit_test(copy_copies_exactly_and_sums),
