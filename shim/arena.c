@@ -18,10 +18,14 @@
 static const struct {
 	size_t size;
 	uint32_t most;
+	size_t stays; /* offset of a word that is not zeroed; 0: none */
 } kinds[SLABS] = {
-    [SLAB_SOCK] = {ALIGNED(sizeof(struct sock)), 1u << 18},   [SLAB_SPREAD] = {ALIGNED(sizeof(struct spread)), 1u << 18},
-    [SLAB_EPSET] = {ALIGNED(sizeof(struct epset)), 1u << 16}, [SLAB_MEMBER] = {ALIGNED(sizeof(struct member)), 1u << 19},
-    [SLAB_WATCH] = {ALIGNED(sizeof(struct watch)), 1u << 18}, [SLAB_THREAD] = {ALIGNED(sizeof(struct thread)), THREADS_MAX},
+    [SLAB_SOCK] = {ALIGNED(sizeof(struct sock)), 1u << 18},
+    [SLAB_SPREAD] = {ALIGNED(sizeof(struct spread)), 1u << 18},
+    [SLAB_EPSET] = {ALIGNED(sizeof(struct epset)), 1u << 16, offsetof(struct epset, ready_lock)},
+    [SLAB_MEMBER] = {ALIGNED(sizeof(struct member)), 1u << 19},
+    [SLAB_WATCH] = {ALIGNED(sizeof(struct watch)), 1u << 18},
+    [SLAB_THREAD] = {ALIGNED(sizeof(struct thread)), THREADS_MAX},
 };
 
 /* At the start of the region, shared like the objects themselves. */
@@ -68,14 +72,17 @@ static struct object *make(enum slab slab)
 	return o;
 }
 
-/* All but the header.  Who holds a stale reference may be reading it, atomically, before it finds that out. */
-static void wipe(struct object *o, size_t size)
+/* All but the header and what is to stay.  Who holds a stale reference may be reading it, atomically, before it finds that out.
+ */
+static void wipe(struct object *o, enum slab slab)
 {
-	_Atomic uint64_t *word = (_Atomic uint64_t *)(o + 1), *end = (_Atomic uint64_t *)((char *)o + size);
+	_Atomic uint64_t *words = (_Atomic uint64_t *)o;
+	const size_t word = sizeof(*words);
 
-	_Static_assert(sizeof(*o) % sizeof(*word) == 0, "whole words");
-	for (; word < end; word++)
-		atomic_store_explicit(word, 0, memory_order_relaxed);
+	_Static_assert(sizeof(*o) % sizeof(*words) == 0, "whole words");
+	for (size_t at = sizeof(*o); at < kinds[slab].size; at += word)
+		if (at != kinds[slab].stays)
+			atomic_store_explicit(&words[at / word], 0, memory_order_relaxed);
 }
 
 void *arena_get(enum slab slab)
@@ -92,7 +99,7 @@ void *arena_get(enum slab slab)
 	lock_drop(&h->lock);
 	if (!o)
 		return NULL;
-	wipe(o, kinds[slab].size);
+	wipe(o, slab);
 	o->next_free = NULL;
 	atomic_fetch_add_explicit(&o->ref, 1, memory_order_release);
 	return o;

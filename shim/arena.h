@@ -4,7 +4,8 @@
  * one type each.
  *
  * An object's memory is of its type for ever, and its generation changes when it is freed: a stale pointer is harmless, and the
- * generation kept beside it tells that it is stale.  Objects are zeroed but for their header when they are handed out.
+ * generation kept beside it tells that it is stale.  Objects are zeroed but for their header when they are handed out; so is not
+ * an epoll set's lock of its ready list, so that who comes with a stale pointer may take it, and find out under it.
  * Any thread, and later any process of the fork family, may use it: nothing in an object leads to private memory.
  */
 #ifndef SHIM_ARENA_H

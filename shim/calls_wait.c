@@ -192,7 +192,7 @@ static inline unsigned long word_of(const struct sets *s, int set, int first)
 }
 
 /* Who has to look, and at what: *count descriptors, which go to fds unless it is NULL. */
-static unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned *count)
+static inline unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned *count)
 {
 	unsigned need = 0, n = 0;
 
@@ -217,54 +217,62 @@ static unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned 
 	return need;
 }
 
-/* Is it in the answer's set?  That it is in the question's, its events say: no two sets ask for the same. */
-static inline bool is_found(const struct pollfd *p, int set)
+/* Which sets of the answer it is in, by bits.  That it is in the question's, its events say: no two sets ask for the same. */
+static inline unsigned found_in(const struct pollfd *p)
 {
-	return (p->events & asks[set]) && (p->revents & counts[set]);
+	unsigned found = 0;
+
+	for (int set = 0; set < SETS; set++)
+		if ((p->events & asks[set]) && (p->revents & counts[set]))
+			found |= 1u << set;
+	return found;
 }
 
-/* Of what poll() found: how many bits a select() would set, or -EBADF.  Descriptors with nothing that counts are not asked again.
+/*
+ * Of what poll() found: how many bits a select() would set, or -EBADF.  revents becomes found_in(); descriptors with nothing that
+ * counts are not asked again: their numbers are inverted.
  */
-static int poll_to_count(struct pollfd *fds, unsigned n)
+static inline int poll_to_count(struct pollfd *fds, unsigned n)
 {
 	int total = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		int found;
+		unsigned found;
 
 		if (!fds[i].revents)
 			continue;
 		if (fds[i].revents & POLLNVAL)
 			return -EBADF;
-		found = is_found(&fds[i], SET_IN) + is_found(&fds[i], SET_OUT) + is_found(&fds[i], SET_EX);
+		found = found_in(&fds[i]);
+		fds[i].revents = (short)found;
 		/* POLLHUP and POLLERR end a poll() unasked, but not a select() that did not ask for reading or writing. */
-		if (!found) {
-			fds[i].fd = -1;
-			fds[i].revents = 0;
-		}
-		total += found;
+		if (!found)
+			fds[i].fd = ~fds[i].fd;
+		total += __builtin_popcount(found);
 	}
 	return total;
 }
 
 /* Write the answer over the question; whole words, as the kernel does. */
-static void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigned n)
+static inline void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigned n)
 {
-	for (int set = 0; set < SETS; set++) {
-		unsigned long *bits = s->bits[set];
+	unsigned i = 0;
 
-		if (!bits)
-			continue;
-		for (int first = 0; first < s->n; first += LONG_BITS)
-			bits[first / LONG_BITS] = 0;
-		for (unsigned i = 0; i < n; i++)
-			if (fds[i].fd >= 0 && is_found(&fds[i], set))
-				bits[fds[i].fd / LONG_BITS] |= 1ul << (fds[i].fd % LONG_BITS);
+	for (int first = 0; first < s->n; first += LONG_BITS) {
+		unsigned long answer[SETS] = {0};
+
+		for (; i < n && (fds[i].fd < 0 || fds[i].fd - first < LONG_BITS); i++)
+			for (int set = 0; set < SETS; set++)
+				if (fds[i].fd >= 0)
+					answer[set] |= (unsigned long)(fds[i].revents >> set & 1) << (fds[i].fd % LONG_BITS);
+		for (int set = 0; set < SETS; set++)
+			if (s->bits[set])
+				s->bits[set][first / LONG_BITS] = answer[set];
 	}
 }
 
 /* 0, or -EFAULT if one of the sets is not there. */
-static int sets_look(struct sets *s)
+static inline int sets_look(struct sets *s)
 {
 	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
 
@@ -277,7 +285,7 @@ static int sets_look(struct sets *s)
 	return 0;
 }
 
-static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
+static inline int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
 {
 	int rc, found;
 
@@ -295,16 +303,12 @@ static int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, str
 	return found;
 }
 
-/* few: the n descriptors, if sets of this size are kept on the stack.  *left: the time-out, and then what was left of it; NULL:
- * none.
- */
-static int select_ours(const struct sets *s, struct pollfd *few, unsigned n, struct timespec *left, const sigset_t *mask)
+/* Sets of this size are not kept on the stack. */
+static __attribute__((noinline)) int select_many(const struct sets *s, unsigned n, struct timespec *left, const sigset_t *mask)
 {
 	struct pollfd *many;
 	int rc;
 
-	if (s->n <= STACK_FDS)
-		return select_loop(s, few, n, left, mask);
 	many = malloc(n * sizeof(*many));
 	if (!many)
 		return -ENOMEM;
@@ -314,9 +318,15 @@ static int select_ours(const struct sets *s, struct pollfd *few, unsigned n, str
 	return rc;
 }
 
+/* few: the n descriptors, if sets of this size are.  *left: the time-out, and then what was left of it; NULL: none. */
+static inline int select_ours(const struct sets *s, struct pollfd *few, unsigned n, struct timespec *left, const sigset_t *mask)
+{
+	return s->n <= STACK_FDS ? select_loop(s, few, n, left, mask) : select_many(s, n, left, mask);
+}
+
 /* Is a set of this process's to be looked at by us?  *n: how many descriptors it has.  Sets that are not there are the kernel's.
  */
-static unsigned select_need(struct sets *s, struct pollfd *few, unsigned *n)
+static inline unsigned select_need(struct sets *s, struct pollfd *few, unsigned *n)
 {
 	if (s->n <= 0 || !fdtab_size || sets_look(s))
 		return 0;

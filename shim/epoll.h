@@ -41,18 +41,19 @@ struct member {
 
 struct epset {
 	struct owned own;
-	struct pollable poll; /* for sleepers in epoll_wait() (exclusive), poll() and outer sets */
-	struct lock mtx;
-	struct list members;
-	_Atomic unsigned nfresh; /* FRESH members */
+	/* What epoll_wait() looks at.  The lock stays what it is from one life of the object to the next (arena.h). */
 	struct lock ready_lock;
+	uint32_t cookie; /* upper half of the data of members known to both; set anew in each life */
 	struct list ready;
 	_Atomic unsigned nready; /* changed under the lock */
 	uint32_t collection;
-	int kfd;		 /* our own descriptor of the kernel's instance: one number in every process that holds the set */
-	uint32_t cookie;	 /* upper half of the data of members known to both */
-	_Atomic bool has_kernel; /* there may be members in the kernel's set */
-	_Atomic bool kernel_first;   /* whose turn it is */
+	_Atomic bool has_kernel;   /* there may be members in the kernel's set */
+	_Atomic bool kernel_first; /* whose turn it is */
+	_Atomic unsigned nfresh;   /* FRESH members */
+	struct pollable poll;	   /* for sleepers in epoll_wait() (exclusive), poll() and outer sets */
+	struct lock mtx;
+	struct list members;
+	int kfd; /* our own descriptor of the kernel's instance: one number in every process that holds the set */
 	_Atomic usec_t kernel_asked; /* wait_may_ask()'s */
 };
 

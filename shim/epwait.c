@@ -46,18 +46,14 @@ static void report(struct answer *a, struct member *m, uint32_t events)
 	m->disabled = (m->events & EPOLLONESHOT) != 0;
 }
 
-/* Those that were looked at go behind the others: level-triggered ones that were reported stay on the list. */
-static void collect_engine(struct answer *a)
+/* Those that were looked at go behind the others: level-triggered ones that were reported stay on the list.  Under ready_lock. */
+static inline void collect(struct answer *a)
 {
-	struct list *ready = &a->set->ready, *at;
-	unsigned left;
+	struct list *ready = &a->set->ready, *at = ready->next;
+	unsigned left = atomic_load_explicit(&a->set->nready, memory_order_relaxed);
 
-	if (!atomic_load(&a->set->nready))
-		return;
-	lock_take(&a->set->ready_lock);
 	begin(a);
-	at = ready->next;
-	for (left = atomic_load(&a->set->nready); left && a->n < a->max; left--) {
+	for (; left && a->n < a->max; left--) {
 		struct member *m = container_of(at, struct member, at_ready);
 		uint32_t events = member_level(m);
 
@@ -70,6 +66,14 @@ static void collect_engine(struct answer *a)
 			member_unready(m);
 	}
 	list_begin_at(ready, at);
+}
+
+static void collect_engine(struct answer *a)
+{
+	if (!atomic_load(&a->set->nready))
+		return;
+	lock_take(&a->set->ready_lock);
+	collect(a);
 	lock_drop(&a->set->ready_lock);
 }
 
@@ -235,12 +239,8 @@ static __attribute__((noinline)) int wait_on(struct answer *a, const struct time
 	return ew.a.n ? ew.a.n : rc;
 }
 
-static int wait_both(struct answer *a, const struct timespec *timeout, const sigset_t *sigmask)
+static int wait_both(struct answer *a, const struct timespec *timeout, const sigset_t *sigmask, usec_t now)
 {
-	usec_t now = io_now();
-
-	if (stacks_stale(now, DRIVE_STALE_US))
-		stacks_drive(false, now);
 	gather(a, now, false);
 	if (__builtin_expect(a->n, 1))
 		return a->n;
@@ -268,10 +268,31 @@ static int wait_kernel(struct answer *a, const struct timespec *timeout, const s
 	return a->n;
 }
 
+/*
+ * What most calls are: members are ready, and the kernel has none, or it is not its turn.  The set is not held for this: under
+ * the lock it is either still the one that was meant, and no member can leave it, or nothing is touched.
+ */
+static bool glance(struct answer *a, const struct fdref *r, usec_t now)
+{
+	struct epset *set = r->obj;
+
+	a->set = set;
+	if (!atomic_load(&set->nready) || atomic_load(&set->nfresh))
+		return false;
+	if (atomic_load_explicit(&set->has_kernel, memory_order_relaxed) && wait_would_ask(&set->kernel_asked, now))
+		return false;
+	lock_take(&set->ready_lock);
+	if (object_is(set, r->gen))
+		collect(a);
+	lock_drop(&set->ready_lock);
+	return a->n > 0;
+}
+
 int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask)
 {
 	struct fdref r = rt.thin->fd_get(epfd);
 	struct answer a = {.evs = evs, .max = max};
+	usec_t now = io_now();
 	int rc;
 
 	if (max <= 0 || (size_t)max > INT_MAX / sizeof(*evs))
@@ -287,11 +308,15 @@ int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec
 		a.set = r.obj;
 		return wait_kernel(&a, timeout, sigmask);
 	}
+	if (stacks_stale(now, DRIVE_STALE_US))
+		stacks_drive(false, now);
+	if (r.obj && glance(&a, &r, now))
+		return a.n;
 	a.set = epset_at(&r, &rc);
 	if (!a.set)
 		return rc;
 	epset_flush_fresh(a.set);
-	rc = wait_both(&a, timeout, sigmask);
+	rc = wait_both(&a, timeout, sigmask, now);
 	epset_unhold(a.set);
 	return rc;
 }

@@ -28,28 +28,31 @@ struct spread {
 struct sock {
 	struct owned own;
 	struct pollable poll;
+	/* What readiness and data calls look at: one cache line. */
 	/* Changed under the lock of the stack named here, which owns the socket; read by anybody. */
 	struct conn *_Atomic conn;
 	struct spread *_Atomic spread; /* NULL: only conn */
 	_Atomic uint32_t stack;
-	uint16_t family; /* AF_INET, AF_INET6 */
+	_Atomic int error; /* pending, positive: of a connection that the socket no longer has */
+	_Atomic uint32_t rcvlowat;
+	_Atomic uint32_t notices; /* enum notice: 0 in most, and then nothing below counts that belongs to them */
 	_Atomic bool nonblock;
-	_Atomic int fl; /* O_ASYNC, O_APPEND, O_NOATIME as set; they do nothing */
+	_Atomic bool deferred; /* TCP_FASTOPEN_CONNECT: connect() has returned, the SYN waits for data */
+	_Atomic bool dual;     /* the placeholder listens too */
+	_Atomic bool told;     /* signals for its owner (sigio.h): some process watches it for that */
+
+	uint16_t family; /* AF_INET, AF_INET6 */
+	_Atomic int fl;	 /* O_ASYNC, O_APPEND, O_NOATIME as set; they do nothing */
 	bool v6only;
 	bool unheeded; /* what happens now is no news to the owner of its signals; under the stack's lock */
 	bool named;    /* bind() gave it a name, this one */
 	struct endpoint name;
 	int backlog;		   /* as given to listen(); -1 before */
 	_Atomic uint16_t old_port; /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
-	_Atomic bool dual;	   /* the placeholder listens too */
 	_Atomic bool dirty;	   /* the placeholder was used: not to be recycled */
 	_Atomic uint8_t phase;	   /* enum sock_phase */
 	_Atomic bool lingers;	   /* SO_LINGER was set, on or off: close() asks for it */
-	_Atomic bool deferred;	   /* TCP_FASTOPEN_CONNECT: connect() has returned, the SYN waits for data */
-	_Atomic int error;	   /* pending, positive: of a connection that the socket no longer has */
-	_Atomic uint32_t rcvlowat;
 	_Atomic usec_t rcvtimeo, sndtimeo;  /* 0: for ever */
-	_Atomic uint32_t notices;	    /* enum notice: 0 in most, and then nothing below counts */
 	_Atomic uint32_t tsflags, bind_phc; /* SO_TIMESTAMPING */
 	_Atomic int peek_off;		    /* SO_PEEK_OFF, with NOTICE_PEEK_OFF */
 	usec_t recv_at;			    /* engine_recv_at() of the last receive, with any notices; under the stack's lock */
@@ -58,8 +61,7 @@ struct sock {
 	_Atomic usec_t kernel_asked;
 	_Atomic uint32_t kernel_epoch;
 	_Atomic bool kernel_turn;
-	/* Signals for its owner (sigio.h): some process watches it for that; EPOLL* that nobody has taken; threads in recv(). */
-	_Atomic bool told;
+	/* With told: EPOLL* that nobody has taken; threads in recv(). */
 	_Atomic uint32_t due;
 	_Atomic uint32_t receivers;
 };

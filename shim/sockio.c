@@ -239,7 +239,19 @@ static __attribute__((cold)) bool waits_for_none(struct sock *s)
 	return engine_state(s->conn) == TCP_ESTABLISHED && !(sock_ready(s) & (EPOLLIN | EPOLLERR));
 }
 
-static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
+/*
+ * All that a fault is caught for.  A function of its own, as what lives across a __builtin_setjmp() has to lie in memory; so it
+ * must not become a part of its caller.
+ */
+static __attribute__((noinline)) ssize_t recv_caught(struct stack *st, struct sock *s, const struct iovec *iov, int n, int flags,
+						     usec_t now)
+{
+	if (__builtin_setjmp(st->trap))
+		return recv_broke(st, s, iov, n, flags);
+	return recv_or_peek(st, s, iov, n, flags, now);
+}
+
+static inline __attribute__((always_inline)) ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
 {
 	struct sock *s = sock_of(r);
 	ssize_t got;
@@ -247,21 +259,17 @@ static ssize_t recv_once(const struct fdref *r, const struct iovec *iov, int n, 
 	int err;
 	struct stack *st = sock_enter_fast(r, &now, &err);
 
-	if (!st)
+	if (__builtin_expect(!st, 0))
 		return err;
-	if (__builtin_setjmp(st->trap)) {
-		s = sock_of(r);
-		now = st->now;
-		got = recv_broke(st, s, iov, n, flags);
-	} else if (!iov_exceeds(iov, n, 0) && waits_for_none(s)) {
-		got = -EAGAIN;
-	} else {
-		got = recv_or_peek(st, s, iov, n, flags, now);
-		if (__builtin_expect(got == -EAGAIN || stack_stale(st, now, DRIVE_STALE_US), 0))
-			stack_drive(st, now);
-		if (__builtin_expect(got == -EAGAIN, 0))
-			got = recv_or_peek(st, s, iov, n, flags, now);
+	if (__builtin_expect(!iov_exceeds(iov, n, 0), 0) && waits_for_none(s)) {
+		stack_leave(st, now);
+		return -EAGAIN;
 	}
+	got = recv_caught(st, s, iov, n, flags, now);
+	if (__builtin_expect(got == -EAGAIN || stack_stale(st, now, DRIVE_STALE_US), 0))
+		stack_drive(st, now);
+	if (__builtin_expect(got == -EAGAIN, 0))
+		got = recv_caught(st, s, iov, n, flags, now);
 	if (__builtin_expect(atomic_load_explicit(&s->notices, memory_order_relaxed) != 0, 0))
 		notice_received(st, s, got, flags);
 	stack_leave_fast(st, now);
@@ -397,7 +405,16 @@ ssize_t sock_recv(const struct fdref *r, const struct iovec *iov, int iovcnt, in
 /* ---- send -------------------------------------------------------------------------------------------------------------------
  */
 
-static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
+/* As recv_caught(). */
+static __attribute__((noinline)) ssize_t send_caught(struct stack *st, struct sock *s, const struct iovec *iov, int n, int flags,
+						     usec_t now)
+{
+	if (__builtin_setjmp(st->trap))
+		return engine_send_broke(st->engine);
+	return engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
+}
+
+static inline __attribute__((always_inline)) ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, int flags)
 {
 	struct sock *s = sock_of(r);
 	ssize_t sent;
@@ -405,21 +422,16 @@ static ssize_t send_once(const struct fdref *r, const struct iovec *iov, int n, 
 	int err;
 	struct stack *st = sock_enter_fast(r, &now, &err);
 
-	if (!st)
+	if (__builtin_expect(!st, 0))
 		return err;
 	/* Not to wait for what this one waits for. */
-	if (flags & (MSG_MORE | MSG_OOB))
+	if (__builtin_expect(flags & (MSG_MORE | MSG_OOB), 0))
 		stack_settle(st, now);
-	if (__builtin_setjmp(st->trap)) {
-		now = st->now;
-		sent = engine_send_broke(st->engine);
-	} else {
-		sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
-		if (__builtin_expect(sent == -EAGAIN || stack_stale(st, now, DRIVE_STALE_US), 0))
-			stack_drive(st, now);
-		if (__builtin_expect(sent == -EAGAIN, 0))
-			sent = engine_send(st->engine, s->conn, iov, n, flags & SEND_FLAGS, now);
-	}
+	sent = send_caught(st, s, iov, n, flags, now);
+	if (__builtin_expect(sent == -EAGAIN || stack_stale(st, now, DRIVE_STALE_US), 0))
+		stack_drive(st, now);
+	if (__builtin_expect(sent == -EAGAIN, 0))
+		sent = send_caught(st, s, iov, n, flags, now);
 	stack_leave_fast(st, now);
 	return sent;
 }

@@ -7,12 +7,8 @@
 #endif
 #include "user.h"
 
-#include "guard.h"
-
 #include <errno.h>
 #include <string.h>
-
-#define PAGE 4096
 
 /*
  * One byte is touched by an instruction that the handler of its fault knows (guard.c), which makes it return -EFAULT: as the
@@ -32,8 +28,6 @@ __asm__(".pushsection .text\n"
 	"	xorl %eax, %eax\n"
 	"user_touch_end: ret\n"
 	".popsection");
-int user_read_byte(const void *p);
-int user_write_byte(const void *p);
 
 static bool possible(const void *p, size_t n)
 {
@@ -61,28 +55,17 @@ int user_copy(void *to, const void *from, size_t n)
 	return 0;
 }
 
-/* A byte of each page. */
-static inline int touch(int (*byte)(const void *), const char *p, size_t n)
+int user_touch(int (*byte)(uintptr_t), uintptr_t first, size_t n)
 {
-	const char *last = p + n - 1;
+	uintptr_t last = first + n - 1;
 
 	if (!n)
 		return 0;
-	if (!possible(p, n))
+	if (!possible((void *)first, n))
 		return -EFAULT;
 	guard_catch_faults();
-	for (; (uintptr_t)p / PAGE != (uintptr_t)last / PAGE; p += PAGE)
-		if (byte(p))
+	for (; first / USER_PAGE != last / USER_PAGE; first += USER_PAGE)
+		if (byte(first))
 			return -EFAULT;
 	return byte(last);
-}
-
-int user_readable(const void *p, size_t n)
-{
-	return touch(user_read_byte, p, n);
-}
-
-int user_writable(void *p, size_t n)
-{
-	return touch(user_write_byte, p, n);
 }

@@ -201,10 +201,10 @@ bool wait_may_ask(_Atomic usec_t *asked, usec_t now)
 {
 	usec_t used = atomic_load_explicit(asked, memory_order_relaxed);
 
+	if (!wait_would_ask(asked, now))
+		return false;
 	if (used + KERNEL_ASK_BURST * KERNEL_ASK_US < now)
 		used = now - KERNEL_ASK_BURST * KERNEL_ASK_US;
-	if (used + KERNEL_ASK_US > now)
-		return false;
 	atomic_store_explicit(asked, used + KERNEL_ASK_US, memory_order_relaxed);
 	return true;
 }

@@ -163,7 +163,11 @@ int wait_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 int wait_epoll(int epfd, struct epoll_event *evs, int max);
 /* A call that does not wait found nothing: -EINTR if a handler is pending that its mask (NULL: none) lets run. */
 int wait_pending(const sigset_t *mask);
-/* May the kernel be asked now?  If so it is noted in *asked, the time up to which the average is used up. */
+/* May the kernel be asked now?  If so, wait_may_ask() notes it in *asked, the time up to which the average is used up. */
+static inline bool wait_would_ask(const _Atomic usec_t *asked, usec_t now)
+{
+	return atomic_load_explicit(asked, memory_order_relaxed) + KERNEL_ASK_US <= now;
+}
 bool wait_may_ask(_Atomic usec_t *asked, usec_t now);
 /* Naps on a port without interrupts: from 50 us to 1 ms, then 2 ms when nothing came for a fifth of a second, 5 ms after one
  * more. */

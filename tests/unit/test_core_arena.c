@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/arena.h"
+#include "shim/epoll.h"
 #include "shim/hold.h"
 #include "shim/runtime.h"
 #include "shim/sock.h"
@@ -152,6 +153,22 @@ static _Atomic uint32_t shared_gen;
 static _Atomic bool stop;
 static _Atomic int ended;
 
+/* Who came with a stale reference to a set and has its lock keeps it, though the set begins another life meanwhile. */
+static void lock_of_a_set_outlives_it(void **state)
+{
+	struct epset *set = arena_get(SLAB_EPSET), *again;
+
+	lock_take(&set->ready_lock);
+	set->nready = 3;
+	arena_put(set);
+	again = arena_get(SLAB_EPSET);
+	assert_ptr_equal(again, set);
+	assert_true(lock_mine(&again->ready_lock));
+	assert_int_equal(again->nready, 0);
+	lock_drop(&again->ready_lock);
+	arena_put(again);
+}
+
 static void *holder(void *arg)
 {
 	while (!atomic_load(&stop)) {
@@ -260,13 +277,10 @@ static void lock_works_across_fork(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(freed_object_is_stale),
-	    cmocka_unit_test(process_holds_once_however_often),
-	    cmocka_unit_test(killed_process_lets_go),
-	    cmocka_unit_test(child_holds_what_its_descriptors_say),
-	    cmocka_unit_test(objects_are_zeroed_and_distinct),
-	    cmocka_unit_test(hold_and_release_race),
-	    cmocka_unit_test(lock_excludes),
+	    cmocka_unit_test(freed_object_is_stale),	       cmocka_unit_test(process_holds_once_however_often),
+	    cmocka_unit_test(killed_process_lets_go),	       cmocka_unit_test(child_holds_what_its_descriptors_say),
+	    cmocka_unit_test(objects_are_zeroed_and_distinct), cmocka_unit_test(lock_of_a_set_outlives_it),
+	    cmocka_unit_test(hold_and_release_race),	       cmocka_unit_test(lock_excludes),
 	    cmocka_unit_test(lock_works_across_fork),
 	};
 
