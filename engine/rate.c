@@ -59,17 +59,8 @@ void rate_delivered(struct rate_sample *rs, struct rte_mbuf *m)
 {
 	const struct pkt *p = pkt(m);
 
-	if (!rs->newest || (int32_t)(p->delivered - rs->delivered) >= 0)
-		*rs = (struct rate_sample){.newest = true,
-					   .app_limited = p->flags & PKT_APP_LIMITED,
-					   .resent = p->flags & PKT_EVER_RETRANS,
-					   .packets = rs->packets,
-					   .delivered = p->delivered,
-					   .lost = p->lost,
-					   .tx_in_flight = p->tx_in_flight,
-					   .delivered_at = p->delivered_at,
-					   .first_sent_at = p->first_sent_at,
-					   .sent_at = p->sent_at};
+	if (!rs->newest || (int32_t)(p->delivered - rs->newest->delivered) >= 0)
+		rs->newest = p;
 }
 
 void rate_lost(struct conn *c, struct rte_mbuf *m)
@@ -91,10 +82,10 @@ void rate_lost(struct conn *c, struct rte_mbuf *m)
 	cc->on_lost(&c->cc, &l);
 }
 
-/* 0: no reliable sample. */
-static uint32_t interval_of(const struct engine *e, const struct conn *c, const struct rate_sample *rs)
+/* Of the packet p; 0: no reliable sample. */
+static uint32_t interval_of(const struct engine *e, const struct conn *c, const struct pkt *p)
 {
-	uint32_t send_us = rs->sent_at - rs->first_sent_at, ack_us = (uint32_t)e->now - rs->delivered_at;
+	uint32_t send_us = p->sent_at - p->first_sent_at, ack_us = (uint32_t)e->now - p->delivered_at;
 	uint32_t interval = send_us > ack_us ? send_us : ack_us;
 
 	/* Shorter than any round trip: a burst of ACKs, not a rate. */
@@ -103,6 +94,7 @@ static uint32_t interval_of(const struct engine *e, const struct conn *c, const 
 
 void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, const struct ack *a)
 {
+	const struct pkt *p = rs->newest;
 	uint32_t interval;
 
 	c->delivered += a->delivered;
@@ -116,34 +108,36 @@ void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, 
 		c->app_limited = 0;
 	if (a->delivered)
 		c->delivered_at = (uint32_t)e->now;
-	if (!rs->newest)
+	if (!p)
 		return;
-	c->first_sent_at = rs->sent_at;
-	interval = interval_of(e, c, rs);
+	c->first_sent_at = p->sent_at;
+	interval = interval_of(e, c, p);
 	if (!interval)
 		return;
 	c->rate_us = interval;
-	c->rate_bytes = c->delivered - rs->delivered;
-	c->rate_app_limited = rs->app_limited;
+	c->rate_bytes = c->delivered - p->delivered;
+	c->rate_app_limited = p->flags & PKT_APP_LIMITED;
 }
 
 /* The sample of this ACK, if it completes one. */
 static struct rate sample_of(const struct engine *e, const struct conn *c, const struct rate_sample *rs)
 {
-	uint32_t rtt = (uint32_t)e->now - rs->sent_at;
+	const struct pkt *p = rs->newest;
+	uint32_t rtt;
 
-	if (!rs->newest)
+	if (!p)
 		return (struct rate){0};
+	rtt = (uint32_t)e->now - p->sent_at;
 	return (struct rate){.has_data = true,
-			     .interval_us = interval_of(e, c, rs),
-			     .delivered = c->delivered - rs->delivered,
-			     .prior_delivered = rs->delivered,
-			     .tx_in_flight = rs->tx_in_flight,
-			     .lost = c->lost - rs->lost,
-			     .rtt_us = rs->resent ? 0
-				       : rtt	  ? rtt
-						  : 1,
-			     .app_limited = rs->app_limited};
+			     .interval_us = interval_of(e, c, p),
+			     .delivered = c->delivered - p->delivered,
+			     .prior_delivered = p->delivered,
+			     .tx_in_flight = p->tx_in_flight,
+			     .lost = c->lost - p->lost,
+			     .rtt_us = p->flags & PKT_EVER_RETRANS ? 0
+				       : rtt			   ? rtt
+								   : 1,
+			     .app_limited = p->flags & PKT_APP_LIMITED};
 }
 
 void rate_control(struct engine *e, struct conn *c, const struct rate_sample *rs, struct ack *a)

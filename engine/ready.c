@@ -57,9 +57,17 @@ static uint32_t level_of(const struct engine *e, const struct conn *c)
 	return ev | (c->error ? EPOLLERR : 0) | (c->notices || c->icmp_told ? ENGINE_NOTICES : 0);
 }
 
+/* The same of a connection that goes both ways, of which there is nothing else to say. */
+static inline uint32_t level_established(const struct engine *e, const struct conn *c)
+{
+	return (stream_readable(c) ? READABLE : 0) | (stream_writable(e, c) ? WRITABLE : 0);
+}
+
 void ready_update(struct engine *e, struct conn *c, uint32_t edges)
 {
-	uint32_t level = level_of(e, c);
+	bool plain = c->state == ESTABLISHED &&
+		     !(c->rcv_shutdown | c->snd_shutdown | c->fo_deferred | c->urg_valid | c->notices | c->icmp_told | c->error);
+	uint32_t level = plain ? level_established(e, c) : level_of(e, c);
 
 	if (level & EPOLLOUT)
 		c->nospace = false;

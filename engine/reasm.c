@@ -10,31 +10,42 @@
 
 /* ---- in order ---- */
 
-/* Copying is worth it while it is small against what the mbuf would pin. */
-static bool fits_tail(const struct conn *c, struct rte_mbuf *m)
+/* Copying is worth it while it is small against what the mbuf would pin, of so many bytes. */
+static bool fits_tail(struct rte_mbuf *tail, seq_t seq, uint32_t len, uint32_t pinned)
+{
+	return tail && len <= pkt_tailroom(tail) && len < pinned / 4 && pkt_end(tail) == seq && rte_mbuf_refcnt_read(tail) == 1;
+}
+
+bool rcvq_copy(struct engine *e, struct conn *c, struct rte_mbuf *m, seq_t seq, const void *data, uint32_t len)
 {
 	struct rte_mbuf *tail = c->rcvq.tail;
 
-	return tail && pkt(m)->len <= pkt_tailroom(tail) && pkt(m)->len < m->buf_len / 4 && pkt_end(tail) == pkt(m)->seq &&
-	       rte_mbuf_refcnt_read(tail) == 1;
+	if (!fits_tail(tail, seq, len, m->buf_len))
+		return false;
+	memcpy(pkt_data(tail) + pkt(tail)->len, data, len);
+	pkt(tail)->len += len;
+	e->stats.rcv_collapsed++;
+	return true;
+}
+
+void rcvq_push(struct engine *e, struct conn *c, struct rte_mbuf *m)
+{
+	e->held++;
+	c->rcv_queued += pkt_truesize(m);
+	pktq_push(&c->rcvq, m);
 }
 
 void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	struct rte_mbuf *tail = c->rcvq.tail;
 
-	if (fits_tail(c, m)) {
-		memcpy(pkt_data(tail) + pkt(tail)->len, pkt_data(m), pkt(m)->len);
-		pkt(tail)->len += pkt(m)->len;
+	if (rcvq_copy(e, c, m, pkt(m)->seq, pkt_data(m), pkt(m)->len)) {
 		if (c->rx_stamp)
 			notice_merge(tail, m);
-		e->stats.rcv_collapsed++;
-		rte_pktmbuf_free_seg(m);
+		engine_free(e, m);
 		return;
 	}
-	e->held++;
-	c->rcv_queued += pkt_truesize(m);
-	pktq_push(&c->rcvq, m);
+	rcvq_push(e, c, m);
 }
 
 /* ---- out of order ---- */

@@ -370,11 +370,10 @@ static void adjust_window(struct conn *c, const struct ack *a, uint32_t delivere
 	}
 }
 
-/* Nothing is missing and nothing hints at it. */
+/* ... nor does this ACK hint at anything. */
 static bool all_is_well(const struct conn *c, const struct ack *a)
 {
-	return c->ca_state == CA_OPEN && !c->sacked_out && !c->lost_out && !c->retrans_out && !a->is_dup && !a->dsack &&
-	       !a->ece && !c->tlp_out;
+	return recovery_idle(c) && !a->is_dup && !a->dsack && !a->ece;
 }
 
 /* What is compared with numbers and times must be near, lest it come to lie ahead when they wrap. */
@@ -386,20 +385,13 @@ static void tidy(struct conn *c)
 		c->rack_valid = false;
 }
 
-void recovery_on_ack(struct input *in, struct ack *a)
+static void on_ack_in_doubt(struct input *in, struct ack *a)
 {
 	struct conn *c = in->c;
 	bool done = a->acked && seq_geq(c->snd_una, c->recovery_point);
 	bool reducing = recovery_reducing(c);
 	uint32_t delivered;
 
-	c->newly_lost = c->newly_lost_again = false;
-	tidy(c);
-	if (all_is_well(c, a)) {
-		adjust_window(c, a, 0, false);
-		tlp_learn_ack_delay(c, a);
-		return;
-	}
 	rack_on_ack(in, a);
 	tlp_on_ack(in, a);
 	count_dupack(c, a);
@@ -421,6 +413,22 @@ void recovery_on_ack(struct input *in, struct ack *a)
 		suspect_reneging(in->e, c);
 	/* The pipe shrank: limited transmit (RFC 3042), or the retransmission. */
 	tcp_want_output(in->e, c);
+}
+
+void recovery_on_ack(struct input *in, struct ack *a)
+{
+	struct conn *c = in->c;
+
+	c->newly_lost = c->newly_lost_again = false;
+	tidy(c);
+	if (!all_is_well(c, a)) {
+		on_ack_in_doubt(in, a);
+		return;
+	}
+	if (a->acked && !cc_sets_window(&c->cc))
+		cc_ops(c->cc.algo)->on_ack(&c->cc, a);
+	if (a->rtt)
+		tlp_learn_ack_delay(c, a);
 }
 
 /* ---- timers ---- */

@@ -285,12 +285,22 @@ static void set_now(struct engine *e, usec_t now)
 		e->now = now;
 }
 
+static void free_spent(struct engine *e)
+{
+	unsigned n = SPENT_MAX - e->spent_room;
+
+	if (n)
+		rte_mempool_put_bulk(e->cfg.pool, (void **)&e->spent[e->spent_room], n);
+	e->spent_room = 0;
+}
+
 void engine_input(struct engine *e, struct rte_mbuf **pkts, unsigned n, usec_t now)
 {
 	struct ahead ahead;
 	bool pays = ahead_pays(e, n);
 
 	set_now(e, now);
+	e->spent_room = SPENT_MAX;
 	if (pays)
 		ahead_begin(e, &ahead, pkts, (int)n);
 	for (unsigned i = 0; i < n; i++) {
@@ -300,6 +310,7 @@ void engine_input(struct engine *e, struct rte_mbuf **pkts, unsigned n, usec_t n
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 1], void *));
 		input_frame(e, pkts[i]);
 	}
+	free_spent(e);
 }
 
 unsigned engine_foreign(struct engine *e, struct rte_mbuf **out, uint8_t *stack, unsigned max)

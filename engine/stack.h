@@ -11,6 +11,7 @@
 #define NEIGH_MAX 512
 #define NEIGH_WAITING 1024 /* packets that wait for the addresses of all neighbours together */
 #define FRAME_RING 1024	   /* a power of two */
+#define SPENT_MAX 64
 #define NEIGH_NONE UINT16_MAX
 #define OUTPUT_TURN 64 /* most segments that one connection may send before the next has its turn */
 /* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves;
@@ -134,6 +135,10 @@ struct engine {
 	usec_t pmtu_expires;   /* the first that does */
 	uint16_t pmtu_changes; /* counts what was learned and what has aged */
 
+	/* While a burst is taken in: packets of the pool that are done with, from spent_room on; they go back together. */
+	unsigned spent_room;
+	struct rte_mbuf *spent[SPENT_MAX];
+
 	uint32_t mbuf_truesize, payload_room; /* of the pool's packets */
 	uint32_t held, held_max;	      /* mbufs in queues; most that sockets may hold together */
 	uint32_t held_high, held_low;	      /* memory pressure begins above and ends at */
@@ -161,6 +166,17 @@ struct engine {
 };
 
 /* ---- stack.c ---- */
+/* Done with a packet of one segment, which others may hold as well: at the end of the burst it is free, or at once. */
+static inline void engine_free(struct engine *e, struct rte_mbuf *m)
+{
+	m = rte_pktmbuf_prefree_seg(m);
+	if (!m)
+		return;
+	if (e->spent_room && m->pool == e->cfg.pool)
+		e->spent[--e->spent_room] = m;
+	else
+		rte_mbuf_raw_free(m);
+}
 void *slab_get(struct slab *s);
 void slab_put(struct slab *s, void *obj);
 uint64_t engine_random(struct engine *e); /* for spreading only, not for secrets */
@@ -397,13 +413,10 @@ struct rte_mbuf *tlp_last_sent(const struct conn *c);		   /* NULL: no data is in
 void tlp_sent(struct engine *e, struct conn *c, bool retransmission);
 
 /* ---- rate.c ---- */
-/* The sample that an ACK completes: of the packet sent last among those it delivers, as it was when that was sent. */
+/* The sample that an ACK completes. */
 struct rate_sample {
-	bool newest; /* there is one */
-	bool app_limited, resent;
-	uint32_t packets; /* delivered by this ACK */
-	uint32_t delivered, lost, tx_in_flight;
-	uint32_t delivered_at, first_sent_at, sent_at; /* low half of us */
+	const struct pkt *newest; /* the packet sent last among those it delivers, as it was when that was sent; NULL: none */
+	uint32_t packets;	  /* delivered by this ACK */
 };
 void rate_start(struct conn *c); /* a connection begins; the control block may have been a listener's */
 void rate_sent(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t in_flight); /* in_flight: with m */
@@ -482,7 +495,10 @@ usec_t rtt_rto(const struct conn *c); /* with backoff */
 void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m);
 void reasm_merge(struct engine *e, struct conn *c); /* move what is now in order to rcvq */
 void reasm_purge(struct engine *e, struct conn *c);
-void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m);
+void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m); /* to the receive queue, one way or the other: */
+void rcvq_push(struct engine *e, struct conn *c, struct rte_mbuf *m);	/* as a packet of its own */
+/* The next bytes in order, which m holds: into the tail of the last packet, if that saves memory; m stays the caller's. */
+bool rcvq_copy(struct engine *e, struct conn *c, struct rte_mbuf *m, seq_t seq, const void *data, uint32_t len);
 
 /* The most that may wait to be sent for the first time: TCP_NOTSENT_LOWAT, or the setting. */
 static inline uint32_t tcp_notsent_lowat(const struct engine *e, const struct conn *c)

@@ -43,26 +43,33 @@ static bool update_window(struct input *in)
 	return changed;
 }
 
+static void delivered_whole(struct input *in, struct rte_mbuf *m)
+{
+	rack_delivered(in, m);
+	in->rate.packets++;
+	if (pkt(m)->len > in->c->max_acked)
+		in->c->max_acked = pkt(m)->len;
+}
+
 /* The facts that one packet adds when bytes of it, from its start, are acknowledged. */
 static void account(struct input *in, struct rte_mbuf *m, uint32_t bytes, struct ack *a)
 {
 	struct pkt *p = pkt(m);
+	bool whole = bytes == p->len;
 
 	a->acked += bytes;
 	if (!(p->flags & PKT_SACKED)) {
-		if (bytes == p->len)
-			rack_delivered(in, m);
+		if (whole)
+			delivered_whole(in, m);
 		a->delivered += bytes;
-		in->rate.packets += bytes == p->len;
-		if (p->len > in->c->max_acked && bytes == p->len)
-			in->c->max_acked = p->len;
 		rate_delivered(&in->rate, m);
 	}
 	if (p->flags & PKT_EVER_RETRANS)
 		a->acked_retrans = true;
 	else if (!a->rtt && !(p->flags & PKT_SACKED))
 		a->rtt = (uint32_t)in->e->now - p->sent_at;
-	recovery_forget(in->c, m, bytes);
+	if (p->flags & (PKT_SACKED | PKT_LOST | PKT_RETRANS))
+		recovery_forget(in->c, m, bytes);
 }
 
 static void trim_head(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
@@ -75,18 +82,43 @@ static void trim_head(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
 	p->csum_valid = false;
 }
 
+/* Packets that are acknowledged whole, off the queue. */
+static void take_acked(struct input *in, struct ack *a)
+{
+	struct conn *c = in->c;
+	struct rte_mbuf *m = c->sndq.head, *last = NULL;
+
+	for (; m && m != c->snd_new && seq_leq(pkt_end(m), in->seg.ack); m = pkt(m)->next) {
+		account(in, m, pkt(m)->len, a);
+		c->snd_queued -= pkt_truesize(m);
+		in->e->held--;
+		last = m;
+	}
+	if (!last)
+		return;
+	pkt(last)->next = NULL;
+	in->acked = c->sndq.head;
+	c->sndq.head = m;
+	if (!m)
+		c->sndq.tail = NULL;
+}
+
+static void free_acked(struct input *in)
+{
+	for (struct rte_mbuf *m = in->acked, *next; m; m = next) {
+		next = pkt(m)->next;
+		engine_free(in->e, m);
+	}
+}
+
 /* Take what is acknowledged off the queue. */
 static void clean_queue(struct input *in, struct ack *a)
 {
 	struct conn *c = in->c;
 	struct rte_mbuf *m;
 
-	while ((m = c->sndq.head) && m != c->snd_new && seq_leq(pkt_end(m), in->seg.ack)) {
-		account(in, m, pkt(m)->len, a);
-		pktq_pop(&c->sndq);
-		c->snd_queued -= pkt_truesize(m);
-		conn_free_pkt(in->e, m);
-	}
+	take_acked(in, a);
+	m = c->sndq.head;
 	if (m && m != c->snd_new && seq_lt(pkt(m)->seq, in->seg.ack)) {
 		uint32_t bytes = in->seg.ack - pkt(m)->seq;
 
@@ -176,7 +208,7 @@ static void learn_delivery(struct input *in, struct ack *a)
 	rate_acked(in->e, in->c, &in->rate, a);
 }
 
-void input_process_ack(struct input *in)
+static void process_new_ack(struct input *in)
 {
 	struct conn *c = in->c;
 	seq_t una = c->snd_una;
@@ -214,4 +246,33 @@ void input_process_ack(struct input *in)
 	}
 	if (c->snd_new || c->lost_out)
 		tcp_want_output(in->e, c);
+	free_acked(in);
+}
+
+/* Data that comes with an ACK and a window that are known already: all that is below would leave all as it is. */
+static bool repeats_ack(const struct input *in)
+{
+	const struct conn *c = in->c;
+
+	return in->seg.len && in->seg.ack == c->snd_una && input_window(in) == c->snd_wnd && !(in->seg.opts & OPT_SACK) &&
+	       !(in->seg.flags & TH_ECE) && recovery_idle(c) && !c->cc.sees_every_ack;
+}
+
+static void take_repeated_ack(struct input *in)
+{
+	struct conn *c = in->c;
+
+	c->probes = 0;
+	if (window_is_news(in, c->snd_wnd))
+		c->snd_wl1 = in->seg.seq;
+	if (c->snd_new)
+		tcp_want_output(in->e, c);
+}
+
+void input_process_ack(struct input *in)
+{
+	if (repeats_ack(in))
+		take_repeated_ack(in);
+	else
+		process_new_ack(in);
 }

@@ -88,12 +88,7 @@ static void purge_queue(struct engine *e, struct pktq *q)
 void conn_free_pkt(struct engine *e, struct rte_mbuf *m)
 {
 	e->held--;
-	/* The driver may have sent it as part of a chain; while it still holds it (refcnt 2) the links are its own. */
-	if (rte_mbuf_refcnt_read(m) == 1) {
-		m->next = NULL;
-		m->nb_segs = 1;
-	}
-	rte_pktmbuf_free_seg(m);
+	engine_free(e, m);
 }
 
 static void purge_send_queue(struct engine *e, struct conn *c)

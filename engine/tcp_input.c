@@ -340,12 +340,11 @@ static bool fin_in_order(struct input *in)
 	return c->peer_fin_known && c->peer_fin == c->rcv_nxt;
 }
 
-static bool process_fin(struct input *in)
+/* The end of the stream is reached. */
+static bool take_fin(struct input *in)
 {
 	struct conn *c = in->c;
 
-	if (!fin_in_order(in))
-		return true;
 	c->fin_received = true;
 	c->rcv_nxt++;
 	/* What is said to lie behind the end of the data can't be (as Linux's tcp_fin(): dropped). */
@@ -369,6 +368,13 @@ static bool process_fin(struct input *in)
 	}
 	ready_update(in->e, c, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP);
 	return true;
+}
+
+static inline bool process_fin(struct input *in)
+{
+	if (!(in->seg.flags & TH_FIN) && !in->c->peer_fin_known)
+		return true;
+	return !fin_in_order(in) || take_fin(in);
 }
 
 /* RFC 7323 4.3: TS.Recent follows the segment that covers Last.ACK.sent; as on Linux not one whose own ACK is old. */
@@ -406,13 +412,31 @@ static void output_at_first_hint(struct input *in)
 	}
 }
 
+/*
+ * The segment that an undisturbed connection waits for (Van Jacobson's header prediction): the next in order, with no flags but
+ * ACK and PSH, an ACK of what is in flight and a timestamp that is not old.  None of the checks would find anything.
+ */
+static inline bool is_expected(const struct input *in)
+{
+	const struct conn *c = in->c;
+	const struct seg *s = &in->seg;
+
+	return c->state == ESTABLISHED && !c->fo_child && (s->flags & ~TH_PSH) == TH_ACK && s->seq == c->rcv_nxt &&
+	       seq_leq(s->seq, c->rcv_adv) && s->ack - c->snd_una <= conn_flight(c) && (int32_t)(s->tsval - c->ts_recent) >= 0;
+}
+
+static bool passes_checks(struct input *in)
+{
+	if (handshake_syn_again(in))
+		return false;
+	handshake_outdo_bare_syn(in);
+	return check_seq(in) && check_rst(in) && check_syn(in) && check_ack(in);
+}
+
 /* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
 static void otherwise(struct input *in)
 {
-	if (handshake_syn_again(in))
-		return;
-	handshake_outdo_bare_syn(in);
-	if (!check_seq(in) || !check_rst(in) || !check_syn(in) || !check_ack(in))
+	if (!is_expected(in) && !passes_checks(in))
 		return;
 	update_ts_recent(in);
 	in->c->last_rcv_at = in->e->now;
@@ -509,6 +533,7 @@ static void input_begin(struct input *in, struct engine *e, struct rte_mbuf *m, 
 	in->m = m;
 	in->ip_hdr_len = ip_hdr_len;
 	in->rate = (struct rate_sample){0};
+	in->acked = NULL;
 	in->fack = in->reordered_seq = 0;
 	in->reordered = in->original_acked = in->tlp_duplicate = false;
 }
@@ -529,6 +554,8 @@ void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *i
 		return;
 	}
 	demultiplex(&in);
-	if (in.m)
+	if (in.m && in.m->next)
 		rte_pktmbuf_free(in.m);
+	else if (in.m)
+		engine_free(e, in.m);
 }

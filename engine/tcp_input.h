@@ -15,6 +15,7 @@ struct input {
 	uint16_t ip_hdr_len;
 	struct seg seg;
 	struct rate_sample rate;
+	struct rte_mbuf *acked; /* packets that it acknowledges, off the queue: freed when all is learned from them */
 	/* What an ACK says of repair. */
 	seq_t fack;	     /* high_sacked before it */
 	seq_t reordered_seq; /* the lowest it delivers out of order, if reordered */
@@ -82,6 +83,11 @@ void tune_received(struct input *in, uint32_t len,
 bool tcp_echoes_before(const struct input *in, uint32_t ts);
 
 /* ---- recovery.c: see there for how the parts belong together ---- */
+/* Nothing is missing, nothing hints at it, and no probe is on its way. */
+static inline bool recovery_idle(const struct conn *c)
+{
+	return c->ca_state == CA_OPEN && !(c->sacked_out | c->lost_out | c->retrans_out) && !c->tlp_out;
+}
 void recovery_on_ack(struct input *in, struct ack *a);
 void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m); /* it was not lost after all */
 void recovery_forget_below(struct conn *c, seq_t ack);	       /* before packets below ack are let go */

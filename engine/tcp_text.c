@@ -118,11 +118,24 @@ static void schedule_ack(struct input *in)
 		timer_ack_delayed(in->e, c);
 }
 
-static void queue_in_order(struct input *in, struct text *t)
+/* Text in one mbuf, as nearly all is: where it is small it needs none of its own. */
+static void queue_single(struct input *in, const struct text *t)
+{
+	struct conn *c = in->c;
+	struct rte_mbuf *m = in->m;
+
+	c->rcv_nxt += t->len;
+	if (rcvq_copy(in->e, c, m, t->seq, rte_pktmbuf_mtod_offset(m, const void *, t->skip), t->len))
+		return;
+	in->m = NULL;
+	*pkt(m) = (struct pkt){.seq = t->seq, .off = m->data_off + t->skip, .len = t->len};
+	rcvq_push(in->e, c, m);
+}
+
+static void queue_chain(struct input *in, struct text *t)
 {
 	struct conn *c = in->c;
 	struct rte_mbuf *chain = in->m, *m;
-	bool filled_gap = c->ofoq.head != NULL;
 
 	in->m = NULL;
 	while ((m = next_part(&chain, t))) {
@@ -131,6 +144,17 @@ static void queue_in_order(struct input *in, struct text *t)
 			notice_arrival(in->e, m);
 		rcvq_append(in->e, c, m);
 	}
+}
+
+static void queue_in_order(struct input *in, struct text *t)
+{
+	struct conn *c = in->c;
+	bool filled_gap = c->ofoq.head != NULL;
+
+	if (in->m->next || c->rx_stamp)
+		queue_chain(in, t);
+	else
+		queue_single(in, t);
 	if (filled_gap) {
 		reasm_merge(in->e, c);
 		c->ack_now = true; /* RFC 5681 4.2: at once when a gap is filled, wholly or in part */

@@ -126,16 +126,19 @@ void timer_reordering(struct engine *e, struct conn *c, usec_t us)
 /* RFC 8985 7.2: never later than the timeout would be. */
 void timer_tail(struct engine *e, struct conn *c, bool restart)
 {
+	bool wanted;
 	usec_t rtx, at;
 
 	if (c->loss_is_reordering)
 		return;
+	wanted = tlp_wanted(e, c);
+	if (!wanted)
+		clear(c, TIMER_LOSS);
+	if (!wanted || !restart)
+		return;
 	rtx = conn_deadline(c, TIMER_RTX, e->now);
-	at = tlp_wanted(e, c) ? tlp_deadline(e, c) : 0;
-	if (rtx && at > rtx)
-		at = rtx;
-	if (restart || !at)
-		set(e, c, TIMER_LOSS, at);
+	at = tlp_deadline(e, c);
+	set(e, c, TIMER_LOSS, rtx && at > rtx ? rtx : at);
 }
 
 void timer_ack_delayed(struct engine *e, struct conn *c)
