@@ -3,6 +3,9 @@
  * tcp_ack.c - what an ACK means (RFC 9293 3.10.7.4, fifth; RFC 5681; RFC 6298): gather the facts once into a struct ack, move
  * snd_una and the window, and let recovery, congestion control and timers know.
  */
+#include <stddef.h>
+#include <string.h>
+
 #include "engine/tcp_input.h"
 
 /*
@@ -212,10 +215,13 @@ static void process_new_ack(struct input *in)
 {
 	struct conn *c = in->c;
 	seq_t una = c->snd_una;
-	struct ack a = {
-	    .now = in->e->now, .cwnd_limited = seq_geq(c->cwnd_limited_seq, una), .ece = c->ecn_ok && (in->seg.flags & TH_ECE)};
+	struct ack a;
 	bool window_changed;
 
+	memset(&a, 0, offsetof(struct ack, rate)); /* what follows is filled in for those who ask for it */
+	a.now = in->e->now;
+	a.cwnd_limited = seq_geq(c->cwnd_limited_seq, una);
+	a.ece = c->ecn_ok && (in->seg.flags & TH_ECE);
 	in->fack = c->high_sacked;
 	/* An old ACK says nothing new; its SACK blocks may. */
 	if (seq_lt(in->seg.ack, una)) {
