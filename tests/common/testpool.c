@@ -19,6 +19,7 @@
 #include "tests/common/testpool.h"
 
 #define RING_DRIVER "librte_mempool_ring.so"
+#define STACK_DRIVER "librte_mempool_stack.so" /* what the shim's pools are (io/port.c) */
 #ifdef __SANITIZE_THREAD__
 #define POOL_OPS "pile" /* tsanpool.c */
 #else
@@ -26,15 +27,19 @@
 #endif
 
 /*
- * The drivers' folder holds 128 libraries and costs 60 ms to load: naming the one that a pool needs avoids that.  The handle
- * stays open: a driver registers itself when it is loaded, and must not do so twice.
+ * The drivers' folder holds 128 libraries and costs 60 ms to load: naming those that pools need avoids that.  The handle stays
+ * open: a driver registers itself when it is loaded, and must not do so twice.
  */
-static char *ring_driver(void)
+static int name_driver(const char *name, char path[64], char **argv, int argc)
 {
-	static char path[64];
+	static char option[] = "-d";
 
-	snprintf(path, sizeof(path), "%s.%d", RING_DRIVER, RTE_VER_YEAR + 1); /* the ABI of 22.11 is 23 */
-	return dlopen(path, RTLD_LAZY) ? path : NULL;
+	snprintf(path, 64, "%s.%d", name, RTE_VER_YEAR + 1); /* the ABI of 22.11 is 23 */
+	if (!dlopen(path, RTLD_LAZY))
+		return argc;
+	argv[argc] = option;
+	argv[argc + 1] = path;
+	return argc + 2;
 }
 
 /* The first CPU that this process may use: EAL wants its only lcore named. */
@@ -50,8 +55,8 @@ static int first_cpu(const cpu_set_t *set)
 int testpool_start(unsigned mem_mb)
 {
 	static char name[] = "test", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf", no_pci[] = "--no-pci";
-	static char no_telemetry[] = "--no-telemetry", log[] = "--log-level=error", drivers[] = "-d";
-	static char lcores[32], mem[16];
+	static char no_telemetry[] = "--no-telemetry", log[] = "--log-level=error";
+	static char lcores[32], mem[16], ring[64], stack[64];
 	char *argv[16] = {name, no_huge, no_shconf, no_pci, no_telemetry, log, lcores, mem};
 	cpu_set_t old;
 	int argc = 8, rc;
@@ -59,12 +64,8 @@ int testpool_start(unsigned mem_mb)
 	pthread_getaffinity_np(pthread_self(), sizeof(old), &old);
 	snprintf(lcores, sizeof(lcores), "--lcores=0@%d", first_cpu(&old));
 	snprintf(mem, sizeof(mem), "-m%u", mem_mb);
-	argv[argc] = ring_driver();
-	if (argv[argc]) {
-		argv[argc + 1] = argv[argc];
-		argv[argc] = drivers;
-		argc += 2;
-	}
+	argc = name_driver(RING_DRIVER, ring, argv, argc);
+	argc = name_driver(STACK_DRIVER, stack, argv, argc);
 	rc = rte_eal_init(argc, argv);
 	pthread_setaffinity_np(pthread_self(), sizeof(old), &old);
 	return rc < 0 ? -rte_errno : 0;
