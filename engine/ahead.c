@@ -13,13 +13,9 @@
 #define HEADER 12
 #define BUCKET 8
 #define CONN 4
-/* From so many connections on, those in TIME-WAIT included, buckets and control blocks are no longer in the cache. */
-#define MANY 1024
-
-bool ahead_pays(const struct engine *e, unsigned n)
-{
-	return e->conns.used + e->timewaits.used > MANY && n > 1;
-}
+#define SENT 2
+/* An mbuf's two lines and those of its struct pkt: what freeing it touches. */
+#define MBUF_LINES 4
 
 /* Where the ports lie in a plain packet: an Ethernet header, an IPv4 header without options, TCP. */
 #define IP_AT ETH_HDR
@@ -43,10 +39,19 @@ static struct flow **bucket_of(const struct engine *e, const struct rte_mbuf *m)
 	return flow_bucket(e, flow_packet_hash(e, m, &t));
 }
 
-static void fetch_conn(const struct flow *f)
+/* The first on the chain: most chains have one.  By then its header is there, and says whether it has a queue at all. */
+static void fetch_sent(const struct flow *f)
 {
-	for (unsigned i = 0; f && i < CONN_HOT_LINES; i++)
-		rte_prefetch0((const char *)f + (size_t)i * RTE_CACHE_LINE_SIZE);
+	const struct conn *c = container_of(f, const struct conn, f);
+
+	for (unsigned i = 0; f && f->kind == FLOW_CONN && c->sndq.head && i < MBUF_LINES; i++)
+		rte_prefetch0((const char *)c->sndq.head + (size_t)i * RTE_CACHE_LINE_SIZE);
+}
+
+/* The bucket of packet i, if it is one of this burst and one of TCP. */
+static struct flow **kept(const struct ahead *a, int n, int i)
+{
+	return i >= 0 && i < n ? a->bucket[i % AHEAD_KEPT] : NULL;
 }
 
 void ahead_step(struct engine *e, struct ahead *a, struct rte_mbuf **pkts, int n, int at)
@@ -61,8 +66,12 @@ void ahead_step(struct engine *e, struct ahead *a, struct rte_mbuf **pkts, int n
 		if (bucket)
 			rte_prefetch0(bucket);
 	}
-	if (at + CONN < n && at + CONN >= 0 && (bucket = a->bucket[(at + CONN) % AHEAD_KEPT]))
-		fetch_conn(*bucket);
+	bucket = kept(a, n, at + CONN);
+	if (bucket && *bucket)
+		ahead_conn(container_of(*bucket, struct conn, f));
+	bucket = kept(a, n, at + SENT);
+	if (bucket)
+		fetch_sent(*bucket);
 }
 
 void ahead_begin(struct engine *e, struct ahead *a, struct rte_mbuf **pkts, int n)

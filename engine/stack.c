@@ -297,7 +297,7 @@ static void free_spent(struct engine *e)
 void engine_input(struct engine *e, struct rte_mbuf **pkts, unsigned n, usec_t now)
 {
 	struct ahead ahead;
-	bool pays = ahead_pays(e, n);
+	bool pays = n > 1 && ahead_many(e);
 
 	set_now(e, now);
 	e->spent_room = SPENT_MAX;
@@ -367,8 +367,10 @@ void engine_run(struct engine *e, usec_t now)
 	struct wheel_timer *t;
 
 	set_now(e, now);
-	while ((t = wheel_pop(&e->wheel, e->now)))
+	while ((t = wheel_pop(&e->wheel, e->now))) {
+		ahead_timer(e);
 		run_timer(e, t);
+	}
 	run_loop(e);
 	run_starved(e);
 }
@@ -408,8 +410,10 @@ unsigned engine_output(struct engine *e, struct rte_mbuf **out, unsigned max, us
 		e->announce = false;
 		arp_announce(e);
 	}
-	while (ring_count(&e->tx) < max && (l = list_pop(&e->out)))
+	while (ring_count(&e->tx) < max && (l = list_pop(&e->out))) {
+		ahead_output(e);
 		tcp_output(e, container_of(l, struct conn, out_link), OUTPUT_TURN);
+	}
 	while (n < max && ring_count(&e->tx))
 		out[n++] = ring_pop(&e->tx);
 	e->stats.out_frames += n;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * wheel.c - the hierarchical timer wheel (Varghese and Lauck's scheme 6).  A time is a number of base-64 digits.  A timer sits at
- * the level of the highest digit in which its time differs from the wheel's, in the slot of its own digit there.  So a level in
- * use holds nothing but slots ahead of the wheel's digit, everything on it comes before anything on the level above, and the
+ * wheel.c - the hierarchical timer wheel (Varghese and Lauck's scheme 6).  A time is a number of base-256 digits.  A timer sits
+ * at the level of the highest digit in which its time differs from the wheel's, in the slot of its own digit there.  So a level
+ * in use holds nothing but slots ahead of the wheel's digit, everything on it comes before anything on the level above, and the
  * earliest timers are in the first used slot of the lowest level in use.  When time reaches a slot above level 0, its timers
  * move down.
  */
+#include <string.h>
+
 #include "engine/wheel.h"
 
 /* look_for_next() looks at so many timers for the exact deadline, and takes the start of their slot if there are more. */
@@ -25,6 +27,28 @@ static usec_t slot_start(const struct wheel *w, unsigned level, unsigned slot)
 	return (w->now & ~below) | ((usec_t)slot << shift);
 }
 
+static void slot_filled(struct wheel *w, unsigned level, unsigned slot)
+{
+	w->used[level][slot / 64] |= 1ull << (slot % 64);
+	w->levels |= 1u << level;
+}
+
+static bool level_is_empty(const struct wheel *w, unsigned level)
+{
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < WHEEL_SLOTS / 64; i++)
+		any |= w->used[level][i];
+	return !any;
+}
+
+static void slot_emptied(struct wheel *w, unsigned level, unsigned slot)
+{
+	w->used[level][slot / 64] &= ~(1ull << (slot % 64));
+	if (!w->used[level][slot / 64] && level_is_empty(w, level))
+		w->levels &= ~(1u << level);
+}
+
 static void place(struct wheel *w, struct wheel_timer *t)
 {
 	usec_t at = t->at > w->now ? t->at : w->now;
@@ -33,24 +57,29 @@ static void place(struct wheel *w, struct wheel_timer *t)
 	t->level = differs ? (63 - __builtin_clzll(differs)) / WHEEL_BITS : 0;
 	t->slot = digit(at, t->level);
 	list_add_tail(&w->slots[t->level][t->slot], &t->link);
-	w->used[t->level] |= 1ull << t->slot;
+	slot_filled(w, t->level, t->slot);
 }
 
 static void unplace(struct wheel *w, struct wheel_timer *t)
 {
 	list_del(&t->link);
 	if (list_empty(&w->slots[t->level][t->slot]))
-		w->used[t->level] &= ~(1ull << t->slot);
+		slot_emptied(w, t->level, t->slot);
 }
 
-/* The lowest level in use; there must be one. */
+/* The lowest level in use, and its first slot; there must be one. */
 static unsigned first_level(const struct wheel *w)
 {
-	unsigned level = 0;
+	return (unsigned)__builtin_ctz(w->levels);
+}
 
-	while (!w->used[level])
-		level++;
-	return level;
+static unsigned first_slot(const struct wheel *w, unsigned level)
+{
+	unsigned i = 0;
+
+	while (!w->used[level][i])
+		i++;
+	return i * 64 + (unsigned)__builtin_ctzll(w->used[level][i]);
 }
 
 void wheel_init(struct wheel *w, usec_t now)
@@ -58,11 +87,11 @@ void wheel_init(struct wheel *w, usec_t now)
 	w->now = now;
 	w->next = USEC_NEVER;
 	w->armed = 0;
-	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
-		w->used[level] = 0;
+	w->levels = 0;
+	memset(w->used, 0, sizeof(w->used));
+	for (unsigned level = 0; level < WHEEL_LEVELS; level++)
 		for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++)
 			list_init(&w->slots[level][slot]);
-	}
 }
 
 void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at)
@@ -89,7 +118,7 @@ static void cascade(struct wheel *w, unsigned level, unsigned slot)
 {
 	struct list *head = &w->slots[level][slot];
 
-	w->used[level] &= ~(1ull << slot);
+	slot_emptied(w, level, slot);
 	while (!list_empty(head))
 		place(w, container_of(list_pop(head), struct wheel_timer, link));
 }
@@ -103,7 +132,7 @@ static usec_t look_for_next(const struct wheel *w)
 	if (!w->armed)
 		return USEC_NEVER;
 	level = first_level(w);
-	slot = __builtin_ctzll(w->used[level]);
+	slot = first_slot(w, level);
 	if (!level)
 		return slot_start(w, 0, slot);
 	list_each (pos, &w->slots[level][slot]) {
@@ -121,7 +150,7 @@ struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
 {
 	while (w->armed) {
 		unsigned level = first_level(w);
-		unsigned slot = __builtin_ctzll(w->used[level]);
+		unsigned slot = first_slot(w, level);
 		usec_t start = slot_start(w, level, slot);
 		struct wheel_timer *t;
 
@@ -140,6 +169,11 @@ struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
 		w->now = now;
 	w->next = look_for_next(w);
 	return NULL;
+}
+
+const struct wheel_timer *wheel_peek(const struct wheel *w)
+{
+	return w->levels & 1 ? container_of(w->slots[0][first_slot(w, 0)].next, struct wheel_timer, link) : NULL;
 }
 
 /* Kept rather than looked for: it is asked at every turn.  Disarming the earliest timer leaves it early, for one turn in vain. */
