@@ -38,13 +38,30 @@ struct slab_head {
 static struct slab_head *heads;
 static char *bases[SLABS];
 
+/*
+ * Who holds an owned object, beyond the first 64 processes: behind the slabs, so that it takes memory only in a family that is so
+ * large.
+ */
+#define WORD_PROCS 64
+#define FAR_WORDS (PROCS_MAX / WORD_PROCS - 1)
+static struct far_holders {
+	_Atomic uint32_t procs; /* arena_procs() */
+	_Atomic uint64_t words[][FAR_WORDS];
+} * far_holders;
+
+static bool is_owned(enum slab slab)
+{
+	return slab == SLAB_SOCK || slab == SLAB_EPSET;
+}
+
 int arena_init(void)
 {
 	size_t size = SLABS * sizeof(struct slab_head), at = size;
 	char *region;
 
 	for (unsigned i = 0; i < SLABS; i++)
-		size += kinds[i].size * kinds[i].most;
+		size += kinds[i].size * kinds[i].most + (is_owned(i) ? kinds[i].most * sizeof(far_holders->words[0]) : 0);
+	size += sizeof(*far_holders);
 	region = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (region == MAP_FAILED)
 		return -ENOMEM;
@@ -53,7 +70,32 @@ int arena_init(void)
 		bases[i] = region + at;
 		at += kinds[i].size * kinds[i].most;
 	}
+	far_holders = (struct far_holders *)(region + at);
+	atomic_store_explicit(&far_holders->procs, WORD_PROCS, memory_order_relaxed);
 	return 0;
+}
+
+/* The object at a place, which is its index + 1; NULL for 0. */
+static struct object *object_at(enum slab slab, uint32_t place)
+{
+	return place ? (struct object *)(bases[slab] + (size_t)(place - 1) * kinds[slab].size) : NULL;
+}
+
+unsigned arena_procs(void)
+{
+	return atomic_load_explicit(&far_holders->procs, memory_order_acquire);
+}
+
+_Atomic uint64_t *arena_holders(void *obj, unsigned proc)
+{
+	struct owned *o = obj;
+	uint32_t at = o->obj.index + (o->obj.slab == SLAB_EPSET ? kinds[SLAB_SOCK].most : 0), seen = arena_procs();
+
+	if (proc < WORD_PROCS)
+		return &o->holders;
+	while (seen <= proc && !atomic_compare_exchange_weak(&far_holders->procs, &seen, (proc / WORD_PROCS + 1) * WORD_PROCS))
+		;
+	return &far_holders->words[at][proc / WORD_PROCS - 1];
 }
 
 /* The next object never used before.  Caller holds the slab's lock. */
@@ -93,14 +135,14 @@ void *arena_get(enum slab slab)
 	lock_take(&h->lock);
 	o = h->free;
 	if (o)
-		h->free = o->next_free;
+		h->free = object_at(slab, o->next_free);
 	else
 		o = make(slab);
 	lock_drop(&h->lock);
 	if (!o)
 		return NULL;
 	wipe(o, slab);
-	o->next_free = NULL;
+	o->next_free = 0;
 	atomic_fetch_add_explicit(&o->ref, 1, memory_order_release);
 	return o;
 }
@@ -114,11 +156,10 @@ void arena_put(void *obj)
 	/* object_release() moved the generation on already; an object with its one reference left has that still to come. */
 	if ((uint32_t)ref)
 		atomic_store_explicit(&o->ref, ((ref >> 32) + 1) << 32, memory_order_release);
-	if (o->slab == SLAB_SOCK || o->slab == SLAB_EPSET)
-		for (unsigned i = 0; i < PROCS_MAX / 64; i++)
-			atomic_store_explicit(&((struct owned *)o)->holders[i], 0, memory_order_relaxed);
+	for (unsigned proc = 0; is_owned(o->slab) && proc < arena_procs(); proc += WORD_PROCS)
+		atomic_store_explicit(arena_holders(o, proc), 0, memory_order_relaxed);
 	lock_take(&h->lock);
-	o->next_free = h->free;
+	o->next_free = h->free ? h->free->index + 1u : 0;
 	h->free = o;
 	lock_drop(&h->lock);
 }

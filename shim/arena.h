@@ -19,9 +19,9 @@
 /* First member of every object. */
 struct object {
 	_Atomic uint64_t ref; /* generation in the upper half, number of references in the lower */
-	struct object *next_free;
-	uint32_t index; /* its place in its slab, for ever */
-	uint32_t slab;	/* enum slab */
+	uint32_t next_free;   /* while free: the index of the next one + 1; 0: none */
+	uint32_t index : 24;  /* its place in its slab, for ever */
+	uint32_t slab : 8;    /* enum slab */
 };
 
 /* Processes that may share the engine: a fork family. */
@@ -30,7 +30,7 @@ struct object {
 /* An object that processes hold, by bits of their numbers; each counts as one reference (hold.h). */
 struct owned {
 	struct object obj;
-	_Atomic uint64_t holders[PROCS_MAX / 64];
+	_Atomic uint64_t holders; /* the first 64; few families have more (arena_holders()) */
 };
 
 enum slab { SLAB_SOCK, SLAB_SPREAD, SLAB_EPSET, SLAB_MEMBER, SLAB_WATCH, SLAB_THREAD, SLABS };
@@ -47,6 +47,11 @@ void *arena_at(enum slab slab, uint32_t index);
 uint32_t arena_count(enum slab slab);
 /* How many there can be. */
 uint32_t arena_room(enum slab slab);
+
+/* The word with the bit of this process of those that hold an owned object, which is of SLAB_SOCK or SLAB_EPSET. */
+_Atomic uint64_t *arena_holders(void *obj, unsigned proc);
+/* No process with this number or a higher one ever held anything: their words need not be looked at. */
+unsigned arena_procs(void);
 
 /* The generation to keep beside a pointer. */
 static inline uint32_t object_gen(const void *obj)

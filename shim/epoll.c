@@ -220,10 +220,10 @@ static int member_add(struct epset *set, const struct member *what, struct polla
 	m->set = set;
 	m->kind = what->kind;
 	m->fd = what->fd;
-	m->target = what->target;
+	m->watch.target = what->watch.target;
 	m->events = what->events;
 	m->data = what->data;
-	if (m->kind == MEMBER_SET || (m->kind == MEMBER_SOCK && atomic_load(&((struct sock *)m->target)->dual))) {
+	if (m->kind == MEMBER_SET || (m->kind == MEMBER_SOCK && atomic_load(&((struct sock *)m->watch.target)->dual))) {
 		rc = kernel_ctl(m, EPOLL_CTL_ADD);
 		if (rc && m->kind == MEMBER_SET) {
 			arena_put(m);
@@ -265,7 +265,7 @@ static bool has_its_number(const struct member *m)
 {
 	struct fdref r = rt.thin->fd_get(m->fd);
 
-	return m->kind == MEMBER_FRESH || r.kind == FD_SPARE || r.obj == m->target;
+	return m->kind == MEMBER_FRESH || r.kind == FD_SPARE || r.obj == m->watch.target;
 }
 
 /* Under the set's mtx. */
@@ -383,7 +383,7 @@ static int ctl_sock(struct epset *set, int op, const struct fdref *r, struct mem
 	if (!hold_more(s, r->gen))
 		return -EBADF;
 	what->kind = MEMBER_SOCK;
-	what->target = s;
+	what->watch.target = s;
 	lock_take(&set->mtx);
 	rc = apply(set, member_find(set, &s->poll, r->fd), op, what, &s->poll);
 	lock_drop(&set->mtx);
@@ -435,7 +435,7 @@ static int nest_depth(struct epset *set, const struct epset *outer, int depth)
 	lock_take(&set->mtx);
 	list_each (at, &set->members) {
 		struct member *m = container_of(at, struct member, in_set);
-		int d = m->kind == MEMBER_SET ? nest_depth(m->target, outer, depth + 1) : depth;
+		int d = m->kind == MEMBER_SET ? nest_depth(m->watch.target, outer, depth + 1) : depth;
 
 		if (d > deepest)
 			deepest = d;
@@ -452,7 +452,7 @@ static int ctl_set(struct epset *outer, int op, struct member *what)
 	if (!inner)
 		return rc;
 	what->kind = MEMBER_SET;
-	what->target = inner;
+	what->watch.target = inner;
 	lock_take(&rt.shared->nest_lock);
 	if (op == EPOLL_CTL_ADD && nest_depth(inner, outer, 0) > NEST_MAX) {
 		rc = -ELOOP;
@@ -604,7 +604,7 @@ static void adopt(struct member *m, void *arg)
 	atomic_fetch_sub(&m->set->nfresh, 1);
 	atomic_fetch_sub(&rt.shared->fresh_members, 1);
 	m->kind = MEMBER_SOCK;
-	m->target = s;
+	m->watch.target = s;
 	member_watch(m, &s->poll);
 }
 

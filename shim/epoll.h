@@ -25,9 +25,8 @@ enum member_kind { MEMBER_SOCK, MEMBER_SET, MEMBER_FRESH };
 
 struct member {
 	struct watch watch; /* on the target's pollable; its header is the member's */
-	/* What epoll_wait() looks at: one cache line, with the end of the watch. */
+	/* What epoll_wait() looks at: one cache line, with the watch's target. */
 	struct list at_ready;
-	void *target; /* struct sock or struct epset; NULL while FRESH */
 	epoll_data_t data;
 	uint32_t events;   /* as given, EPOLLERR and EPOLLHUP added */
 	uint32_t reported; /* the last collection that reported it */
@@ -38,6 +37,7 @@ struct member {
 	struct epset *set; /* NULL: of none any more */
 	struct list in_set;
 };
+_Static_assert(sizeof(struct member) <= 128, "two cache lines");
 
 struct epset {
 	struct owned own;
@@ -89,8 +89,8 @@ static inline void member_unready(struct member *m)
 static inline uint32_t member_level(const struct member *m)
 {
 	if (__builtin_expect(m->kind == MEMBER_SOCK, 1))
-		return sock_poll_ready(m->target) & m->events;
-	return m->kind == MEMBER_SET && epset_ready(m->target) ? (EPOLLIN | EPOLLRDNORM) & m->events : 0;
+		return sock_poll_ready(m->watch.target) & m->events;
+	return m->kind == MEMBER_SET && epset_ready(m->watch.target) ? (EPOLLIN | EPOLLRDNORM) & m->events : 0;
 }
 /* A member that the kernel's set knows under this data; NULL: it is the user's own.  Under ready_lock. */
 struct member *member_of_data(const struct epset *set, uint64_t data);

@@ -38,7 +38,7 @@ static _Atomic uint64_t *count_of(const void *obj)
 
 static _Atomic uint64_t *holders_of(void *obj, unsigned proc)
 {
-	return &((struct owned *)obj)->holders[proc / 64];
+	return arena_holders(obj, proc);
 }
 
 /* False if it was set. */
@@ -129,11 +129,10 @@ unsigned hold_count(const void *obj)
 
 unsigned hold_processes(const void *obj)
 {
-	const struct owned *o = obj;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < PROCS_MAX / 64; i++)
-		n += (unsigned)__builtin_popcountll(atomic_load_explicit(&o->holders[i], memory_order_relaxed));
+	for (unsigned proc = 0; proc < arena_procs(); proc += 64)
+		n += (unsigned)__builtin_popcountll(atomic_load_explicit(arena_holders((void *)obj, proc), memory_order_relaxed));
 	return n;
 }
 

@@ -41,18 +41,20 @@ struct sock {
 	_Atomic bool dual;     /* the placeholder listens too */
 	_Atomic bool told;     /* signals for its owner (sigio.h): some process watches it for that */
 
-	uint16_t family; /* AF_INET, AF_INET6 */
 	_Atomic int fl;	 /* O_ASYNC, O_APPEND, O_NOATIME as set; they do nothing */
+	uint16_t family; /* AF_INET, AF_INET6 */
 	bool v6only;
-	bool unheeded; /* what happens now is no news to the owner of its signals; under the stack's lock */
-	bool named;    /* bind() gave it a name, this one */
+	bool unheeded;		    /* what happens now is no news to the owner of its signals; under the stack's lock */
+	bool named;		    /* bind() gave it a name, this one */
+	_Atomic bool dirty;	    /* the placeholder was used: not to be recycled */
+	_Atomic uint8_t phase;	    /* enum sock_phase */
+	_Atomic bool lingers;	    /* SO_LINGER was set, on or off: close() asks for it */
+	_Atomic uint16_t old_port;  /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
+	_Atomic bool kernel_turn;   /* as kernel_asked */
+	_Atomic uint32_t receivers; /* with told: threads in recv() */
 	struct endpoint name;
-	int backlog;		   /* as given to listen(); -1 before */
-	_Atomic uint16_t old_port; /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
-	_Atomic bool dirty;	   /* the placeholder was used: not to be recycled */
-	_Atomic uint8_t phase;	   /* enum sock_phase */
-	_Atomic bool lingers;	   /* SO_LINGER was set, on or off: close() asks for it */
 	_Atomic usec_t rcvtimeo, sndtimeo;  /* 0: for ever */
+	int backlog;			    /* as given to listen(); -1 before */
 	_Atomic uint32_t tsflags, bind_phc; /* SO_TIMESTAMPING */
 	_Atomic int peek_off;		    /* SO_PEEK_OFF, with NOTICE_PEEK_OFF */
 	usec_t recv_at;			    /* engine_recv_at() of the last receive, with any notices; under the stack's lock */
@@ -60,11 +62,11 @@ struct sock {
 	/* Dual-homed listener: wait_may_ask()'s, and what was known when the kernel had no connection. */
 	_Atomic usec_t kernel_asked;
 	_Atomic uint32_t kernel_epoch;
-	_Atomic bool kernel_turn;
-	/* With told: EPOLL* that nobody has taken; threads in recv(). */
+	/* With told: EPOLL* that nobody has taken. */
 	_Atomic uint32_t due;
-	_Atomic uint32_t receivers;
 };
+/* With its member of an epoll set, this is what a connection takes beside the engine's control block. */
+_Static_assert(sizeof(struct sock) <= 192, "three cache lines");
 
 /* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */
 uint32_t spread_ready(const struct spread *sp);

@@ -34,11 +34,14 @@ struct watch {
 	struct object obj;
 	struct list at;	     /* on pollable.watches */
 	struct pollable *on; /* NULL: on none */
-	enum watch_kind kind;
-	bool exclusive;	       /* of several exclusive ones only as many are told as have something to do (struct news) */
-	uint32_t mask;	       /* EPOLL* of interest; EPOLLERR and EPOLLHUP always are */
-	struct thread *thread; /* WATCH_THREAD, WATCH_SIGIO */
-	uint64_t told;	       /* exclusive: in which stay of which thread it was last; 0: in none */
+	uint32_t mask;	     /* EPOLL* of interest; EPOLLERR and EPOLLHUP always are */
+	uint8_t kind;	     /* enum watch_kind */
+	bool exclusive;	     /* of several exclusive ones only as many are told as have something to do (struct news) */
+	union {
+		struct thread *thread; /* WATCH_THREAD, WATCH_SIGIO */
+		void *target;	       /* WATCH_MEMBER: struct sock or struct epset; NULL while FRESH */
+	};
+	uint64_t told; /* exclusive: in which stay of which thread it was last; 0: in none */
 };
 
 struct pollable {

@@ -97,6 +97,7 @@ static void killed_process_lets_go(void **state)
 	hold_first(s);
 	hold_share(SLAB_SOCK, 5);
 	hold_share(SLAB_SOCK, 69);
+	assert_int_equal(hold_processes(s), 3);
 	assert_int_equal(hold_none(s), HOLD_OTHERS);
 	assert_int_equal(hold_none(s), HOLD_STALE);
 	hold_bury(SLAB_SOCK, 5, count_buried);
@@ -106,6 +107,12 @@ static void killed_process_lets_go(void **state)
 	hold_bury(SLAB_SOCK, 69, count_buried);
 	assert_int_equal(buried, 1);
 	assert_false(object_is(s, gen));
+	/* Nothing of that is left to the next one in the same place. */
+	assert_ptr_equal(arena_get(SLAB_SOCK), s);
+	hold_first(s);
+	assert_int_equal(hold_processes(s), 1);
+	assert_int_equal(hold_none(s), HOLD_NOBODY);
+	arena_put(s);
 }
 
 /* The child counts its descriptors, whatever the parent's calls held besides, and lets go of what it has none for. */
