@@ -13,7 +13,6 @@
 #include <rte_ring.h>
 
 /* Bursts taken in one go while the port has more: bounds the time under the lock. */
-#define RX_BURSTS 4
 /* A doorbell that costs a system call is not rung more often than this unless a full burst waits. */
 #define DOORBELL_US 20
 #define LINK_CHECK_US 1000
@@ -272,11 +271,11 @@ unsigned stack_drive(struct stack *st, usec_t now)
 
 	check_link(st, now);
 	do {
-		n = port_rx(rt.port, st->id, pkts, RX_BURST);
+		n = port_rx(rt.port, st->id, pkts, rt.rx_burst);
 		if (n)
 			engine_input(st->engine, pkts, n, now);
 		total += n;
-	} while (n == RX_BURST && total < RX_BURSTS * RX_BURST);
+	} while (n == rt.rx_burst && total < rt.rx_turn);
 	if (total)
 		atomic_fetch_add_explicit(&st->frames, total, memory_order_relaxed);
 	take_over(st, now);

@@ -74,6 +74,7 @@ struct runtime {
 	uint32_t exiter; /* thread that ended the process's connections */
 	struct port *port;
 	struct port_info info;
+	unsigned rx_burst, rx_turn; /* frames asked of the port at once, and taken in before the program has its turn */
 	unsigned nstacks;
 	struct stack *stacks[IO_QUEUES_MAX];
 	struct shared *shared;	  /* what the processes of a fork family have in common */
