@@ -18,6 +18,14 @@ measure_cubic() {
 	lab_in "$1" sh -c 'echo cubic >/proc/sys/net/ipv4/tcp_congestion_control'
 }
 
+# measure_tune END: what every load generator is tuned with, for Linux and, as the engine takes the host's values, for the shim.  Where the client closes first (wrk with
+# Connection: close), TIME-WAIT would use up the default range of ports in seconds; a thousand connections at once overflow the default backlogs.
+measure_tune() {
+	measure_cubic "$1"
+	lab_in "$1" sh -c 'cd /proc/sys/net && echo 1 >ipv4/tcp_tw_reuse && echo 1024 65535 >ipv4/ip_local_port_range &&
+		echo 65535 >core/somaxconn && echo 65535 >ipv4/tcp_max_syn_backlog'
+}
+
 measure_reset() {
 	VALUE='' RETRANS=- CPU_A=- CPU_B=- WORK=- P50=- P99=- P999=- WHY=''
 }
