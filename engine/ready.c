@@ -67,13 +67,17 @@ void ready_update(struct engine *e, struct conn *c, uint32_t edges)
 {
 	bool plain = c->state == ESTABLISHED &&
 		     !(c->rcv_shutdown | c->snd_shutdown | c->fo_deferred | c->urg_valid | c->notices | c->icmp_told | c->error);
-	uint32_t level = plain ? level_established(e, c) : level_of(e, c);
+	uint32_t level;
 
+	/* Nobody looks any more. */
+	if (c->orphan)
+		return;
+	level = plain ? level_established(e, c) : level_of(e, c);
 	if (level & EPOLLOUT)
 		c->nospace = false;
 	edges |= level & ~c->ready;
 	__atomic_store_n(&c->ready, level, __ATOMIC_RELEASE);
-	if (!edges || c->orphan)
+	if (!edges)
 		return;
 	c->edges |= edges;
 	if (!list_linked(&c->event_link))

@@ -376,6 +376,8 @@ void timer_window_closed(struct engine *e, struct conn *c); /* nothing in flight
 /* ---- tcp_conn.c: life of a control block ---- */
 struct conn *conn_new(struct engine *e);
 void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s);
+/* The same, and these edges fired. */
+void conn_move(struct engine *e, struct conn *c, enum tcp_state s, uint32_t edges);
 void conn_fail(struct engine *e, struct conn *c, int err); /* to CLOSED with a pending error */
 void conn_closed(struct engine *e, struct conn *c);	   /* to CLOSED, quietly; frees an orphan */
 void conn_to_timewait(struct engine *e, struct conn *c);

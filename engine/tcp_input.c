@@ -320,6 +320,8 @@ static bool process_text(struct input *in)
 
 /* ---- step 8: FIN ---- */
 
+#define FIN_EDGES (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP)
+
 /* Only when all before it has arrived; one that came early within the window is remembered. */
 static bool fin_in_order(struct input *in)
 {
@@ -354,19 +356,19 @@ static bool take_fin(struct input *in)
 	switch (c->state) {
 	case SYN_RECEIVED:
 	case ESTABLISHED:
-		conn_set_state(in->e, c, CLOSE_WAIT);
+		conn_move(in->e, c, CLOSE_WAIT, FIN_EDGES);
 		break;
 	case FIN_WAIT_1:
 		/* Had our FIN been acknowledged, process_ack() would have moved us to FIN-WAIT-2. */
-		conn_set_state(in->e, c, CLOSING);
+		conn_move(in->e, c, CLOSING, FIN_EDGES);
 		break;
 	case FIN_WAIT_2:
 		conn_to_timewait(in->e, c);
 		return false;
 	default:
+		ready_update(in->e, c, FIN_EDGES);
 		break;
 	}
-	ready_update(in->e, c, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP);
 	return true;
 }
 

@@ -94,13 +94,12 @@ static int64_t most_of_any(const struct engine *e)
 /* The scale that lets the window grow so far (RFC 7323 2.2). */
 static uint8_t scale_for(const struct engine *e, int64_t most)
 {
-	uint8_t shift = 0;
+	int beyond_16_bits;
 
-	if (!e->cfg.tcp.window_scaling)
+	if (!e->cfg.tcp.window_scaling || most <= WINDOW_MAX)
 		return 0;
-	for (; most > 65535 && shift < WSCALE_MAX; shift++)
-		most >>= 1;
-	return shift;
+	beyond_16_bits = 64 - __builtin_clzll(most) - 16;
+	return beyond_16_bits < WSCALE_MAX ? beyond_16_bits : WSCALE_MAX;
 }
 
 void tcp_choose_wscale(const struct engine *e, struct conn *c)
