@@ -96,11 +96,13 @@ void wheel_init(struct wheel *w, usec_t now)
 
 void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at)
 {
-	wheel_disarm(w, t);
+	if (wheel_armed(t))
+		unplace(w, t);
+	else
+		w->armed++;
 	t->at = at < WHEEL_TIME_MAX ? at : WHEEL_TIME_MAX;
 	place(w, t);
-	w->armed++;
-	if (at < w->next)
+	if (at < w->next || w->armed == 1)
 		w->next = at > w->now ? at : w->now;
 }
 
@@ -146,7 +148,7 @@ static usec_t look_for_next(const struct wheel *w)
 	return earliest;
 }
 
-struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
+struct wheel_timer *wheel_pop_due(struct wheel *w, usec_t now)
 {
 	while (w->armed) {
 		unsigned level = first_level(w);
@@ -174,10 +176,4 @@ struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
 const struct wheel_timer *wheel_peek(const struct wheel *w)
 {
 	return w->levels & 1 ? container_of(w->slots[0][first_slot(w, 0)].next, struct wheel_timer, link) : NULL;
-}
-
-/* Kept rather than looked for: it is asked at every turn.  Disarming the earliest timer leaves it early, for one turn in vain. */
-usec_t wheel_next(const struct wheel *w)
-{
-	return w->next;
 }

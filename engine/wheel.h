@@ -23,7 +23,7 @@ struct wheel_timer {
 };
 
 struct wheel {
-	usec_t now;  /* everything before this has been handed out */
+	usec_t now;  /* as of the last that was due: everything before this has been handed out */
 	usec_t next; /* no timer is due before this */
 	unsigned armed;
 	unsigned levels;			       /* a bit for each level in use */
@@ -39,14 +39,22 @@ static inline bool wheel_armed(const struct wheel_timer *t)
 {
 	return list_linked(&t->link);
 }
-/* The next timer with at <= now, disarmed, earliest slot first; NULL when no more are due. Advances the wheel to now. */
-struct wheel_timer *wheel_pop(struct wheel *w, usec_t now);
-/* A guess at whom wheel_pop() hands out next, if one is due within 256 us; NULL: none is. */
-const struct wheel_timer *wheel_peek(const struct wheel *w);
 /*
  * When wheel_pop() should be called next: never later than the earliest deadline, and exact unless more than a handful of timers
- * share its slot; USEC_NEVER when none is armed.
+ * share its slot; USEC_NEVER when none is armed.  Kept rather than looked for: it is asked at every turn.  Disarming the earliest
+ * timer leaves it early, for one turn in vain.
  */
-usec_t wheel_next(const struct wheel *w);
+static inline usec_t wheel_next(const struct wheel *w)
+{
+	return w->next;
+}
+struct wheel_timer *wheel_pop_due(struct wheel *w, usec_t now); /* for wheel_pop() */
+/* The next timer with at <= now, disarmed, earliest slot first; NULL when no more are due. */
+static inline struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
+{
+	return now < w->next ? NULL : wheel_pop_due(w, now);
+}
+/* A guess at whom wheel_pop() hands out next, if one is due within 256 us; NULL: none is. */
+const struct wheel_timer *wheel_peek(const struct wheel *w);
 
 #endif
