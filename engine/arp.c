@@ -248,21 +248,39 @@ void neigh_timer(struct engine *e, struct neigh *n)
 
 /* ---- output ---------------------------------------------------------------------------------------------------------------- */
 
+/* NULL: none. */
+static struct neigh *hinted(struct engine *e, uint16_t hint)
+{
+	return (hint & NEIGH_INDEX) < NEIGH_MAX ? &e->neighs[hint & NEIGH_INDEX] : NULL;
+}
+
 static struct neigh *look_up(struct engine *e, const struct ip_addr *a, const uint16_t *hint)
 {
-	if (hint && *hint < NEIGH_MAX) {
-		struct neigh *n = &e->neighs[*hint];
+	struct neigh *n = hint ? hinted(e, *hint) : NULL;
 
-		if (n->state != NEIGH_FREE && ip_equal(&n->addr, a))
-			return n;
-	}
-	return find(e, a);
+	return n && n->state != NEIGH_FREE && ip_equal(&n->addr, a) ? n : find(e, a);
+}
+
+static bool silent_for_long(const struct engine *e, const struct neigh *n)
+{
+	return e->now - n->confirmed_at > REACHABLE_US;
+}
+
+struct neigh *neigh_ready(struct engine *e, uint16_t hint, const struct ip_addr *dst)
+{
+	struct neigh *n = hinted(e, hint);
+
+	/* Its slot may have become another's. */
+	if (!n || n->state != NEIGH_REACHABLE || silent_for_long(e, n) ||
+	    !ip_equal(&n->addr, hint & NEIGH_BY_GATEWAY ? &e->cfg.gateway : dst))
+		return NULL;
+	return n;
 }
 
 /* Use of a known neighbour: has it been silent for too long? */
 static void age(struct engine *e, struct neigh *n)
 {
-	if (n->state == NEIGH_REACHABLE && e->now - n->confirmed_at > REACHABLE_US)
+	if (n->state == NEIGH_REACHABLE && silent_for_long(e, n))
 		n->state = NEIGH_STALE;
 	if (n->state == NEIGH_STALE && !wheel_armed(&n->timer))
 		wheel_arm(&e->wheel, &n->timer, e->now + DELAY_US);
@@ -275,7 +293,7 @@ void neigh_output(struct engine *e, struct rte_mbuf *m, const struct ip_addr *ne
 	if (!n)
 		n = create(e, next_hop, true);
 	if (hint)
-		*hint = index_of(e, n);
+		*hint = index_of(e, n) | (next_hop == &e->cfg.gateway ? NEIGH_BY_GATEWAY : 0);
 	n->used_at = e->now;
 	if (n->state == NEIGH_FREE || n->state == NEIGH_FAILED)
 		resolve(e, n);
@@ -289,12 +307,9 @@ void neigh_output(struct engine *e, struct rte_mbuf *m, const struct ip_addr *ne
 
 void neigh_confirm(struct engine *e, uint16_t hint)
 {
-	struct neigh *n;
+	struct neigh *n = hinted(e, hint);
 
-	if (hint >= NEIGH_MAX)
-		return;
-	n = &e->neighs[hint];
-	if (n->state < NEIGH_REACHABLE || n->state > NEIGH_PROBE)
+	if (!n || n->state < NEIGH_REACHABLE || n->state > NEIGH_PROBE)
 		return;
 	n->confirmed_at = e->now;
 	if (n->state == NEIGH_REACHABLE)
@@ -305,12 +320,9 @@ void neigh_confirm(struct engine *e, uint16_t hint)
 
 void neigh_doubt(struct engine *e, uint16_t hint)
 {
-	struct neigh *n;
+	struct neigh *n = hinted(e, hint);
 
-	if (hint >= NEIGH_MAX)
-		return;
-	n = &e->neighs[hint];
-	if (n->state != NEIGH_REACHABLE && n->state != NEIGH_STALE)
+	if (!n || (n->state != NEIGH_REACHABLE && n->state != NEIGH_STALE))
 		return;
 	n->state = NEIGH_STALE;
 	wheel_arm(&e->wheel, &n->timer, e->now);

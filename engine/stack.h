@@ -12,6 +12,9 @@
 #define NEIGH_WAITING 1024 /* packets that wait for the addresses of all neighbours together */
 #define FRAME_RING 1024	   /* a power of two */
 #define SPENT_MAX 64
+/* Where the packets of a connection go: index of a neighbour, and whether it is asked to pass them on; or not known yet. */
+#define NEIGH_INDEX 0x7fff
+#define NEIGH_BY_GATEWAY 0x8000
 #define NEIGH_NONE UINT16_MAX
 #define OUTPUT_TURN 64 /* most segments that one connection may send before the next has its turn */
 /* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves;
@@ -194,7 +197,7 @@ void ip_hand_over(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields
 struct ip_send {
 	const struct ip_addr *src, *dst;
 	uint8_t proto, ttl, tos;
-	uint16_t *neigh;   /* the caller's cached neighbour index, NEIGH_NONE at first; NULL: none kept */
+	uint16_t *neigh;   /* the caller's hint: where packets to dst went, NEIGH_NONE at first; NULL: none kept */
 	bool may_fragment; /* DF off */
 };
 /*
@@ -216,6 +219,8 @@ size_t engine_head_size(const struct engine_config *cfg);
 void arp_input(struct engine *e, struct rte_mbuf *m); /* m at the ARP header; owns m */
 /* Send an IP packet to next_hop on the link: prepend Ethernet now or wait for the answer; owns m. */
 void neigh_output(struct engine *e, struct rte_mbuf *m, const struct ip_addr *next_hop, uint16_t *hint);
+/* The neighbour that packets to dst go to by the hint that neigh_output() left, if it is known to be there: else NULL. */
+struct neigh *neigh_ready(struct engine *e, uint16_t hint, const struct ip_addr *dst);
 void neigh_timer(struct engine *e, struct neigh *n);
 /* The transport made progress with this neighbour, or has doubts about it. */
 void neigh_confirm(struct engine *e, uint16_t hint);

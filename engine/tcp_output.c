@@ -9,8 +9,8 @@
 
 #include "engine/csum.h"
 #include "engine/fastopen.h"
+#include "engine/tcp_segment.h"
 
-#define PROTO_TCP 6
 #define MAY_SEND \
 	(STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(CLOSING) | STATE_BIT(LAST_ACK))
 #define PINGPONG_MS 40 /* an answer within the delayed-ACK time makes a flow interactive */
@@ -19,90 +19,6 @@ void tcp_want_output(struct engine *e, struct conn *c)
 {
 	if (!list_linked(&c->out_link))
 		list_add_tail(&e->out, &c->out_link);
-}
-
-/* ---- building a segment ---- */
-
-/* Where a segment goes and what IP needs to know. */
-struct path {
-	const struct tuple *t;
-	uint8_t ttl, tos;
-	bool may_fragment;
-	uint16_t *neigh;
-};
-
-/* Set the checksum, or leave it to the port: then the field holds the pseudo-header's sum, without the length for TSO. */
-static void set_csum(const struct engine *e, struct rte_mbuf *m, const struct tuple *t, unsigned hdr_len, uint16_t payload_sum)
-{
-	uint8_t *tcp = rte_pktmbuf_mtod(m, uint8_t *);
-	bool tso = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
-	uint32_t sum = wire_pseudo_sum(&t->laddr, &t->raddr, PROTO_TCP, tso ? 0 : m->pkt_len);
-
-	if (e->cfg.caps & ENGINE_TX_TCP_CSUM) {
-		m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-		m->l4_len = hdr_len;
-		wire_set_tcp_csum(tcp, ~csum_fold(sum));
-		return;
-	}
-	wire_set_tcp_csum(tcp, csum_fold((uint64_t)sum + csum_partial(tcp, hdr_len) + payload_sum));
-}
-
-/* Put the header in front of m's payload (whose partial sum is given) and hand it to IP; owns m. */
-static void emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
-{
-	unsigned hdr_len = TCP_HDR + f->optlen;
-	struct ip_send ip = {
-	    .src = &p->t->laddr, .dst = &p->t->raddr, .proto = PROTO_TCP, .ttl = p->ttl, .tos = p->tos, .neigh = p->neigh};
-
-	ip.may_fragment = p->may_fragment;
-	wire_write_tcp((uint8_t *)rte_pktmbuf_prepend(m, hdr_len), f);
-	set_csum(e, m, p->t, hdr_len, payload_sum);
-	ip_output(e, m, &ip);
-}
-
-static struct path path_of(struct conn *c)
-{
-	return (struct path){
-	    .t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .may_fragment = pmtu_may_fragment(c), .neigh = &c->neigh};
-}
-
-static void add_sack(struct engine *e, struct conn *c, struct tcp_fields *f, unsigned room)
-{
-	struct sack_block b[SACK_BLOCKS_MAX + 1];
-	unsigned n = 0, fit = room < 4 + 8 ? 0 : (room - 4) / 8;
-
-	if (c->dsack_pending)
-		b[n++] = c->dsack;
-	memcpy(&b[n], c->ofo_recent, c->nofo_recent * sizeof(b[0]));
-	n += c->nofo_recent;
-	if (n > fit)
-		n = fit;
-	if (!n)
-		return;
-	wire_opt_sack(f, b, n);
-	e->stats.dsack_sent += c->dsack_pending;
-	c->dsack_pending = false;
-}
-
-/* Header fields of a segment in a synchronized state; room: bytes that options beyond the usual may take. */
-static void fill_fields(struct engine *e, struct conn *c, struct tcp_fields *f, seq_t seq, uint8_t flags, unsigned room)
-{
-	*f = (struct tcp_fields){.sport = c->f.t.lport,
-				 .dport = c->f.t.rport,
-				 .seq = seq,
-				 .ack = c->rcv_nxt,
-				 .flags = flags | TH_ACK,
-				 .wnd = tcp_window(e, c) >> c->rcv_wscale};
-	if (c->ts_ok)
-		wire_opt_ts(f, tcp_ts_now(e, c->ts_offset), c->ts_recent);
-	if (room > (unsigned)(TCP_OPT_MAX - f->optlen))
-		room = TCP_OPT_MAX - f->optlen;
-	if (c->sack_ok && (c->dsack_pending || c->nofo_recent))
-		add_sack(e, c, f, room);
-	if (c->snd_urgent && seq_lt(seq, c->snd_up)) {
-		f->flags |= TH_URG;
-		f->up = c->snd_up - seq < 0xffff ? c->snd_up - seq : 0xffff;
-	}
 }
 
 /* An ACK went out. One that was to carry SACK blocks and could not still owes them. */
@@ -119,19 +35,12 @@ static void ack_sent(struct engine *e, struct conn *c, bool sack_owed)
 static bool send_bare(struct engine *e, struct conn *c, seq_t seq, uint8_t flags)
 {
 	struct rte_mbuf *m = engine_mbuf(e);
-	struct tcp_fields f;
-	struct path p = path_of(c);
 
 	if (!m)
 		return false;
-	fill_fields(e, c, &f, seq, flags, TCP_OPT_MAX);
-	if (c->ecn_ok) {
-		f.flags |= ecn_flags(c, false);
-		p.tos |= ecn_codepoint(c, false);
-	}
 	c->segs_out++;
 	e->stats.out_segs++;
-	emit(e, m, &f, &p, 0);
+	tcp_segment(e, c, m, &(struct outgoing){.seq = seq, .flags = flags, .room = TCP_OPT_MAX});
 	ack_sent(e, c, false);
 	return true;
 }
@@ -165,7 +74,7 @@ void tcp_send_control(struct engine *e, const struct tuple *t, struct tcp_fields
 	e->stats.out_segs++;
 	if (f->flags & TH_RST)
 		e->stats.out_rsts++;
-	emit(e, m, f, &p, 0);
+	tcp_emit(e, m, f, &p, 0);
 }
 
 /* RFC 9293 3.10.7.1. */
@@ -239,10 +148,13 @@ static bool split(struct engine *e, struct conn *c, struct rte_mbuf *m, uint32_t
 	return true;
 }
 
-static uint16_t payload_sum(struct rte_mbuf *m)
+/* Of a packet that is a segment; where the port takes the sum nobody asks. */
+static uint16_t payload_sum(const struct engine *e, struct rte_mbuf *m)
 {
 	struct pkt *p = pkt(m);
 
+	if (e->cfg.caps & ENGINE_TX_TCP_CSUM)
+		return 0;
 	if (!p->csum_valid) {
 		p->csum = csum_partial(pkt_data(m), p->len);
 		p->csum_valid = true;
@@ -314,9 +226,12 @@ static void fin_sent(struct conn *c)
 }
 
 /* Chain n packets behind the first for the port to cut up again. False: no memory. */
-static bool chain_for_tso(struct engine *e, struct rte_mbuf *f, struct rte_mbuf *first, unsigned n)
+static bool chain_for_tso(struct engine *e, const struct conn *c, struct rte_mbuf *f, struct rte_mbuf *first, unsigned n)
 {
 	struct rte_mbuf *last = f, *m = first;
+
+	f->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+	f->tso_segsz = c->mss;
 
 	for (unsigned i = 1; i < n; i++) {
 		struct rte_mbuf *part;
@@ -337,37 +252,28 @@ static bool chain_for_tso(struct engine *e, struct rte_mbuf *f, struct rte_mbuf 
 static bool send_packets(struct engine *e, struct conn *c, struct rte_mbuf *m, unsigned n)
 {
 	struct rte_mbuf *f = borrow(e, m), *last = m;
-	struct path p = path_of(c);
-	uint32_t in_flight = recovery_pipe(c);
-	bool new_data = !(pkt(m)->flags & PKT_SENT);
-	struct tcp_fields h;
-	uint8_t flags;
+	struct outgoing o = {.seq = pkt(m)->seq, .new_data = !(pkt(m)->flags & PKT_SENT)};
+	uint32_t in_flight = recovery_pipe(c) + pkt(m)->len;
 
-	if (f && !chain_for_tso(e, f, m, n)) {
+	if (!f || (n > 1 && !chain_for_tso(e, c, f, m, n))) {
 		rte_pktmbuf_free(f);
-		f = NULL;
-	}
-	if (!f)
 		return false;
-	if (n > 1) {
-		f->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
-		f->tso_segsz = c->mss;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		last = i ? pkt(last)->next : m;
+	note_sent(e, c, m, in_flight);
+	for (unsigned i = 1; i < n; i++) {
+		last = pkt(last)->next;
 		in_flight += pkt(last)->len;
 		note_sent(e, c, last, in_flight);
 	}
-	flags = data_flags(c, last);
-	fill_fields(e, c, &h, pkt(m)->seq, flags, n > 1 || pkt(m)->len >= c->mss ? 0 : c->mss - pkt(m)->len);
-	if (c->ecn_ok) {
-		h.flags |= ecn_flags(c, new_data);
-		p.tos |= ecn_codepoint(c, new_data);
+	o.flags = data_flags(c, last);
+	if (n == 1) {
+		o.room = pkt(m)->len >= c->mss ? 0 : c->mss - pkt(m)->len;
+		o.payload_sum = payload_sum(e, m);
 	}
 	timer_data_sent(e, c);
-	if (flags & TH_FIN)
+	if (o.flags & TH_FIN)
 		fin_sent(c);
-	emit(e, f, &h, &p, n > 1 || (e->cfg.caps & ENGINE_TX_TCP_CSUM) ? 0 : payload_sum(m));
+	tcp_segment(e, c, f, &o);
 	ack_sent(e, c, c->nofo_recent || c->dsack_pending);
 	c->last_snd_at = e->now;
 	if (c->paced)
@@ -548,7 +454,7 @@ static void send_syn(struct engine *e, struct conn *c)
 {
 	struct tcp_fields f = {.sport = c->f.t.lport, .dport = c->f.t.rport, .seq = c->iss, .flags = TH_SYN};
 	struct rte_mbuf *data = syn_data(c), *m = data ? borrow(e, data) : engine_mbuf(e);
-	struct path p = path_of(c);
+	struct path p = tcp_path(c);
 
 	timer_data_sent(e, c);
 	if (!m) {
@@ -566,6 +472,7 @@ static void send_syn(struct engine *e, struct conn *c)
 	f.flags |= ecn_syn_flags(e, c);
 	p.tos |= ecn_syn_codepoint(c, f.flags);
 	c->syn_due = false;
+	c->neigh = NEIGH_NONE; /* the way to another peer, if this is not its first connection */
 	c->last_snd_at = e->now;
 	if (data) {
 		note_sent(e, c, data, pkt(data)->len);
@@ -574,7 +481,7 @@ static void send_syn(struct engine *e, struct conn *c)
 		c->segs_out++;
 		e->stats.out_segs++;
 	}
-	emit(e, m, &f, &p, data && !(e->cfg.caps & ENGINE_TX_TCP_CSUM) ? payload_sum(data) : 0);
+	tcp_emit(e, m, &f, &p, data ? payload_sum(e, data) : 0);
 }
 
 /* ---- tail loss probe ---- */

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * wire.c - bytes to host-order structures and back.  Nothing else in the engine knows an offset within a header.  Every byte that
- * is looked at was first checked to be there; a loop over options advances by at least one byte or ends.
+ * wire.c - bytes to host-order structures and back.  Nothing else in the engine but wire_put.h knows an offset within a header.
+ * Every byte that is looked at was first checked to be there; a loop over options advances by at least one byte or ends.
  */
-#include "engine/wire.h"
-#include "engine/csum.h"
-
-#include <arpa/inet.h>
-#include <string.h>
+#include "engine/wire_put.h"
 
 #define PROTO_TCP 6
-#define IPV4_VERSION 4
 #define V4_LOOPBACK 127
-#define IPV4_FLAG_DF 0x4000
 #define IPV4_FRAGMENT 0x3fff /* more fragments, and the offset */
 #define IPV4_OFFSET 0x1fff
 #define QUOTED_TCP 8 /* what RFC 792 promises of the transport header */
@@ -34,9 +28,6 @@ enum {
 };
 enum { LEN_MSS = 4, LEN_WSCALE = 3, LEN_SACK_PERMITTED = 2, LEN_TS = 10, LEN_SACK_BLOCK = 8 };
 #define EXP_FASTOPEN 0xf989 /* RFC 6994's ExID of Fast Open before it had a kind of its own */
-/* NOP, NOP, timestamps: how RFC 7323 appendix A advises to lay it out, and nearly every segment begins so. */
-#define TS_ALIGNED 0x0101080a
-#define TS_ALIGNED_LEN 12
 
 static inline uint16_t get16(const uint8_t *p)
 {
@@ -62,25 +53,6 @@ static inline struct ip_addr get_v4(const uint8_t *p)
 	return ip_from_v4(v);
 }
 
-static inline void put16(uint8_t *p, uint16_t v)
-{
-	v = htons(v);
-	memcpy(p, &v, 2);
-}
-
-static inline void put32(uint8_t *p, uint32_t v)
-{
-	v = htonl(v);
-	memcpy(p, &v, 4);
-}
-
-static inline void put_v4(uint8_t *p, const struct ip_addr *a)
-{
-	uint32_t v = ip_to_v4(a);
-
-	memcpy(p, &v, 4);
-}
-
 /* ---- Ethernet and ARP ------------------------------------------------------------------------------------------------------ */
 
 enum wire_error wire_parse_eth(const uint8_t *p, size_t len, struct eth_fields *f)
@@ -95,9 +67,7 @@ enum wire_error wire_parse_eth(const uint8_t *p, size_t len, struct eth_fields *
 
 void wire_write_eth(uint8_t *p, const uint8_t dst[6], const uint8_t src[6], uint16_t type)
 {
-	memcpy(p, dst, 6);
-	memcpy(p + 6, src, 6);
-	put16(p + 12, type);
+	put_eth(p, dst, src, type);
 }
 
 static bool mac_is_zero(const uint8_t mac[6])
@@ -182,21 +152,7 @@ enum wire_error wire_parse_ipv4(const uint8_t *p, size_t len, bool csum_ok, stru
 
 void wire_write_ipv4(uint8_t *p, const struct ipv4_fields *f, bool csum_offload)
 {
-	p[0] = IPV4_VERSION << 4 | IPV4_HDR / 4;
-	p[1] = f->tos;
-	put16(p + 2, f->total_len);
-	put16(p + 4, f->id);
-	put16(p + 6, f->dont_fragment ? IPV4_FLAG_DF : 0);
-	p[8] = f->ttl;
-	p[9] = f->proto;
-	put16(p + 10, 0);
-	put_v4(p + 12, &f->saddr);
-	put_v4(p + 16, &f->daddr);
-	if (!csum_offload) {
-		uint16_t sum = ~csum_partial(p, IPV4_HDR);
-
-		memcpy(p + 10, &sum, 2);
-	}
+	put_ipv4(p, f, csum_offload);
 }
 
 enum wire_error wire_parse_icmp(const uint8_t *p, size_t len, struct icmp_fields *f)
@@ -384,23 +340,14 @@ enum wire_error wire_parse_tcp(const uint8_t *p, size_t len, size_t tot_len, con
 
 unsigned wire_write_tcp(uint8_t *p, const struct tcp_fields *f)
 {
-	put16(p, f->sport);
-	put16(p + 2, f->dport);
-	put32(p + 4, f->seq);
-	put32(p + 8, f->ack);
-	p[12] = (TCP_HDR + f->optlen) / 4 << 4;
-	p[13] = f->flags;
-	put16(p + 14, f->wnd);
-	put16(p + 16, 0);
-	put16(p + 18, f->up);
+	put_tcp(p, f);
 	memcpy(p + TCP_HDR, f->opts, f->optlen);
 	return TCP_HDR + f->optlen;
 }
 
 void wire_set_tcp_csum(uint8_t *tcp, uint16_t folded_sum)
 {
-	folded_sum = ~folded_sum;
-	memcpy(tcp + 16, &folded_sum, 2);
+	put_tcp_csum(tcp, folded_sum);
 }
 
 /* Room for n more bytes of options; the caller's mistake otherwise, and then nothing is added. */
@@ -450,8 +397,10 @@ void wire_opt_syn(struct tcp_fields *f, uint16_t mss, bool sack_permitted, bool 
 
 void wire_opt_ts(struct tcp_fields *f, uint32_t tsval, uint32_t tsecr)
 {
-	opt_word(f, KIND_NOP, KIND_NOP, KIND_TS, LEN_TS);
-	opt_pair(f, tsval, tsecr);
+	uint8_t *p = opt_room(f, TS_ALIGNED_LEN);
+
+	if (p)
+		put_ts(p, tsval, tsecr);
 }
 
 void wire_opt_fastopen(struct tcp_fields *f, const struct fo_cookie *fo)
