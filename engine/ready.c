@@ -84,6 +84,29 @@ void ready_update(struct engine *e, struct conn *c, uint32_t edges)
 		list_add_tail(&e->events, &c->event_link);
 }
 
+/* Part of the level ended: no edge can come of it. */
+static void fall(struct conn *c, uint32_t what)
+{
+	__atomic_store_n(&c->ready, c->ready & ~what, __ATOMIC_RELEASE);
+}
+
+void ready_queued(struct engine *e, struct conn *c)
+{
+	/* A mark that moved on took EPOLLPRI with it. */
+	if (c->urg_valid)
+		ready_update(e, c, 0);
+	else if ((c->ready & EPOLLOUT) && !stream_writable(e, c))
+		fall(c, WRITABLE);
+}
+
+void ready_taken(struct conn *c)
+{
+	if (c->rcv_shutdown)
+		return;
+	if ((c->ready & EPOLLIN) && !stream_readable(c))
+		fall(c, READABLE);
+}
+
 uint32_t engine_ready(const struct conn *c)
 {
 	return __atomic_load_n(&c->ready, __ATOMIC_ACQUIRE);

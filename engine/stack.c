@@ -279,12 +279,6 @@ static void input_frame(struct engine *e, struct rte_mbuf *m)
 		arp_input(e, m);
 }
 
-static void set_now(struct engine *e, usec_t now)
-{
-	if (now > e->now)
-		e->now = now;
-}
-
 static void free_spent(struct engine *e)
 {
 	unsigned n = SPENT_MAX - e->spent_room;

@@ -352,7 +352,20 @@ uint32_t tcp_ts_at(usec_t at, uint32_t offset); /* the timestamp clock at that t
 /* Could we have sent this timestamp? */
 bool tcp_ts_plausible(const struct engine *e, const struct conn *c, uint32_t tsecr);
 
-/* ---- tcp_user.c ---- */
+/* ---- tcp_user.c, tcp_send.c ---- */
+static inline void set_now(struct engine *e, usec_t now)
+{
+	if (now > e->now)
+		e->now = now;
+}
+static inline size_t iov_length(const struct iovec *iov, int iovcnt)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < iovcnt; i++)
+		n += iov[i].iov_len;
+	return n;
+}
 /* Copy data to the end of the send queue: how much. */
 ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt);
 /* Something was: let it go, as the flags of send() say. */
@@ -519,5 +532,8 @@ static inline uint32_t conn_unsent(const struct conn *c)
 
 /* ---- ready.c ---- */
 void ready_update(struct engine *e, struct conn *c, uint32_t edges); /* recompute the level; edges: what fired */
+/* The same where nothing but this has happened: the user queued bytes of a stream, or took some and no urgent mark was near. */
+void ready_queued(struct engine *e, struct conn *c);
+void ready_taken(struct conn *c);
 
 #endif

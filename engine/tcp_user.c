@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * tcp_user.c - the user's calls (RFC 9293 section 3.9.1 and 3.10.1-3.10.5) with POSIX's results: OPEN is bind, listen, connect
- * and accept; SEND, RECEIVE, CLOSE and ABORT the rest.  STATUS is in tcp_status.c.
+ * and accept; RECEIVE, CLOSE and ABORT the rest.  SEND is in tcp_send.c, STATUS in tcp_status.c.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "engine/csum.h"
 #include "engine/fastopen.h"
 #include "engine/notice.h"
-
-#define MSS_DEFAULT 536
-
-static void set_now(struct engine *e, usec_t now)
-{
-	if (now > e->now)
-		e->now = now;
-}
 
 struct conn *engine_socket(struct engine *e)
 {
@@ -129,170 +120,6 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
 	return child;
 }
 
-/* ---- SEND ---- */
-
-/* One more packet for this socket? Up to tcp_wmem's least even when sockets together hold all that they should, as on Linux. */
-static bool packet_allowed(const struct engine *e, const struct conn *c)
-{
-	if (e->held < e->held_max)
-		return true;
-	return c->snd_queued < (uint64_t)e->cfg.tcp.wmem[0] && e->held < e->held_max + e->held_max / 8;
-}
-
-/*
- * Bytes that a packet is filled with: a segment; of small ones as many as make the default one (RFC 9293 3.7.1), which are cut
- * when they are sent.  A packet takes a whole buffer of the send buffer's room: with one for each 48 bytes a path MTU black hole
- * would leave a small buffer two segments a round trip.  And a search that is to lead out of it needs data for a probe.
- */
-static uint32_t fill_of(const struct engine *e, const struct conn *c)
-{
-	uint32_t most = c->probing ? e->payload_room : MSS_DEFAULT;
-
-	/* What a SYN carries goes as it is. */
-	if (c->mss >= MSS_DEFAULT || !(STATE_BIT(c->state) & SYNCHRONIZED))
-		return c->mss;
-	return most / c->mss * c->mss;
-}
-
-/* A place to copy to: behind the last packet if it was not sent yet and is not full, else a new one. NULL: no memory. */
-static struct rte_mbuf *tail_with_room(struct engine *e, struct conn *c)
-{
-	struct rte_mbuf *m = c->sndq.tail;
-
-	if (m && c->snd_new && !(pkt(m)->flags & PKT_SENT) && pkt(m)->len < fill_of(e, c) && pkt_tailroom(m))
-		return m;
-	if (c->snd_queued >= c->sndbuf || conn_unsent(c) >= tcp_notsent_lowat(e, c) || !packet_allowed(e, c))
-		return NULL;
-	m = engine_mbuf(e);
-	if (!m)
-		return NULL;
-	*pkt(m) = (struct pkt){.seq = c->snd_end, .off = m->data_off, .csum_valid = true};
-	e->held++;
-	c->snd_queued += pkt_truesize(m);
-	pktq_push(&c->sndq, m);
-	if (!c->snd_new)
-		c->snd_new = m;
-	return m;
-}
-
-/* Copy up to len bytes behind the payload of m: how many. */
-static uint32_t append(struct engine *e, struct conn *c, struct rte_mbuf *m, const void *src, size_t len)
-{
-	struct pkt *p = pkt(m);
-	uint32_t n = fill_of(e, c) - p->len;
-
-	if (n > pkt_tailroom(m))
-		n = pkt_tailroom(m);
-	if (n > len)
-		n = len;
-	if (e->cfg.caps & ENGINE_TX_TCP_CSUM) {
-		memcpy(pkt_data(m) + p->len, src, n);
-		p->csum_valid = false;
-	} else {
-		uint16_t sum = csum_copy(pkt_data(m) + p->len, src, n);
-
-		p->csum = csum_fold(csum_add(p->csum, sum, p->len));
-	}
-	p->len += n;
-	c->snd_end += n;
-	return n;
-}
-
-ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt)
-{
-	size_t total = 0;
-
-	for (int i = 0; i < iovcnt; i++) {
-		const char *src = iov[i].iov_base;
-
-		for (size_t done = 0; done < iov[i].iov_len;) {
-			struct rte_mbuf *m = tail_with_room(e, c);
-			uint32_t n;
-
-			if (!m)
-				return total;
-			n = append(e, c, m, src + done, iov[i].iov_len - done);
-			done += n;
-			total += n;
-		}
-	}
-	return total;
-}
-
-/* In the order in which Linux's tcp_sendmsg() looks: the pending error, the shutdown, the state. */
-static int may_send(struct conn *c)
-{
-	if (c->error)
-		return -engine_error(c);
-	if (c->snd_shutdown)
-		return -EPIPE;
-	/* RFC 7413 4.2.2: a server answers the data of a SYN before the handshake is complete. */
-	if (c->fo_child && c->state == SYN_RECEIVED)
-		return 0;
-	if (STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)))
-		return -EAGAIN;
-	if (!(STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT))))
-		return -EPIPE;
-	return 0;
-}
-
-static size_t iov_length(const struct iovec *iov, int iovcnt)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < iovcnt; i++)
-		n += iov[i].iov_len;
-	return n;
-}
-
-/* No room: the socket is to become ready again when acknowledgments, or other sockets, have made some. */
-static ssize_t no_room(struct engine *e, struct conn *c)
-{
-	c->nospace = true;
-	if (c->snd_queued < c->sndbuf && conn_unsent(c) < tcp_notsent_lowat(e, c) && !c->starved) {
-		tune_sndbuf_starved(e, c);
-		c->starved = true;
-		if (!c->fo_child)
-			list_add_tail(&e->starved, &c->starved_link);
-	}
-	ready_update(e, c, 0);
-	chrono_update(e, c);
-	return -EAGAIN;
-}
-
-void send_queued(struct engine *e, struct conn *c, int flags)
-{
-	if (!(flags & MSG_MORE) && !(pkt(c->sndq.tail)->flags & PKT_SENT))
-		pkt(c->sndq.tail)->flags |= PKT_PUSH;
-	c->more = flags & MSG_MORE;
-	if (flags & MSG_OOB) {
-		c->snd_up = c->snd_end;
-		c->snd_urgent = true;
-	}
-	tcp_want_output(e, c);
-	ready_update(e, c, 0);
-}
-
-ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
-{
-	ssize_t n;
-
-	set_now(e, now);
-	if (c->fo_deferred)
-		return fastopen_fire(e, c, iov, iovcnt);
-	n = may_send(c);
-	if (n < 0)
-		return n;
-	e->copy_whole = c->snd_end;
-	e->copying = c;
-	n = send_queue_iov(e, c, iov, iovcnt);
-	e->copying = NULL;
-	if (n == 0)
-		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
-	send_queued(e, c, flags);
-	return n;
-}
-
 /* ---- RECEIVE ---- */
 
 /* Where recv() must stop: at the urgent byte, which is not part of the stream unless SO_OOBINLINE. */
@@ -401,14 +228,21 @@ static inline __attribute__((always_inline)) void consume(struct engine *e, stru
 }
 
 /* RFC 9293 3.8.6.2.2: tell the sender about room only when there is much of it: twice what he knows of, as Linux. */
+static bool worth_telling(const struct conn *c, uint32_t known, uint32_t offer)
+{
+	return offer > known && (offer >= 2 * known || offer - known >= c->rcvbuf / 2);
+}
+
 static void maybe_update_window(struct engine *e, struct conn *c)
 {
-	uint32_t known = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0, offer;
+	uint32_t known = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
 
+	/* No offer is larger than rcv_ssthresh: mostly that is not worth telling. */
+	if (!worth_telling(c, known, c->rcv_ssthresh))
+		return;
 	if (!(STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(FIN_WAIT_1) | STATE_BIT(FIN_WAIT_2))) || c->rcv_shutdown)
 		return;
-	offer = tcp_window_offer(e, c);
-	if (offer > known && (offer >= 2 * known || offer - known >= c->rcvbuf / 2)) {
+	if (worth_telling(c, known, tcp_window_offer(e, c))) {
 		c->ack_now = true;
 		tcp_want_output(e, c);
 	}
@@ -453,6 +287,14 @@ static __attribute__((noinline)) void pass_mark(struct engine *e, struct conn *c
 	ready_update(e, c, 0);
 }
 
+/* An urgent byte is announced, and the user came nearer to it, or passed it. */
+static void mark_nearer(struct engine *e, struct conn *c)
+{
+	if (seq_gt(c->copied_seq, c->rcv_up))
+		c->urg_valid = c->urg_taken = false;
+	ready_update(e, c, 0);
+}
+
 /* Nothing to read: why. */
 static ssize_t recv_nothing(struct conn *c)
 {
@@ -492,11 +334,12 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 	if (flags & MSG_PEEK)
 		return want;
 	consume(e, c, skip + want);
-	if (c->urg_valid && seq_gt(c->copied_seq, c->rcv_up))
-		c->urg_valid = c->urg_taken = false;
 	tune_copied(e, c);
 	maybe_update_window(e, c);
-	ready_update(e, c, 0);
+	if (c->urg_valid)
+		mark_nearer(e, c);
+	else
+		ready_taken(c);
 	return want;
 }
 

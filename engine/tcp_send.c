@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp_send.c - SEND (RFC 9293 3.10.2): the user's bytes become packets of the send queue.
+ */
+#include <errno.h>
+
+#include "engine/csum.h"
+#include "engine/fastopen.h"
+
+#define MSS_DEFAULT 536
+
+/* One more packet for this socket? Up to tcp_wmem's least even when sockets together hold all that they should, as on Linux. */
+static bool packet_allowed(const struct engine *e, const struct conn *c)
+{
+	if (e->held < e->held_max)
+		return true;
+	return c->snd_queued < (uint64_t)e->cfg.tcp.wmem[0] && e->held < e->held_max + e->held_max / 8;
+}
+
+/*
+ * Bytes that a packet is filled with: a segment; of small ones as many as make the default one (RFC 9293 3.7.1), which are cut
+ * when they are sent.  A packet takes a whole buffer of the send buffer's room: with one for each 48 bytes a path MTU black hole
+ * would leave a small buffer two segments a round trip.  And a search that is to lead out of it needs data for a probe.
+ */
+static uint32_t fill_of(const struct engine *e, const struct conn *c)
+{
+	uint32_t most = c->probing ? e->payload_room : MSS_DEFAULT;
+
+	/* What a SYN carries goes as it is. */
+	if (c->mss >= MSS_DEFAULT || !(STATE_BIT(c->state) & SYNCHRONIZED))
+		return c->mss;
+	return most / c->mss * c->mss;
+}
+
+/* How much more m takes: nothing once it was sent. */
+static uint32_t room_in(const struct engine *e, const struct conn *c, struct rte_mbuf *m)
+{
+	uint32_t fill = fill_of(e, c), len = pkt(m)->len, room = pkt_tailroom(m);
+
+	if ((pkt(m)->flags & PKT_SENT) || len >= fill)
+		return 0;
+	return room < fill - len ? room : fill - len;
+}
+
+/* An empty packet at the end of the queue.  NULL: there may be none, or no memory. */
+static struct rte_mbuf *new_tail(struct engine *e, struct conn *c)
+{
+	struct rte_mbuf *m;
+
+	if (c->snd_queued >= c->sndbuf || conn_unsent(c) >= tcp_notsent_lowat(e, c) || !packet_allowed(e, c))
+		return NULL;
+	m = engine_mbuf(e);
+	if (!m)
+		return NULL;
+	*pkt(m) = (struct pkt){.seq = c->snd_end, .off = m->data_off, .csum_valid = true};
+	e->held++;
+	c->snd_queued += pkt_truesize(m);
+	pktq_push(&c->sndq, m);
+	if (!c->snd_new)
+		c->snd_new = m;
+	return m;
+}
+
+/* Copy n bytes behind the payload of m, which has room for them. */
+static void append(struct engine *e, struct conn *c, struct rte_mbuf *m, const void *src, uint32_t n)
+{
+	struct pkt *p = pkt(m);
+
+	if (e->cfg.caps & ENGINE_TX_TCP_CSUM) {
+		memcpy(pkt_data(m) + p->len, src, n);
+		p->csum_valid = false;
+	} else {
+		uint16_t sum = csum_copy(pkt_data(m) + p->len, src, n);
+
+		p->csum = csum_fold(csum_add(p->csum, sum, p->len));
+	}
+	p->len += n;
+	c->snd_end += n;
+}
+
+/* Copy n bytes to the end of the queue: how many there was room for. */
+static inline size_t send_queue(struct engine *e, struct conn *c, const char *src, size_t n)
+{
+	struct rte_mbuf *m = c->sndq.tail;
+	uint32_t room = m ? room_in(e, c, m) : 0;
+	size_t done = 0;
+
+	while (done < n) {
+		if (!room) {
+			m = new_tail(e, c);
+			if (!m)
+				break;
+			room = room_in(e, c, m);
+		}
+		if (room > n - done)
+			room = n - done;
+		append(e, c, m, src + done, room);
+		done += room;
+		room = 0;
+	}
+	return done;
+}
+
+ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < iovcnt; i++) {
+		size_t n = send_queue(e, c, iov[i].iov_base, iov[i].iov_len);
+
+		total += n;
+		if (n < iov[i].iov_len)
+			break;
+	}
+	return total;
+}
+
+/* Why nothing may be sent, in the order in which Linux's tcp_sendmsg() looks: the pending error, the shutdown, the state. */
+static int may_not_send(struct conn *c)
+{
+	if (c->error)
+		return -engine_error(c);
+	if (c->snd_shutdown)
+		return -EPIPE;
+	/* RFC 7413 4.2.2: a server answers the data of a SYN before the handshake is complete. */
+	if (c->fo_child && c->state == SYN_RECEIVED)
+		return 0;
+	return STATE_BIT(c->state) & (STATE_BIT(SYN_SENT) | STATE_BIT(SYN_RECEIVED)) ? -EAGAIN : -EPIPE;
+}
+
+static inline int may_send(struct conn *c)
+{
+	bool open = STATE_BIT(c->state) & (STATE_BIT(ESTABLISHED) | STATE_BIT(CLOSE_WAIT));
+
+	return open && !c->error && !c->snd_shutdown ? 0 : may_not_send(c);
+}
+
+/* No room: the socket is to become ready again when acknowledgments, or other sockets, have made some. */
+static ssize_t no_room(struct engine *e, struct conn *c)
+{
+	c->nospace = true;
+	if (c->snd_queued < c->sndbuf && conn_unsent(c) < tcp_notsent_lowat(e, c) && !c->starved) {
+		tune_sndbuf_starved(e, c);
+		c->starved = true;
+		if (!c->fo_child)
+			list_add_tail(&e->starved, &c->starved_link);
+	}
+	ready_update(e, c, 0);
+	chrono_update(e, c);
+	return -EAGAIN;
+}
+
+void send_queued(struct engine *e, struct conn *c, int flags)
+{
+	bool more = flags & MSG_MORE;
+
+	if (!more && !(pkt(c->sndq.tail)->flags & PKT_SENT))
+		pkt(c->sndq.tail)->flags |= PKT_PUSH;
+	if (more != c->more)
+		c->more = more;
+	if (flags & MSG_OOB) {
+		c->snd_up = c->snd_end;
+		c->snd_urgent = true;
+	}
+	tcp_want_output(e, c);
+	ready_queued(e, c);
+}
+
+ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+{
+	ssize_t n;
+
+	set_now(e, now);
+	if (c->fo_deferred)
+		return fastopen_fire(e, c, iov, iovcnt);
+	n = may_send(c);
+	if (n < 0)
+		return n;
+	e->copy_whole = c->snd_end;
+	e->copying = c;
+	n = send_queue_iov(e, c, iov, iovcnt);
+	e->copying = NULL;
+	if (n == 0)
+		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
+	send_queued(e, c, flags);
+	return n;
+}
