@@ -25,7 +25,9 @@
 #define TURN_EVENTS 2
 #define TURN_CALLS 8
 #define TURN_LATE_US 50
-#define DISTRUST_LEAST_US 10000
+/* Late less often than once in so many calls: another process or another virtual machine had the core, not the program. */
+#define LATE_RARELY 1024
+#define DISTRUST_LEAST_US 2000
 #define DISTRUST_MOST_US 5000000
 #define DISTRUST_DECAY 64
 
@@ -41,7 +43,8 @@ struct runtime rt;
  * burst.  The next drive sends what is left.
  *
  * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks,
- * and the program is not trusted to come back soon for a while, which grows with each time that it disappoints.
+ * and a program that does so more than rarely is not trusted to come back soon for a while, which grows with each time that it
+ * disappoints.
  */
 static void turn_begin(struct stack *st, unsigned events, usec_t now)
 {
@@ -68,9 +71,13 @@ static void turn_judge(struct turn *t, usec_t now, usec_t away)
 {
 	if (away <= TURN_LATE_US) {
 		t->distrust -= t->distrust / DISTRUST_DECAY;
+		t->late -= t->late > 0;
 		return;
 	}
 	t->calls = 0;
+	t->late += LATE_RARELY;
+	if (t->late <= LATE_RARELY)
+		return;
 	t->distrust *= 2;
 	if (t->distrust < DISTRUST_LEAST_US)
 		t->distrust = DISTRUST_LEAST_US;
