@@ -80,7 +80,8 @@ struct conn *conn_new(struct engine *e)
 	c->max_pacing_rate = UINT64_MAX;
 	rtt_init(c);
 	recovery_init(e, c);
-	c->ready = EPOLLHUP; /* the level of CLOSED, which is no news to who asks for a socket */
+	/* The level of CLOSED, as tcp_poll() has it; no news to who asks for a socket. */
+	c->ready = EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
 	return c;
 }
 

@@ -90,6 +90,7 @@ static int set_sndbuf_force(struct engine *e, struct conn *c, int v)
 {
 	c->sndbuf = doubled(v < 0 ? 0 : v, INT32_MAX, MIN_SNDBUF);
 	c->sndbuf_locked = true;
+	ready_update(e, c, 0);
 	return 0;
 }
 static int get_sndbuf(struct engine *e, struct conn *c)
@@ -100,12 +101,14 @@ static int set_rcvbuf(struct engine *e, struct conn *c, int v)
 {
 	c->rcvbuf = doubled(v, e->cfg.tcp.rmem_max, MIN_RCVBUF);
 	c->rcvbuf_locked = true;
+	ready_update(e, c, 0);
 	return 0;
 }
 static int set_rcvbuf_force(struct engine *e, struct conn *c, int v)
 {
 	c->rcvbuf = doubled(v < 0 ? 0 : v, INT32_MAX, MIN_RCVBUF);
 	c->rcvbuf_locked = true;
+	ready_update(e, c, 0);
 	return 0;
 }
 static int get_rcvbuf(struct engine *e, struct conn *c)

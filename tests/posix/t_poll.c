@@ -22,9 +22,12 @@ static volatile nfds_t one = 1, two = 2, three = 3;
 
 static void stages_server(void)
 {
+	struct sockaddr_in bound = addr4(SERVER_IP, port(1));
 	int fd = tcp_socket(), listener;
 
 	say_poll("fresh", fd);
+	MUST(bind(fd, SA(bound), sizeof(bound)));
+	say_poll("bound", fd);
 	MUST(close(fd));
 	listener = listen_at(SERVER_IP, port(0));
 	say_poll("listening", listener);

@@ -36,9 +36,12 @@ static void say_select(const char *what, int fd)
 
 static void stages_server(void)
 {
+	struct sockaddr_in bound = addr4(SERVER_IP, port(1));
 	int fd = tcp_socket(), listener;
 
 	say_select("fresh", fd);
+	MUST(bind(fd, SA(bound), sizeof(bound)));
+	say_select("bound", fd);
 	MUST(close(fd));
 	listener = listen_at(SERVER_IP, port(0));
 	say_select("listening", listener);
