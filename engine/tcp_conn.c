@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -49,6 +50,21 @@ void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s)
 	conn_move(e, c, s, 0);
 }
 
+/* Out of line: of a size that the compiler knows it makes a slow `rep stos`. */
+static __attribute__((noinline, noclone)) void zero(void *at, size_t n)
+{
+	memset(at, 0, n);
+}
+
+/* All but the level: a thread that still looks for the block's last user may be reading it. */
+static void conn_clear(struct conn *c)
+{
+	const size_t level = offsetof(struct conn, ready), after = level + sizeof(c->ready);
+
+	zero(c, level);
+	zero((char *)c + after, sizeof(*c) - after);
+}
+
 struct conn *conn_new(struct engine *e)
 {
 	const struct tcp_settings *t = &e->cfg.tcp;
@@ -56,8 +72,7 @@ struct conn *conn_new(struct engine *e)
 
 	if (!c)
 		return NULL;
-	/* All of its slot; of a size that the compiler knows it would make a slow `rep stos`. */
-	memset(c, 0, e->conns.size);
+	conn_clear(c);
 	c->in_use = true;
 	c->state = CLOSED;
 	c->wheel.kind = TK_CONN;
@@ -81,7 +96,7 @@ struct conn *conn_new(struct engine *e)
 	rtt_init(c);
 	recovery_init(e, c);
 	/* The level of CLOSED, as tcp_poll() has it; no news to who asks for a socket. */
-	c->ready = EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
+	__atomic_store_n(&c->ready, EPOLLHUP | EPOLLOUT | EPOLLWRNORM, __ATOMIC_RELEASE);
 	return c;
 }
 

@@ -122,8 +122,14 @@ static inline __attribute__((always_inline)) bool stack_entered(struct stack *st
 	bool torn = st->inside;
 	usec_t before = st->now;
 
-	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0) && !stack_outlasts(st))
-		return false;
+	if (__builtin_expect(atomic_load_explicit(&rt.gone, memory_order_relaxed), 0)) {
+		if (!stack_outlasts(st))
+			return false;
+		/* Others had the lock meanwhile. */
+		torn = st->inside;
+		before = st->now;
+		clock = io_now();
+	}
 	st->inside = true;
 	thread_self()->stacks_held++;
 	io_lcore_enter(st->id);

@@ -476,6 +476,12 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	return rc;
 }
 
+/* The time is up: what waits in the kernel is to be seen however short it was. */
+static bool last_look(struct waiting *w)
+{
+	return w->ready(w) || (w->ask_kernel && w->ask_kernel(w));
+}
+
 /* Spin on, then sleep; *spun: the spinning found it. */
 static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsigned budget, bool *spun)
 {
@@ -495,7 +501,7 @@ static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsig
 	if (*spun)
 		rc = 1;
 	else
-		rc = io_now() >= w->deadline ? 0 : sleep_stage(w, t, &before);
+		rc = io_now() >= w->deadline ? last_look(w) : sleep_stage(w, t, &before);
 	if (off)
 		guard_cancel_on(g);
 	/* With a handler to run, the end of the call restores the mask. */
@@ -532,7 +538,7 @@ int wait_for(struct waiting *w)
 		return 1;
 	}
 	if (io_now() >= w->deadline)
-		return 0;
+		return last_look(w);
 	rc = wait_guarded(w, t, start, budget, &spun);
 	spin_learn(t, rc == 1 ? io_now() - w->heard_at : USEC_NEVER, spun);
 	return rc;

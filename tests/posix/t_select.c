@@ -86,6 +86,41 @@ static void stages_client(void)
 	MUST(close(fd));
 }
 
+/* However short the time limit: what is readable in the kernel, beside a connection that is silent, is told. */
+static void moments_server(void)
+{
+	int fd = pair(), pipes[2];
+
+	MUST(pipe(pipes));
+	MUST(write(pipes[1], "x", 1));
+	for (int us = 1; us <= 64; us *= 4) {
+		int n = 0, tries = 0;
+		fd_set in;
+
+		while (n == 0 && tries++ < 1000) {
+			struct timeval tv = {0, us};
+
+			FD_ZERO(&in);
+			FD_SET(fd, &in);
+			FD_SET(pipes[0], &in);
+			n = select((fd > pipes[0] ? fd : pipes[0]) + 1, &in, NULL, NULL, &tv);
+		}
+		say("%d us: %d, the pipe %d", us, n, FD_ISSET(pipes[0], &in) != 0);
+	}
+	MUST(close(pipes[0]));
+	MUST(close(pipes[1]));
+	MUST(close(fd));
+}
+
+static void moments_client(void)
+{
+	int fd = pair();
+	char c;
+
+	T(recv(fd, &c, 1, 0));
+	MUST(close(fd));
+}
+
 /* Linux writes the time that is left back; pselect() does not. */
 static void time_limits_server(void)
 {
@@ -318,7 +353,8 @@ static void signal_mask_client(void)
 }
 
 static const struct posix_case cases[] = {
-    BOTH(stages), BOTH(time_limits), BOTH(time_left), BOTH(odd_arguments), BOTH(mixed), BOTH(large_set), BOTH(signal_mask),
+    BOTH(stages),	 BOTH(moments), BOTH(time_limits), BOTH(time_left),
+    BOTH(odd_arguments), BOTH(mixed),	BOTH(large_set),   BOTH(signal_mask),
 };
 
 int main(int argc, char **argv)

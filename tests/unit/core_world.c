@@ -152,7 +152,7 @@ static int world_private(int fd)
 
 static void world_private_close(int fd)
 {
-	close(fd);
+	syscall(SYS_close, fd);
 }
 
 static int world_next(int fd)
