@@ -319,19 +319,22 @@ static ssize_t send_rights(int fd, const struct msghdr *msg, int flags, struct r
 	char control[msg->msg_controllen];
 	struct msghdr copy = *msg;
 	ssize_t n;
+	int saved;
 
 	memcpy(control, msg->msg_control, msg->msg_controllen);
 	copy.msg_control = control;
 	each_right(&copy, put_right, rights);
 	n = REAL(sendmsg)(fd, &copy, flags);
+	saved = errno;
 	relay_settle(line, n >= 0);
+	errno = saved;
 	return n;
 }
 
 ssize_t relay_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct rights *rights = mmap(NULL, sizeof(*rights), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int saved, line = -ENOTCONN;
+	int before = errno, saved, line = -ENOTCONN;
 	ssize_t n;
 
 	if (rights == MAP_FAILED)
@@ -345,7 +348,7 @@ ssize_t relay_sendmsg(int fd, const struct msghdr *msg, int flags)
 		if (rights->items[i].outside >= 0)
 			REAL(close)(rights->items[i].outside);
 	munmap(rights, sizeof(*rights));
-	errno = saved;
+	errno = n >= 0 ? before : saved;
 	return n;
 }
 
@@ -360,6 +363,7 @@ bool relay_needed_by_any(const struct mmsghdr *msgs, unsigned n)
 int relay_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
 	unsigned done = 0;
+	int before = errno;
 
 	for (; done < n && done < IOV_MAX; done++) {
 		ssize_t sent = relay_needed(&msgs[done].msg_hdr) ? relay_sendmsg(fd, &msgs[done].msg_hdr, flags)
@@ -373,5 +377,7 @@ int relay_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 			break;
 		}
 	}
+	if (done)
+		errno = before;
 	return done ? (int)done : n ? -1 : 0;
 }
