@@ -40,8 +40,9 @@ $(BUILD)/%.o: %.c
 # A unit test links the engine, io, the tests' helpers and the thin library's plain parts; each names in comments what it tests.
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB_OBJ) $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lm -lpthread
+CORE_WORLD := $(BUILD)/tests/unit/core_world.o $(BUILD)/tests/unit/core_wire.o
 # Tests of the core bring a world of their own in the place of io/ and the preloaded library.
-$(BUILD)/tests/unit/test_core_%: $(BUILD)/tests/unit/test_core_%.o $(BUILD)/tests/unit/core_world.o $(TESTLIB_OBJ) $(CORE_OBJ) $(ENGINE_OBJ)
+$(BUILD)/tests/unit/test_core_%: $(BUILD)/tests/unit/test_core_%.o $(CORE_WORLD) $(TESTLIB_OBJ) $(CORE_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lpthread
 # Side by side with -j; -Otarget keeps what each prints together.
 RUN_UNIT := $(UNIT:%=%.run)
@@ -107,7 +108,7 @@ MICRO := $(patsubst %,$(BUILD)/bench/%,micro/micro micro/held micro/calls port/r
 $(BUILD)/bench/micro/micro: $(BUILD)/bench/micro/path.o
 $(BUILD)/bench/micro/micro $(BUILD)/bench/micro/held: $(BUILD)/bench/micro/%: $(BUILD)/bench/micro/%.o $(BUILD)/bench/micro/pair.o $(BUILD)/tests/common/testpool.o $(ENGINE_OBJ)
 	$(CC) $(CORE_LDFLAGS) -o $@ $^ $(DPDK_LIBS) -ldl -lpthread
-$(BUILD)/bench/micro/calls: $(patsubst %,$(BUILD)/%.o,bench/micro/calls bench/micro/path tests/unit/core_world tests/common/testpool) $(CORE_OBJ) $(ENGINE_OBJ)
+$(BUILD)/bench/micro/calls: $(patsubst %,$(BUILD)/%.o,bench/micro/calls bench/micro/path tests/common/testpool) $(CORE_WORLD) $(CORE_OBJ) $(ENGINE_OBJ)
 	$(CC) $(CORE_LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread
 $(BUILD)/bench/port/rawport: $(BUILD)/bench/port/rawport.o $(BUILD)/engine/csum.o $(IO_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread

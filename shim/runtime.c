@@ -27,6 +27,7 @@
 #define TURN_LATE_US 50
 /* Late less often than once in so many calls: another process or another virtual machine had the core, not the program. */
 #define LATE_RARELY 1024
+#define LATE_MOST (2 * LATE_RARELY)
 #define DISTRUST_LEAST_US 2000
 #define DISTRUST_MOST_US 5000000
 #define DISTRUST_DECAY 64
@@ -78,6 +79,9 @@ static void turn_judge(struct turn *t, usec_t now, usec_t away)
 	t->late += LATE_RARELY;
 	if (t->late <= LATE_RARELY)
 		return;
+	/* However often it was: so many calls later it is forgotten. */
+	if (t->late > LATE_MOST)
+		t->late = LATE_MOST;
 	t->distrust *= 2;
 	if (t->distrust < DISTRUST_LEAST_US)
 		t->distrust = DISTRUST_LEAST_US;

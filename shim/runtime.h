@@ -29,7 +29,7 @@ struct turn {
 	usec_t until;	 /* ... and no longer than until then */
 	bool held;	 /* something waits */
 	usec_t trust_at; /* from when on the program is trusted to come back soon, again */
-	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not */
+	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not; at most LATE_MOST */
 	usec_t distrust; /* how long it was not, the last time; less with each turn that went well */
 };
 

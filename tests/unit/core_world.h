@@ -22,6 +22,18 @@ extern const struct core_ops *core;
 enum world_wait { WORLD_NAPS, WORLD_INTERRUPTS, WORLD_WEAK_INTERRUPTS, WORLD_WAITS };
 /* Start both sides, once per process.  spin_us: MTCPSHIM_SPIN_US. */
 void world_start(enum world_wait wait, long spin_us);
+/*
+ * Before that: by hand.  Neither the peer nor the helper has a thread that does anything; the peer has its turn when it is told
+ * or when the test's thread sleeps in the core, and time passes when it is told or by what that sleep has for a time-out.  A
+ * sleep without one that nothing would end is an error.
+ */
+void world_by_hand(void);
+void world_pass(unsigned us);
+void peer_turn(void);
+/* So many frames that are nothing to us come over the wire; nobody rings. */
+void peer_noise(unsigned n);
+/* Frames that we have sent. */
+unsigned world_sent(void);
 /* Frames that the wire lost because a queue was full. */
 unsigned world_lost(void);
 

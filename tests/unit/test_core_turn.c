@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_core_turn.c - the run loop, in time that passes by hand: what the calls of an event loop's turn send waits for the turn's
+ * end, unless the program comes late too often (runtime.c).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "io/io.h"
+#include "tests/unit/core_world.h"
+
+#define ECHO_PORT 7
+#define LIMIT_S 20
+#define CONNS 2
+/* Longer than a call waits before it looks for packets, and still in time. */
+#define SOON_US 25
+/* Late for the rest of the turn. */
+#define LATE_US 60
+/* runtime.c: two such within so many calls are too many, then for this long at first. */
+#define RARELY 1024
+#define DISTRUST_US 2000
+
+/* An event loop of several connections. */
+static struct {
+	int epfd, fd[CONNS];
+} loop;
+
+static int loop_start(void **state)
+{
+	loop.epfd = world_epoll();
+	for (int i = 0; i < CONNS; i++) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.fd = i};
+
+		loop.fd[i] = world_connect(ECHO_PORT);
+		assert_true(loop.fd[i] >= 0);
+		assert_int_equal(core->epoll_ctl(loop.epfd, EPOLL_CTL_ADD, loop.fd[i], &ev), 0);
+	}
+	return 0;
+}
+
+static int loop_end(void **state)
+{
+	for (int i = 0; i < CONNS; i++)
+		world_close(loop.fd[i]);
+	world_close(loop.epfd);
+	return 0;
+}
+
+/* As many events as there are, without waiting. */
+static int events(void)
+{
+	struct epoll_event ev[CONNS];
+
+	return core->epoll_wait(loop.epfd, ev, CONNS, &(struct timespec){0}, NULL);
+}
+
+/* Something for each connection, found in one look: a turn begins. */
+static void turn_begins(void)
+{
+	for (int i = 0; i < CONNS; i++)
+		assert_int_equal(world_send(loop.fd[i], "x", 1), 1);
+	/* What these have to send goes with the next look at the latest. */
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+	peer_turn();
+	world_pass(SOON_US);
+	assert_int_equal(events(), CONNS);
+}
+
+/* The answers of a turn: how many frames have left before it ends. */
+static unsigned answer_all(void)
+{
+	unsigned before = world_sent();
+	char c;
+
+	for (int i = 0; i < CONNS; i++) {
+		assert_int_equal(world_recv(loop.fd[i], &c, 1, MSG_DONTWAIT), 1);
+		assert_int_equal(world_send(loop.fd[i], "y", 1), 1);
+	}
+	return world_sent() - before;
+}
+
+/* The end of one; `us` after its last call. */
+static void turn_ends(unsigned us)
+{
+	char echo[8];
+
+	world_pass(us);
+	assert_int_equal(events(), 0);
+	peer_turn();
+	world_pass(SOON_US);
+	assert_int_equal(events(), CONNS);
+	for (int i = 0; i < CONNS; i++)
+		assert_true(world_recv(loop.fd[i], echo, sizeof(echo), MSG_DONTWAIT) > 0);
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+}
+
+/* A turn whose next call comes so late.  Were its answers held? */
+static bool turn(unsigned us)
+{
+	bool held;
+
+	turn_begins();
+	held = answer_all() == 0;
+	turn_ends(us);
+	return held;
+}
+
+static void answers_leave_together_with_their_acks(void **state)
+{
+	unsigned before;
+
+	turn_begins();
+	before = world_sent();
+	assert_int_equal(answer_all(), 0);
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+	assert_int_equal(world_sent() - before, CONNS);
+	turn_ends(SOON_US);
+}
+
+static void several_sends_become_one_segment(void **state)
+{
+	unsigned before;
+
+	turn_begins();
+	before = world_sent();
+	assert_int_equal(answer_all(), 0);
+	assert_int_equal(world_send(loop.fd[0], "z", 1), 1);
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+	assert_int_equal(world_sent() - before, CONNS);
+	turn_ends(SOON_US);
+}
+
+/* The calls of a turn hold what they have to send for ten microseconds at a time. */
+static void nothing_is_held_for_long(void **state)
+{
+	unsigned before;
+	char c;
+
+	turn_begins();
+	before = world_sent();
+	assert_int_equal(answer_all(), 0);
+	world_pass(11);
+	assert_int_equal(world_recv(loop.fd[0], &c, 1, MSG_DONTWAIT), -EAGAIN);
+	assert_int_equal(world_sent() - before, CONNS);
+	turn_ends(SOON_US);
+}
+
+static void one_event_is_no_turn(void **state)
+{
+	unsigned before;
+	char c;
+
+	assert_int_equal(world_send(loop.fd[0], "x", 1), 1);
+	for (int i = 0; i < 2; i++) {
+		peer_turn();
+		world_pass(SOON_US);
+		assert_int_equal(events(), 1);
+		assert_int_equal(world_recv(loop.fd[0], &c, 1, MSG_DONTWAIT), 1);
+		before = world_sent();
+		if (i == 0) {
+			assert_int_equal(world_send(loop.fd[0], "y", 1), 1);
+			assert_int_equal(world_sent() - before, 1);
+		}
+	}
+	assert_int_equal(events(), 0);
+}
+
+/* Turns that go well, until what went badly is forgotten. */
+static void go_well(unsigned calls)
+{
+	for (unsigned i = 0; i < calls; i++)
+		turn(SOON_US);
+}
+
+static void late_once_is_forgiven(void **state)
+{
+	assert_true(turn(LATE_US));
+	assert_true(turn(SOON_US));
+	go_well(RARELY);
+	assert_true(turn(LATE_US));
+	assert_true(turn(SOON_US));
+	go_well(RARELY);
+}
+
+static void late_again_soon_is_not_trusted_for_a_while(void **state)
+{
+	uint64_t late;
+
+	assert_true(turn(LATE_US));
+	turn_begins();
+	assert_int_equal(answer_all(), 0);
+	world_pass(LATE_US);
+	assert_int_equal(events(), 0);
+	late = io_now();
+	turn_ends(SOON_US);
+	assert_false(turn(SOON_US));
+	while (io_now() + 100 < late + DISTRUST_US)
+		assert_false(turn(SOON_US));
+	world_pass(400);
+	assert_int_equal(events(), 0);
+	assert_true(turn(SOON_US));
+	go_well(2 * RARELY);
+}
+
+/* However often it was late: the turns that went well since count. */
+static void lateness_is_forgotten(void **state)
+{
+	for (int i = 0; i < 20; i++) {
+		turn(LATE_US);
+		/* The distrust grows: longer than the longest. */
+		world_pass(5100000);
+		assert_int_equal(events(), 0);
+	}
+	go_well(2 * RARELY);
+	assert_true(turn(LATE_US));
+	assert_true(turn(SOON_US));
+	go_well(RARELY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(answers_leave_together_with_their_acks),
+	    cmocka_unit_test(several_sends_become_one_segment),
+	    cmocka_unit_test(nothing_is_held_for_long),
+	    cmocka_unit_test(one_event_is_no_turn),
+	    cmocka_unit_test(late_once_is_forgiven),
+	    cmocka_unit_test(late_again_soon_is_not_trusted_for_a_while),
+	    cmocka_unit_test(lateness_is_forgotten),
+	};
+
+	alarm(LIMIT_S);
+	world_by_hand();
+	world_start(WORLD_NAPS, 0);
+	peer_echo(ECHO_PORT);
+	return cmocka_run_group_tests_name("turns of an event loop", tests, loop_start, loop_end);
+}
