@@ -114,16 +114,17 @@ static void stand_in(void)
 	struct rest rest = {.nap = {.us = TICK_US}};
 	usec_t mine, until;
 	uint64_t frames;
+	bool empty;
 	nfds_t n;
 
 	do {
 		n = 1;
 		frames = stacks_frames();
 		rest_begin(&rest, fds, &n);
-		stacks_drive(true, io_now());
+		empty = stacks_drive(true, io_now());
 		mine = drives();
 		atomic_store(&rt.shared->helper_until, USEC_NEVER);
-		until = wait_nap(rest_time(&rest, frames != stacks_frames()));
+		until = wait_nap(rest_time(&rest, frames != stacks_frames(), empty));
 		atomic_store(&rt.shared->helper_until, until);
 		if (!atomic_load(&rt.shared->watcher))
 			doze(fds, n, until);

@@ -62,10 +62,10 @@ void rest_begin(struct rest *r, struct pollfd *fds, nfds_t *n)
 		fds[(*n)++] = (struct pollfd){.fd = port_wait_fd(rt.port, i), .events = POLLIN};
 }
 
-usec_t rest_time(struct rest *r, bool busy)
+usec_t rest_time(struct rest *r, bool busy, bool empty)
 {
-	nap_next(&r->nap, busy);
-	if (!r->narmed)
+	nap_next(&r->nap, busy || !empty);
+	if (!r->narmed || !empty)
 		return r->nap.us;
 	return r->settled ? USEC_NEVER : PORT_SETTLE_US;
 }

@@ -354,13 +354,14 @@ void stack_leave(struct stack *st, usec_t now)
 	stack_leave_fast(st, now);
 }
 
-static void try_drive(struct stack *st, bool ring, usec_t clock)
+/* True if its queue was found empty. */
+static bool try_drive(struct stack *st, bool ring, usec_t clock)
 {
 	unsigned got;
 	usec_t now;
 
 	if (!lock_try(&st->lock) || !stack_entered(st, clock, &now))
-		return;
+		return false;
 	st->turn.calls = 0;
 	stack_settle(st, now);
 	got = stack_drive(st, now);
@@ -370,30 +371,33 @@ static void try_drive(struct stack *st, bool ring, usec_t clock)
 	if (!ring && got)
 		turn_begin(st, stack_notify(st), now);
 	stack_leave(st, now);
+	return got < rt.rx_turn;
 }
 
-static void drive_several(bool ring)
+static bool drive_several(bool ring)
 {
+	bool empty = true;
+
 	/* Each thread begins at its own: those of several keep out of each other's way. */
 	unsigned at = thread_self()->home;
 
 	for (unsigned i = 0; i < rt.nstacks; i++, at++) {
 		if (at >= rt.nstacks)
 			at = 0;
-		try_drive(rt.stacks[at], ring, io_now());
+		empty &= try_drive(rt.stacks[at], ring, io_now());
 	}
 	/* A later stack may have received frames for an earlier one. */
 	for (unsigned i = 0; i < rt.nstacks; i++)
-		if (!rte_ring_empty(rt.stacks[i]->handed_over))
+		if (!rte_ring_empty(rt.stacks[i]->handed_over)) {
 			try_drive(rt.stacks[i], ring, io_now());
+			empty &= rte_ring_empty(rt.stacks[i]->handed_over);
+		}
+	return empty;
 }
 
-void stacks_drive(bool ring, usec_t now)
+bool stacks_drive(bool ring, usec_t now)
 {
-	if (rt.nstacks == 1)
-		try_drive(rt.stacks[0], ring, now);
-	else
-		drive_several(ring);
+	return rt.nstacks == 1 ? try_drive(rt.stacks[0], ring, now) : drive_several(ring);
 }
 
 bool stacks_stale(usec_t now, usec_t us)

@@ -191,9 +191,10 @@ static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 bool stacks_stale(usec_t now, usec_t us);
 /*
  * Drive every stack that nobody else drives at this moment, which is `now`: io_now() of just before.  ring: pending frames leave
- * too, dear or not; else if nothing came.
+ * too, dear or not; else if nothing came.  True if all queues were found empty: else what is still in one, or came there before
+ * its interrupt was on, need not ring.
  */
-void stacks_drive(bool ring, usec_t now);
+bool stacks_drive(bool ring, usec_t now);
 /* A process died: take the locks of stacks that it had, and renew those that it was inside. */
 void stacks_recover(void);
 /*

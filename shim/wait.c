@@ -331,6 +331,7 @@ struct sleep {
 	usec_t began;	 /* the last stay */
 	bool by_port;	 /* it ended because a packet came */
 	uint64_t frames; /* received when the last look for packets began */
+	bool empty;	 /* it found all there was */
 	struct rest rest;
 };
 
@@ -345,7 +346,7 @@ static bool any_ready(const struct pollfd *fds, nfds_t n)
 /* When a watcher must wake by itself; published for those who bring a deadline forward. */
 static usec_t watch_time(struct sleep *s)
 {
-	usec_t most = rest_time(&s->rest, stacks_frames() != s->frames), until;
+	usec_t most = rest_time(&s->rest, stacks_frames() != s->frames, s->empty), until;
 
 	atomic_store(&rt.shared->watch_until, USEC_NEVER);
 	until = wait_nap(most);
@@ -386,7 +387,7 @@ static int sleep_once(struct sleep *s)
 	atomic_exchange(&s->t->sleeping, 1);
 	if (s->watching)
 		rest_begin(&s->rest, s->fds, &n);
-	stacks_drive(true, io_now());
+	s->empty = stacks_drive(true, io_now());
 	if (s->w->ready(s->w))
 		rc = 1;
 	else if (io_now() >= s->w->deadline)

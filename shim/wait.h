@@ -192,8 +192,9 @@ struct rest {
 };
 /* Add the descriptors to sleep on, if there are such. */
 void rest_begin(struct rest *r, struct pollfd *fds, nfds_t *n);
-/* us, USEC_NEVER with interrupts; busy: frames came since the last time. */
-usec_t rest_time(struct rest *r, bool busy);
+/* us, USEC_NEVER with interrupts; busy: frames came since the last time; empty: the look after rest_begin() left nothing behind
+ * (stacks_drive()). */
+usec_t rest_time(struct rest *r, bool busy, bool empty);
 /* fds: those that rest_begin() added. */
 void rest_end(struct rest *r, const struct pollfd *fds);
 void rest_over(struct rest *r);

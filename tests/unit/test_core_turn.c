@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * test_core_turn.c - the run loop, in time that passes by hand: what the calls of an event loop's turn send waits for the turn's
- * end, unless the program comes late too often (runtime.c).
+ * end, unless the program comes late too often (runtime.c), and nobody falls asleep while packets wait on the port.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,8 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "io/io.h"
@@ -227,9 +229,26 @@ static void lateness_is_forgotten(void **state)
 	go_well(RARELY);
 }
 
-int main(void)
+/*
+ * More than one look takes in, and no frame behind it that would ring: who sleeps by an interrupt must look again soon.  The
+ * calls before the sleep look as well.
+ */
+static void nobody_sleeps_on_frames(void **state)
 {
-	const struct CMUnitTest tests[] = {
+	uint64_t before;
+	char c;
+
+	assert_int_equal(world_send(loop.fd[0], "x", 1), 1);
+	peer_noise(900);
+	peer_turn();
+	before = io_now();
+	assert_int_equal(world_recv(loop.fd[0], &c, 1, 0), 1);
+	assert_true(io_now() - before < 1000);
+}
+
+static int run_in_world(enum world_wait wait)
+{
+	const struct CMUnitTest turns[] = {
 	    cmocka_unit_test(answers_leave_together_with_their_acks),
 	    cmocka_unit_test(several_sends_become_one_segment),
 	    cmocka_unit_test(nothing_is_held_for_long),
@@ -238,10 +257,32 @@ int main(void)
 	    cmocka_unit_test(late_again_soon_is_not_trusted_for_a_while),
 	    cmocka_unit_test(lateness_is_forgotten),
 	};
+	const struct CMUnitTest rests[] = {
+	    cmocka_unit_test(nobody_sleeps_on_frames),
+	};
 
 	alarm(LIMIT_S);
 	world_by_hand();
-	world_start(WORLD_NAPS, 0);
+	world_start(wait, 0);
 	peer_echo(ECHO_PORT);
-	return cmocka_run_group_tests_name("turns of an event loop", tests, loop_start, loop_end);
+	if (wait == WORLD_NAPS)
+		return cmocka_run_group_tests_name("turns of an event loop", turns, loop_start, loop_end);
+	return cmocka_run_group_tests_name(wait == WORLD_INTERRUPTS ? "sleep by interrupts" : "sleep by weak interrupts", rests,
+					   loop_start, loop_end);
+}
+
+int main(void)
+{
+	int status, failed = 0;
+
+	/* A process each: the core starts once. */
+	for (int i = 0; i < WORLD_WAITS; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			exit(run_in_world(i) != 0);
+		waitpid(child, &status, 0);
+		failed |= status;
+	}
+	return failed != 0;
 }
