@@ -27,8 +27,8 @@ int __poll(struct pollfd *fds, nfds_t n, int timeout);
 
 static int (*keep_fd)(int fd);
 static void (*drop_fd)(int fd);
-/* By number: handed to the keeper, or the driver's but left where it was. */
-enum { KEPT = 1, LEFT = 2 };
+/* By number: handed to the keeper, or the driver's but left where it was; and whether it is the memory that DPDK lives in. */
+enum { KEPT = 1, LEFT = 2, MEMORY = 4 };
 static _Atomic uint8_t kept[KEPT_MAX];
 
 int descriptor_keep(int fd)
@@ -56,16 +56,19 @@ static int keeping_close(int fd)
 {
 	uint8_t was = fd < 0 || fd >= KEPT_MAX ? 0 : atomic_exchange(&kept[fd], 0);
 
-	if (was != KEPT)
+	if (!(was & KEPT))
 		return close(fd);
 	drop_fd(fd);
 	return 0;
 }
 
-/* The driver's descriptors may be numbers of another process of the family, and somebody else's here. */
+/*
+ * The driver's descriptors may be numbers of another process of the family, and somebody else's here.  With zero copy its regions
+ * are EAL's memory, whose files it would close with the first link that goes down.
+ */
 static int driver_close(int fd)
 {
-	if (!descriptor_is_here(fd))
+	if (!descriptor_is_here(fd) || (fd >= 0 && fd < KEPT_MAX && kept[fd] & MEMORY))
 		return 0;
 	replica_closed(fd);
 	return keeping_close(fd);
@@ -130,6 +133,15 @@ static int kept_memfd(const char *name, unsigned flags)
 	return descriptor_keep(memfd_create(name, flags | MFD_CLOEXEC));
 }
 
+static int memory_file(const char *name, unsigned flags)
+{
+	int fd = kept_memfd(name, flags);
+
+	if (fd >= 0 && fd < KEPT_MAX)
+		kept[fd] |= MEMORY;
+	return fd;
+}
+
 static int kept_epoll(int size)
 {
 	(void)size;
@@ -157,7 +169,7 @@ static const struct {
     {"librte_eal.so", "pipe", kept_pipe},
     {"librte_eal.so", "epoll_create", kept_epoll},
     {"librte_eal.so", "timerfd_create", kept_timerfd},
-    {"librte_eal.so", "memfd_create", kept_memfd},
+    {"librte_eal.so", "memfd_create", memory_file},
     {"librte_eal.so", "eventfd", kept_eventfd},
     {"librte_eal.so", "close", keeping_close},
     {"librte_net_memif.so", "socket", kept_socket},

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_ethdev.h>
@@ -82,21 +83,27 @@ static bool is_free(const char *at, size_t size)
 	return at + size <= range + RANGE;
 }
 
-static size_t whole_pages(size_t size)
+/* Of the file: a peer's memory with zero copy is huge pages, which are mapped whole and where they are aligned. */
+static size_t page_size(int fd)
 {
-	return (size + PAGE - 1) & ~(PAGE - 1);
+	struct stat st;
+
+	return fstat(fd, &st) || (uint64_t)st.st_blksize < PAGE ? PAGE : (size_t)st.st_blksize;
 }
 
 /* The lowest place behind another region where it fits. */
-static char *place(size_t size)
+static char *place(size_t size, size_t page)
 {
-	if (is_free(range, size))
-		return range;
+	char *first = RTE_PTR_ALIGN_CEIL(range, page);
+
+	if (is_free(first, size))
+		return first;
 	for (int i = 0; i < REGIONS_MAX; i++) {
 		const struct region *r = &letter->regions[i];
+		char *next = r->at ? RTE_PTR_ALIGN_CEIL(r->at + r->size, page) : NULL;
 
-		if (r->at && is_free(r->at + r->size, size))
-			return r->at + r->size;
+		if (next && is_free(next, size))
+			return next;
 	}
 	return NULL;
 }
@@ -112,7 +119,8 @@ static struct region *region_at(const void *at)
 void *replica_map(size_t size, int prot, int fd)
 {
 	struct region *r = region_at(NULL);
-	char *at = r ? place(whole_pages(size)) : NULL;
+	size_t page = page_size(fd), whole = RTE_ALIGN(size, page);
+	char *at = r ? place(whole, page) : NULL;
 
 	if (!at) {
 		errno = ENOMEM;
@@ -120,7 +128,7 @@ void *replica_map(size_t size, int prot, int fd)
 	}
 	if (mmap(at, size, prot, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
 		return MAP_FAILED;
-	*r = (struct region){.at = at, .size = whole_pages(size), .fd = fd};
+	*r = (struct region){.at = at, .size = whole, .fd = fd};
 	return at;
 }
 
