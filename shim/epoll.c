@@ -145,7 +145,7 @@ bool member_event(struct watch *w, uint32_t events)
 	struct member *m = container_of(w, struct member, watch);
 	struct epset *set = m->set;
 
-	lock_take(&set->ready_lock);
+	ready_lock(set);
 	if (!m->disabled && !list_linked(&m->at_ready)) {
 		list_add_tail(&set->ready, &m->at_ready);
 		atomic_store_explicit(&set->nready, atomic_load_explicit(&set->nready, memory_order_relaxed) + 1,
@@ -171,7 +171,7 @@ static uint32_t level_now(struct member *m)
 {
 	uint32_t level;
 
-	lock_take(&m->set->ready_lock);
+	ready_lock(m->set);
 	level = member_level(m);
 	lock_drop(&m->set->ready_lock);
 	return level;
@@ -217,12 +217,13 @@ static int member_add(struct epset *set, const struct member *what, struct polla
 
 	if (!m)
 		return -ENOMEM;
-	m->set = set;
 	m->kind = what->kind;
 	m->fd = what->fd;
 	m->watch.target = what->watch.target;
 	m->events = what->events;
 	m->data = what->data;
+	atomic_signal_fence(memory_order_release);
+	m->set = set;
 	if (m->kind == MEMBER_SET || (m->kind == MEMBER_SOCK && atomic_load(&((struct sock *)m->watch.target)->dual))) {
 		rc = kernel_ctl(m, EPOLL_CTL_ADD);
 		if (rc && m->kind == MEMBER_SET) {
@@ -244,13 +245,13 @@ static int member_change(struct member *m, const struct epoll_event *ev)
 {
 	struct pollable *p = m->watch.on;
 
-	lock_take(&m->set->ready_lock);
+	ready_lock(m->set);
 	m->events = ev->events | EPOLLERR | EPOLLHUP;
 	m->data = ev->data;
 	m->disabled = false;
 	lock_drop(&m->set->ready_lock);
 	if (p) {
-		lock_take(&p->lock);
+		pollable_lock(p);
 		m->watch.mask = m->events;
 		lock_drop(&p->lock);
 	}
@@ -268,13 +269,12 @@ static bool has_its_number(const struct member *m)
 	return m->kind == MEMBER_FRESH || r.kind == FD_SPARE || r.obj == m->watch.target;
 }
 
-/* Under the set's mtx. */
-static void member_remove(struct member *m)
+void member_remove(struct member *m)
 {
 	struct epset *set = m->set;
 
 	pollable_remove(&m->watch);
-	lock_take(&set->ready_lock);
+	ready_lock(set);
 	if (list_linked(&m->at_ready))
 		member_unready(m);
 	m->set = NULL;
@@ -298,7 +298,7 @@ static struct member *member_find(struct epset *set, struct pollable *p, int fd)
 {
 	struct member *found = NULL;
 
-	lock_take(&p->lock);
+	pollable_lock(p);
 	if (p->watches.next)
 		list_each (at, &p->watches) {
 			struct watch *w = container_of(at, struct watch, at);
@@ -328,7 +328,7 @@ void epset_flush_fresh(struct epset *set)
 {
 	if (!atomic_load(&set->nfresh))
 		return;
-	lock_take(&set->mtx);
+	members_lock(set);
 	list_each_safe (at, &set->members) {
 		struct member *m = container_of(at, struct member, in_set);
 
@@ -384,7 +384,7 @@ static int ctl_sock(struct epset *set, int op, const struct fdref *r, struct mem
 		return -EBADF;
 	what->kind = MEMBER_SOCK;
 	what->watch.target = s;
-	lock_take(&set->mtx);
+	members_lock(set);
 	rc = apply(set, member_find(set, &s->poll, r->fd), op, what, &s->poll);
 	lock_drop(&set->mtx);
 	sock_unhold(s);
@@ -397,7 +397,7 @@ static int ctl_fresh(struct epset *set, int op, struct member *what)
 	int rc;
 
 	what->kind = MEMBER_FRESH;
-	lock_take(&set->mtx);
+	members_lock(set);
 	rc = apply(set, fresh_find(set, what->fd), op, what, NULL);
 	lock_drop(&set->mtx);
 	if (!rc && op != EPOLL_CTL_DEL && atomic_load(&set->poll.nwatches))
@@ -409,7 +409,7 @@ static int ctl_kernel(struct epset *set, int op, int fd, struct epoll_event *ev)
 {
 	struct member *m;
 
-	lock_take(&set->mtx);
+	members_lock(set);
 	m = fresh_find(set, fd);
 	/* It was FRESH when it was put in, and has become the kernel's since. */
 	if (m && !atomic_load(&m->in_kernel))
@@ -432,7 +432,7 @@ static int nest_depth(struct epset *set, const struct epset *outer, int depth)
 
 	if (set == outer || depth > NEST_MAX)
 		return NEST_MAX + 1;
-	lock_take(&set->mtx);
+	members_lock(set);
 	list_each (at, &set->members) {
 		struct member *m = container_of(at, struct member, in_set);
 		int d = m->kind == MEMBER_SET ? nest_depth(m->watch.target, outer, depth + 1) : depth;
@@ -457,7 +457,7 @@ static int ctl_set(struct epset *outer, int op, struct member *what)
 	if (op == EPOLL_CTL_ADD && nest_depth(inner, outer, 0) > NEST_MAX) {
 		rc = -ELOOP;
 	} else {
-		lock_take(&outer->mtx);
+		members_lock(outer);
 		rc = apply(outer, member_find(outer, &inner->poll, what->fd), op, what, &inner->poll);
 		lock_drop(&outer->mtx);
 	}
@@ -515,7 +515,7 @@ static void each_member(struct pollable *p, bool (*which)(const struct member *m
 		struct epset *set = NULL;
 		bool held = false;
 
-		lock_take(&p->lock);
+		pollable_lock(p);
 		if (p->watches.next)
 			list_each (at, &p->watches) {
 				struct watch *w = container_of(at, struct watch, at);
@@ -537,7 +537,7 @@ static void each_member(struct pollable *p, bool (*which)(const struct member *m
 			sched_yield();
 			continue;
 		}
-		lock_take(&set->mtx);
+		members_lock(set);
 		if (m->set == set && m->watch.on == p && which(m))
 			act(m);
 		lock_drop(&set->mtx);
@@ -586,7 +586,7 @@ static void each_fresh(int fd, void (*act)(struct member *m, void *arg), void *a
 
 		if (!atomic_load(&set->nfresh) || !hold_more(set, object_gen(set)))
 			continue;
-		lock_take(&set->mtx);
+		members_lock(set);
 		while ((m = fresh_find(set, fd)))
 			act(m, arg);
 		lock_drop(&set->mtx);
@@ -642,7 +642,7 @@ static void pass_on(struct member *m)
 
 	if (!p || !m->watch.exclusive)
 		return;
-	lock_take(&p->lock);
+	pollable_lock(p);
 	m->watch.mask = 0;
 	lock_drop(&p->lock);
 	level = level_now(m);
@@ -655,7 +655,7 @@ void epset_end(struct epset *set)
 	struct member *m;
 
 	epoll_forget(&set->poll);
-	lock_take(&set->mtx);
+	members_lock(set);
 	while (!list_empty(&set->members)) {
 		m = container_of(set->members.next, struct member, in_set);
 		pass_on(m);

@@ -75,8 +75,26 @@ void epset_unhold(struct epset *set);
 void epset_end(struct epset *set);
 /* An event for a member: on the ready list with it, and somebody is woken.  True if a sleeper was.  Under the pollable's lock. */
 bool member_event(struct watch *w, uint32_t events);
+/* It leaves its set.  Under the set's mtx. */
+void member_remove(struct member *m);
 /* Who waits for the set of a member.  Under the pollable's lock. */
 struct pollable *member_waiters(struct watch *w);
+/* The same for its lists as pollable_mend(): the ready one, and who is a member. */
+void epset_mend_ready(struct epset *set) __attribute__((cold));
+void epset_mend_members(struct epset *set) __attribute__((cold));
+/* A process died: take the locks of sockets and sets that it had.  Before those who wait are roused: what it was about to tell
+ * them is in the lists then. */
+void mend_all(void);
+static inline void ready_lock(struct epset *set)
+{
+	if (__builtin_expect(lock_take(&set->ready_lock), 0))
+		epset_mend_ready(set);
+}
+static inline void members_lock(struct epset *set)
+{
+	if (__builtin_expect(lock_take(&set->mtx), 0))
+		epset_mend_members(set);
+}
 /* Off the ready list.  Under its set's ready_lock. */
 static inline void member_unready(struct member *m)
 {

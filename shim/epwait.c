@@ -72,7 +72,7 @@ static void collect_engine(struct answer *a)
 {
 	if (!atomic_load(&a->set->nready))
 		return;
-	lock_take(&a->set->ready_lock);
+	ready_lock(a->set);
 	collect(a);
 	lock_drop(&a->set->ready_lock);
 }
@@ -83,7 +83,7 @@ bool epset_ready(struct epset *set)
 
 	if (!atomic_load(&set->nready))
 		return false;
-	lock_take(&set->ready_lock);
+	ready_lock(set);
 	while (!ready && !list_empty(&set->ready)) {
 		struct member *m = container_of(set->ready.next, struct member, at_ready);
 
@@ -105,7 +105,7 @@ static void translate(struct answer *a, int from, int n)
 	struct epset *set = a->set;
 
 	a->n = from;
-	lock_take(&set->ready_lock);
+	ready_lock(set);
 	begin(a);
 	for (int i = from; i < from + n; i++) {
 		struct epoll_event ev = a->evs[i];
@@ -281,7 +281,7 @@ static bool glance(struct answer *a, const struct fdref *r, usec_t now)
 		return false;
 	if (atomic_load_explicit(&set->has_kernel, memory_order_relaxed) && wait_would_ask(&set->kernel_asked, now))
 		return false;
-	lock_take(&set->ready_lock);
+	ready_lock(set);
 	if (object_is(set, r->gen))
 		collect(a);
 	lock_drop(&set->ready_lock);

@@ -236,6 +236,7 @@ static void bury_threads(unsigned proc)
 static void bury(unsigned proc)
 {
 	stacks_recover();
+	mend_all();
 	/* First who waits, then what for: the watches are in lists of the sockets and sets. */
 	bury_threads(proc);
 	hold_bury(SLAB_SOCK, proc, bury_sock);

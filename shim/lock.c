@@ -14,7 +14,7 @@
 /* Long enough to outlast a burst on another core, short enough not to matter when the owner was preempted. */
 #define LOCK_SPINS 200
 
-void lock_slow(struct lock *l, uint32_t tid)
+bool lock_slow(struct lock *l, uint32_t tid)
 {
 	const struct timespec look = {.tv_nsec = LOCK_LOOK_NS};
 	uint32_t seen;
@@ -22,7 +22,7 @@ void lock_slow(struct lock *l, uint32_t tid)
 	for (int i = 0; i < LOCK_SPINS; i++) {
 		seen = 0;
 		if (atomic_compare_exchange_weak_explicit(&l->word, &seen, tid, memory_order_acquire, memory_order_relaxed))
-			return;
+			return false;
 		__builtin_ia32_pause();
 	}
 	for (;;) {
@@ -31,7 +31,7 @@ void lock_slow(struct lock *l, uint32_t tid)
 		 * worst. */
 		if (atomic_compare_exchange_strong_explicit(&l->word, &seen, tid | LOCK_WAITERS, memory_order_acquire,
 							    memory_order_relaxed))
-			return;
+			return false;
 		if (!(seen & LOCK_WAITERS) &&
 		    !atomic_compare_exchange_strong_explicit(&l->word, &seen, seen | LOCK_WAITERS, memory_order_relaxed,
 							     memory_order_relaxed))
@@ -39,11 +39,11 @@ void lock_slow(struct lock *l, uint32_t tid)
 		seen |= LOCK_WAITERS;
 		if (!rt.real->syscall(SYS_futex, &l->word, FUTEX_WAIT, seen, &look, NULL, 0) || errno != ETIMEDOUT)
 			continue;
-		/* Somebody whose process was killed gives nothing back. */
-		if (family_is_many() && family_is_gone(seen & ~LOCK_WAITERS) &&
+		/* Somebody whose process was killed gives nothing back; he may have been the last one beside us. */
+		if (family_is_gone(seen & ~LOCK_WAITERS) &&
 		    atomic_compare_exchange_strong_explicit(&l->word, &seen, tid | LOCK_WAITERS, memory_order_acquire,
 							    memory_order_relaxed))
-			return;
+			return true;
 	}
 }
 

@@ -30,7 +30,7 @@ static inline uint32_t lock_tid(void)
 	return __builtin_expect(tid != 0, 1) ? tid : lock_ask_tid();
 }
 
-void lock_slow(struct lock *l, uint32_t tid);
+bool lock_slow(struct lock *l, uint32_t tid);
 void lock_wake(struct lock *l);
 
 static inline bool lock_try(struct lock *l)
@@ -40,10 +40,10 @@ static inline bool lock_try(struct lock *l)
 	return atomic_compare_exchange_strong_explicit(&l->word, &nobody, lock_tid(), memory_order_acquire, memory_order_relaxed);
 }
 
-static inline void lock_take(struct lock *l)
+/* True if it was taken from an owner that was killed: what it protects may be half changed (mend.c). */
+static inline bool lock_take(struct lock *l)
 {
-	if (!lock_try(l))
-		lock_slow(l, lock_tid());
+	return !lock_try(l) && lock_slow(l, lock_tid());
 }
 
 static inline void lock_drop(struct lock *l)

@@ -33,7 +33,7 @@
 
 void pollable_add(struct pollable *p, struct watch *w)
 {
-	lock_take(&p->lock);
+	pollable_lock(p);
 	if (!p->watches.next)
 		list_init(&p->watches);
 	if (w->exclusive)
@@ -51,7 +51,7 @@ void pollable_remove(struct watch *w)
 
 	if (!p)
 		return;
-	lock_take(&p->lock);
+	pollable_lock(p);
 	list_del(&w->at);
 	w->on = NULL;
 	atomic_fetch_sub(&p->nwatches, 1);
@@ -73,7 +73,7 @@ static bool has_sleeper(struct watch *w, int home)
 	if (w->kind == WATCH_THREAD)
 		return is_asleep(w, home);
 	p = member_waiters(w);
-	lock_take(&p->lock);
+	pollable_lock(p);
 	if (p->watches.next)
 		list_each (at, &p->watches)
 			found |= is_asleep(container_of(at, struct watch, at), home);
@@ -178,7 +178,7 @@ bool pollable_tell(struct pollable *p, const struct news *news)
 	/* Read-modify-write: either this sees the watch, or who added it sees what made the event. */
 	if (!atomic_fetch_add(&p->nwatches, 0))
 		return false;
-	lock_take(&p->lock);
+	pollable_lock(p);
 	if (p->watches.next) {
 		woke = tell_all(p, news->events);
 		woke |= tell_exclusive(p, news);

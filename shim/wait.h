@@ -50,6 +50,13 @@ struct pollable {
 	struct list watches; /* exclusive ones last, the one that was served last behind all; linked on first use */
 };
 
+/* Link its watches anew: its lock was taken from a process that was killed. */
+void pollable_mend(struct pollable *p) __attribute__((cold));
+static inline void pollable_lock(struct pollable *p)
+{
+	if (__builtin_expect(lock_take(&p->lock), 0))
+		pollable_mend(p);
+}
 /* Put a watch on a pollable (w->kind, mask, thread, exclusive filled in).  From then on events reach it: look at the level after
  * this. */
 void pollable_add(struct pollable *p, struct watch *w);

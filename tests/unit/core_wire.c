@@ -409,6 +409,7 @@ void wire_start(enum world_wait wait, bool by_hand)
 				       .doorbell = IO_DOORBELL_CHEAP,
 				       .has_interrupt = wait != WORLD_NAPS,
 				       .weak_interrupt = wait == WORLD_WEAK_INTERRUPTS,
+				       .forks = true,
 				       .driver = "wire"};
 	wire.efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	peer_start(!by_hand);
