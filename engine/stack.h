@@ -368,8 +368,8 @@ static inline size_t iov_length(const struct iovec *iov, int iovcnt)
 }
 /* Copy data to the end of the send queue: how much. */
 ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt);
-/* Something was: let it go, as the flags of send() say. */
-void send_queued(struct engine *e, struct conn *c, int flags);
+/* These n bytes, not none, were: let them go, as the flags of send() say. */
+void send_queued(struct engine *e, struct conn *c, uint32_t n, int flags);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
 void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN goes out; before it counts as in flight */
@@ -528,6 +528,11 @@ static inline uint32_t tcp_notsent_lowat(const struct engine *e, const struct co
 static inline uint32_t conn_unsent(const struct conn *c)
 {
 	return c->snd_end - seq_max(c->snd_nxt, c->snd_una);
+}
+/* Does the peer's window take this packet whole? */
+static inline bool conn_window_allows(const struct conn *c, struct rte_mbuf *m)
+{
+	return seq_leq(pkt_end(m), c->snd_una + c->snd_wnd);
 }
 
 /* ---- ready.c ---- */

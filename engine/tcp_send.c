@@ -61,18 +61,21 @@ static struct rte_mbuf *new_tail(struct engine *e, struct conn *c)
 	return m;
 }
 
-/* Copy n bytes behind the payload of m, which has room for them. */
+/*
+ * Copy n bytes behind the payload of m, which has room for them.  Long runs are summed on their way; a packet made of short ones
+ * is summed as a whole, once, when it goes out.
+ */
 static void append(struct engine *e, struct conn *c, struct rte_mbuf *m, const void *src, uint32_t n)
 {
 	struct pkt *p = pkt(m);
 
-	if (e->cfg.caps & ENGINE_TX_TCP_CSUM) {
-		memcpy(pkt_data(m) + p->len, src, n);
-		p->csum_valid = false;
-	} else {
+	if (n >= CSUM_LONG && p->csum_valid && !(e->cfg.caps & ENGINE_TX_TCP_CSUM)) {
 		uint16_t sum = csum_copy(pkt_data(m) + p->len, src, n);
 
 		p->csum = csum_fold(csum_add(p->csum, sum, p->len));
+	} else {
+		memcpy(pkt_data(m) + p->len, src, n);
+		p->csum_valid = false;
 	}
 	p->len += n;
 	c->snd_end += n;
@@ -150,19 +153,34 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 	return -EAGAIN;
 }
 
-void send_queued(struct engine *e, struct conn *c, int flags)
+/*
+ * The last packet grew by all n bytes that came, and is not full yet: it waits on for what it has waited for since it was begun,
+ * the acknowledgment of a smaller one (Nagle) or room in a window.  One that grew out of the peer's window may have to be cut.
+ */
+static bool waits_on(const struct conn *c, uint32_t n)
 {
-	bool more = flags & MSG_MORE;
+	struct rte_mbuf *last = c->sndq.tail;
+
+	return pkt(last)->len > n && pkt(last)->len < c->mss && conn_window_allows(c, last);
+}
+
+void send_queued(struct engine *e, struct conn *c, uint32_t n, int flags)
+{
+	bool more = flags & MSG_MORE, waits = waits_on(c, n);
 
 	if (!more && !(pkt(c->sndq.tail)->flags & PKT_SENT))
 		pkt(c->sndq.tail)->flags |= PKT_PUSH;
-	if (more != c->more)
+	if (more != c->more) {
 		c->more = more;
+		waits = false;
+	}
 	if (flags & MSG_OOB) {
 		c->snd_up = c->snd_end;
 		c->snd_urgent = true;
+		waits = false;
 	}
-	tcp_want_output(e, c);
+	if (!waits)
+		tcp_want_output(e, c);
 	ready_queued(e, c);
 }
 
@@ -182,6 +200,6 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
 	e->copying = NULL;
 	if (n == 0)
 		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
-	send_queued(e, c, flags);
+	send_queued(e, c, n, flags);
 	return n;
 }

@@ -48,7 +48,7 @@ ssize_t engine_send_broke(struct engine *e)
 	take_back(e, c, start);
 	if (c->snd_end == start)
 		return -EFAULT;
-	send_queued(e, c, 0);
+	send_queued(e, c, c->snd_end - start, 0);
 	return c->snd_end - start;
 }
 
