@@ -95,6 +95,32 @@ enum conn_timer {
  */
 
 /*
+ * What a connection has only while something is amiss, from a slab of its own (repair.c): sent packets that are SACKed, lost or
+ * sent again, received ones that wait behind a hole, a probe that is out, an episode of repair that may yet be undone.
+ */
+struct repair {
+	/* The scoreboard's places. */
+	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
+	struct pkt_list lost_list;		/* LOST, to be sent again; empty before the connection is established */
+	struct pkt_list rtx_list;		/* RETRANS, in order of transmission */
+	struct rte_mbuf *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
+	uint32_t sacked_pkts;
+	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
+
+	struct ofoq ofoq;			       /* received out of order, not overlapping */
+	struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
+	struct sack_block dsack;		       /* a duplicate to report (RFC 2883), when dsack_pending */
+
+	uint32_t prr_recover_fs, prr_delivered, prr_out; /* proportional rate reduction (prr.c), bytes */
+	/* What an undo needs (undo.c). */
+	uint32_t prior_cwnd, prior_ssthresh;
+	seq_t undo_marker;	/* snd_una when the episode began */
+	int undo_retrans;	/* segments sent again in it and not reported as duplicates; -1: none sent again yet */
+	uint32_t retrans_stamp; /* timestamp clock at the first retransmission, when retrans_stamped */
+};
+_Static_assert(sizeof(struct repair) <= 192, "three cache lines");
+
+/*
  * The order is that of use: what one event touches lies together, in as few cache lines as may be, since among many connections
  * each line is a miss.  The first CONN_HOT_LINES lines are what segments that come and go in order touch, and send() and recv().
  */
@@ -135,18 +161,18 @@ struct conn {
 	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1;
 	bool in_use : 1; /* the control block is handed out */
 	bool in_accept_queue : 1, starved : 1;
-	bool force_probe : 1; /* send one segment whatever the window says */
-	bool dsack_pending : 1;
-	bool zero_window : 1;  /* the last window we advertised was closed */
-	bool more : 1;	       /* MSG_MORE on the last write */
-	bool rcv_filled : 1;   /* the peer filled the window (autotune.c) */
-	bool retrans_seen : 1; /* something was retransmitted since the last RTO-free ACK */
-	uint8_t chrono : 2;    /* enum chrono: which clock of chrono_ms runs */
-	uint8_t pmtudisc : 3;  /* IP_MTU_DISCOVER */
-	bool pmtu_locked : 1;  /* the path takes less than we care to send: DF is off */
-	bool probing : 1;      /* mtu_probe.c searches for the path MTU */
-	bool rwnd_blocked : 1; /* data waits for the peer's window */
-	bool nospace : 1;      /* the user found the send buffer full and waits for room */
+	bool force_probe : 1;	/* send one segment whatever the window says */
+	bool dsack_pending : 1; /* repair->dsack is to be reported */
+	bool zero_window : 1;	/* the last window we advertised was closed */
+	bool more : 1;		/* MSG_MORE on the last write */
+	bool rcv_filled : 1;	/* the peer filled the window (autotune.c) */
+	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
+	uint8_t chrono : 2;	/* enum chrono: which clock of chrono_ms runs */
+	uint8_t pmtudisc : 3;	/* IP_MTU_DISCOVER */
+	bool pmtu_locked : 1;	/* the path takes less than we care to send: DF is off */
+	bool probing : 1;	/* mtu_probe.c searches for the path MTU */
+	bool rwnd_blocked : 1;	/* data waits for the peer's window */
+	bool nospace : 1;	/* the user found the send buffer full and waits for room */
 	bool orphan_counted : 1;
 	bool linger_on : 1;
 	bool rate_app_limited : 1;	  /* the last rate sample */
@@ -241,17 +267,20 @@ struct conn {
 	usec_t last_snd_at;    /* last data out */
 	uint32_t segs_out, data_segs_out;
 	uint64_t bytes_sent;
-	uint32_t prr_out; /* prr.c, with those below */
 	uint32_t user_timeout_ms;
 	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
 
 	/* ---- Of new data out, and of an ACK of it. ---- */
 
-	/* Listener: its queues and its options. */
 	union {
+		/* Listener: its queues, and what Fast Open counts (fastopen.c). */
 		struct {
 			struct list accept_queue, syn_queue;
 			uint32_t backlog, naccept, nsyn;
+			uint32_t fo_pending;	       /* children whose SYN,ACK is not acknowledged */
+			struct list fo_accepted;       /* ... and that were accepted */
+			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
+			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
 		};
 		struct {
 			/* Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged. */
@@ -267,15 +296,13 @@ struct conn {
 			uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
 			uint32_t app_limited;		      /* samples are, until delivered is beyond this; 0: they are not */
 			uint32_t rate_bytes, rate_us;	      /* the last sample */
-			uint32_t retrans_stamp; /* undo.c: timestamp clock at the first retransmission, when retrans_stamped */
+			/* Round-trip time (RFC 6298), microseconds. */
+			uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us;
+			/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
+			uint32_t rack_xmit_at, rack_rtt_us;
+			seq_t rack_end_seq;
 		};
 	};
-	/* Round-trip time (RFC 6298), microseconds. */
-	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us;
-
-	/* RACK (rack.c): the packet sent last among those delivered, low half of the clock. */
-	uint32_t rack_xmit_at, rack_rtt_us;
-	seq_t rack_end_seq;
 	/* Receive buffer tuning (autotune.c). */
 	uint32_t rcv_rtt_at; /* low 32 bits of the clock when a window was offered whose end is: */
 	seq_t rcv_rtt_seq;
@@ -284,19 +311,14 @@ struct conn {
 	uint32_t snd_wnd_max;	 /* largest window the peer ever offered */
 	uint32_t rtx_started_ms; /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
 	uint8_t reo_wnd_mult, reo_wnd_persist : 5;
-	bool rack_resent : 1;	      /* what rack_xmit_at and its like are of had been sent again */
-	bool icmp_told : 1;	      /* icmp_errors holds some */
-	uint8_t backoff;	      /* doublings of rto; also counts persist probes */
-	uint8_t retransmits;	      /* timeouts in a row */
-	uint8_t probes;		      /* unanswered keep-alive or window probes */
-	uint8_t ack_delay_ms;	      /* longest that the peer kept the ACK of a lone segment (tlp.c) */
-	uint16_t reordering;	      /* segments; DupThresh as long as no reordering was seen */
-	struct rte_mbuf *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
-
-	/* The scoreboard's places and what came out of order: NULL and empty in most. */
-	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
-	struct pkt_list lost_list;		/* LOST, to be sent again; empty before the connection is established */
-	struct ofoq ofoq;			/* received out of order, not overlapping */
+	bool rack_resent : 1;  /* what rack_xmit_at and its like are of had been sent again */
+	bool icmp_told : 1;    /* icmp_errors holds some */
+	uint8_t backoff;       /* doublings of rto; also counts persist probes */
+	uint8_t retransmits;   /* timeouts in a row */
+	uint8_t probes;	       /* unanswered keep-alive or window probes */
+	uint8_t ack_delay_ms;  /* longest that the peer kept the ACK of a lone segment (tlp.c) */
+	uint16_t reordering;   /* segments; DupThresh as long as no reordering was seen */
+	struct repair *repair; /* NULL: nothing is amiss (repair.c) */
 
 	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
 	uint16_t peer_mss; /* from the peer's SYN */
@@ -313,30 +335,8 @@ struct conn {
 
 	/* ---- What loss, reordering and the beginning and the end of a connection touch. ---- */
 
-	struct pkt_list rtx_list; /* RETRANS, in order of transmission */
-	union {
-		struct {
-			struct sack_block ofo_recent[SACK_BLOCKS_MAX]; /* blocks to report, latest first (RFC 2018 4) */
-			struct sack_block dsack;
-		};
-		/* A listener has none; while it listens: */
-		struct {
-			struct list fo_accepted;       /* children accepted, SYN,ACK not acknowledged */
-			uint32_t fo_pending;	       /* children whose SYN,ACK is not acknowledged */
-			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
-			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
-		};
-	};
-	uint32_t sacked_pkts;
 	seq_t rack_dsack_round;
 	uint32_t reord_seen;
-	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
-	/* Proportional rate reduction (prr.c), bytes. */
-	uint32_t prr_recover_fs, prr_delivered;
-	/* What an undo needs (undo.c). */
-	uint32_t prior_cwnd, prior_ssthresh;
-	seq_t undo_marker; /* snd_una when the episode began */
-	int undo_retrans;  /* segments sent again in it and not reported as duplicates; -1: none sent again yet */
 
 	seq_t iss, irs;
 	seq_t snd_up;
@@ -376,7 +376,7 @@ struct conn {
 	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
 	uint32_t total_retrans, dsack_dups, rcv_ooopack;
 };
-_Static_assert(sizeof(struct conn) <= 1024, "an idle connection is promised to take no more than 1 KiB");
+_Static_assert(sizeof(struct conn) <= 896, "what an idle connection takes grew: see also bench/measure_conns.sh");
 #define CONN_HOT_LINES 11
 _Static_assert(offsetof(struct conn, cc.cubic.stage.w_max) <= CONN_HOT_LINES * RTE_CACHE_LINE_SIZE, "what segments touch grew");
 
@@ -394,6 +394,12 @@ static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec
 static inline uint32_t conn_flight(const struct conn *c)
 {
 	return c->snd_nxt - c->snd_una;
+}
+
+/* Has something come that waits behind a hole? */
+static inline bool conn_has_hole(const struct conn *c)
+{
+	return c->repair && c->repair->ofoq.head;
 }
 
 #endif

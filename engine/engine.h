@@ -110,6 +110,7 @@ struct engine_config {
 	unsigned stack, nstacks; /* which of how many engines share the addresses; nstacks 0 counts as 1 */
 	unsigned max_conns;	 /* control blocks, listeners and half-open included */
 	unsigned max_timewait;	 /* small TIME-WAIT entries */
+	unsigned max_repairs;	 /* connections that may be in repair at once (repair.c); 0: as many as there can be */
 	struct tcp_settings tcp;
 };
 
@@ -329,7 +330,7 @@ const char *engine_stat_text(unsigned i);
 
 /* Sockets and TIME-WAIT entries in use, for leak checks and listings. */
 struct engine_usage {
-	unsigned conns, timewaits, half_open, neighbours;
+	unsigned conns, repairs, timewaits, half_open, neighbours;
 	unsigned mbufs; /* held in socket queues, in neighbour queues and for output */
 	unsigned timers;
 };

@@ -12,7 +12,7 @@
 
 #define SYN_ROOM TCP_OPT_MAX /* left free in a SYN with data, for options that a middlebox may add; as Linux */
 #define PAUSE_DOUBLINGS 6
-#define FIN_AHEAD(c) ((c)->peer_fin_known && !(c)->fin_received && !(c)->ofoq.head)
+#define FIN_AHEAD(c) ((c)->peer_fin_known && !(c)->fin_received && !conn_has_hole(c))
 
 /* ---- the cache ---- */
 

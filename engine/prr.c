@@ -12,10 +12,10 @@ void prr_begin(struct conn *c, uint32_t acked, uint32_t sacked)
 {
 	uint32_t before = c->sacked_out > sacked ? c->sacked_out - sacked : 0;
 
-	c->prr_delivered = c->prr_out = 0;
-	c->prr_recover_fs = conn_flight(c) - before + acked;
-	if (!c->prr_recover_fs)
-		c->prr_recover_fs = c->mss;
+	c->repair->prr_delivered = c->repair->prr_out = 0;
+	c->repair->prr_recover_fs = conn_flight(c) - before + acked;
+	if (!c->repair->prr_recover_fs)
+		c->repair->prr_recover_fs = c->mss;
 }
 
 /*
@@ -30,7 +30,7 @@ void prr_after_silence(struct conn *c)
 
 	if (recovery_pipe(c))
 		return;
-	c->prr_delivered = window < c->cc.ssthresh ? window : c->cc.ssthresh;
+	c->repair->prr_delivered = window < c->cc.ssthresh ? window : c->cc.ssthresh;
 }
 
 /* Section 6.2. */
@@ -39,12 +39,12 @@ void prr_update(struct conn *c, uint32_t delivered, bool safe)
 	uint32_t pipe = recovery_pipe(c), ssthresh = c->cc.ssthresh;
 	int64_t sndcnt, most;
 
-	c->prr_delivered += delivered;
-	sndcnt = (int64_t)c->prr_delivered - c->prr_out;
+	c->repair->prr_delivered += delivered;
+	sndcnt = (int64_t)c->repair->prr_delivered - c->repair->prr_out;
 	if (pipe > ssthresh) {
-		uint64_t share = (uint64_t)c->prr_delivered * ssthresh + c->prr_recover_fs - 1;
+		uint64_t share = (uint64_t)c->repair->prr_delivered * ssthresh + c->repair->prr_recover_fs - 1;
 
-		sndcnt = (int64_t)(share / c->prr_recover_fs) - c->prr_out;
+		sndcnt = (int64_t)(share / c->repair->prr_recover_fs) - c->repair->prr_out;
 	} else {
 		most = (int64_t)ssthresh - pipe;
 		if (sndcnt < delivered)
@@ -55,7 +55,7 @@ void prr_update(struct conn *c, uint32_t delivered, bool safe)
 			sndcnt = most;
 	}
 	/* The first retransmission goes out whatever the count says; after a mark there is none. */
-	if (c->ca_state == CA_RECOVERY && !c->prr_out && sndcnt < c->mss)
+	if (c->ca_state == CA_RECOVERY && !c->repair->prr_out && sndcnt < c->mss)
 		sndcnt = c->mss;
 	c->cc.cwnd = pipe + (sndcnt > 0 ? (uint32_t)sndcnt : 0);
 }

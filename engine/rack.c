@@ -139,7 +139,7 @@ void rack_on_ack(struct input *in, const struct ack *a)
 /* Step 4: how much longer than the round trip of the one delivered a packet may take. */
 static uint32_t reo_wnd(const struct engine *e, const struct conn *c)
 {
-	bool dupthresh = !(e->cfg.tcp.recovery & RECOVERY_NO_DUPTHRESH) && c->sacked_pkts >= c->reordering;
+	bool dupthresh = !(e->cfg.tcp.recovery & RECOVERY_NO_DUPTHRESH) && c->repair->sacked_pkts >= c->reordering;
 	uint64_t wnd = (uint64_t)c->min_rtt_us / REO_WND_SHARE * c->reo_wnd_mult;
 
 	if (!c->reord_seen && (c->ca_state >= CA_RECOVERY || dupthresh))
@@ -157,7 +157,7 @@ static uint32_t time_left(const struct engine *e, const struct conn *c, struct r
 
 static uint32_t judge_originals(struct engine *e, struct conn *c, uint32_t wnd)
 {
-	struct rte_mbuf *m = c->rack_passed ? pkt(c->rack_passed)->next : c->sndq.head;
+	struct rte_mbuf *m = c->repair->rack_passed ? pkt(c->repair->rack_passed)->next : c->sndq.head;
 	unsigned all = UINT32_MAX;
 
 	for (; m && m != c->snd_new; m = pkt(m)->next) {
@@ -173,7 +173,7 @@ static uint32_t judge_originals(struct engine *e, struct conn *c, uint32_t wnd)
 				return left;
 			recovery_mark_lost(c, m);
 		}
-		c->rack_passed = m;
+		c->repair->rack_passed = m;
 	}
 	return 0;
 }
@@ -182,7 +182,7 @@ static uint32_t judge_retransmissions(struct engine *e, struct conn *c, uint32_t
 {
 	struct rte_mbuf *m;
 
-	while ((m = c->rtx_list.head) && resent_before_rack(c, m)) {
+	while ((m = c->repair->rtx_list.head) && resent_before_rack(c, m)) {
 		uint32_t left = time_left(e, c, m, wnd);
 
 		if (left)

@@ -57,7 +57,7 @@ static void note_block(struct conn *c, seq_t start, seq_t end)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->nofo_recent; i++) {
-		struct sack_block b = c->ofo_recent[i];
+		struct sack_block b = c->repair->ofo_recent[i];
 
 		if (seq_leq(b.start, now.end) && seq_geq(b.end, now.start)) {
 			now.start = seq_min(now.start, b.start);
@@ -66,8 +66,8 @@ static void note_block(struct conn *c, seq_t start, seq_t end)
 			kept[n++] = b;
 		}
 	}
-	c->ofo_recent[0] = now;
-	memcpy(&c->ofo_recent[1], kept, n * sizeof(kept[0]));
+	c->repair->ofo_recent[0] = now;
+	memcpy(&c->repair->ofo_recent[1], kept, n * sizeof(kept[0]));
 	c->nofo_recent = n + 1;
 }
 
@@ -77,8 +77,8 @@ static void forget_blocks(struct conn *c)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->nofo_recent; i++)
-		if (seq_gt(c->ofo_recent[i].end, c->rcv_nxt) && seq_gt(c->ofo_recent[i].start, c->rcv_nxt))
-			c->ofo_recent[n++] = c->ofo_recent[i];
+		if (seq_gt(c->repair->ofo_recent[i].end, c->rcv_nxt) && seq_gt(c->repair->ofo_recent[i].start, c->rcv_nxt))
+			c->repair->ofo_recent[n++] = c->repair->ofo_recent[i];
 	c->nofo_recent = n;
 }
 
@@ -101,12 +101,13 @@ static void cut_front(struct rte_mbuf *m, seq_t upto)
  * seldom as any other. */
 static void find_place(struct conn *c, seq_t seq, uint32_t random, struct ofoq_place *at)
 {
-	bool behind_all = c->ofoq.tail && seq_geq(seq, pkt_end(c->ofoq.tail)), on_lane = !(random & ((1 << OFOQ_LANE_BITS) - 1));
+	bool behind_all = c->repair->ofoq.tail && seq_geq(seq, pkt_end(c->repair->ofoq.tail)),
+	     on_lane = !(random & ((1 << OFOQ_LANE_BITS) - 1));
 
 	if (behind_all && !on_lane)
-		*at = (struct ofoq_place){.prev = c->ofoq.tail};
+		*at = (struct ofoq_place){.prev = c->repair->ofoq.tail};
 	else
-		ofoq_find(&c->ofoq, seq, at);
+		ofoq_find(&c->repair->ofoq, seq, at);
 }
 
 /* Remove what the new packet covers, and shorten it where a later one begins. */
@@ -120,7 +121,7 @@ static void resolve_followers(struct engine *e, struct conn *c, struct ofoq_plac
 			pkt(m)->len = pkt(f)->seq - pkt(m)->seq;
 			return;
 		}
-		discard(e, c, ofoq_remove(&c->ofoq, at));
+		discard(e, c, ofoq_remove(&c->repair->ofoq, at));
 	}
 }
 
@@ -149,6 +150,20 @@ static bool nothing_new(struct rte_mbuf *prev, seq_t end)
 	return next && pkt(next)->seq == pkt_end(prev) && seq_geq(pkt_end(next), end);
 }
 
+void reasm_duplicate(struct engine *e, struct conn *c, seq_t start, seq_t end)
+{
+	if (!c->sack_ok || !e->cfg.tcp.dsack || !repair_begin(e, c))
+		return;
+	c->repair->dsack = (struct sack_block){start, end};
+	c->dsack_pending = true;
+}
+
+static void drop(struct engine *e, struct rte_mbuf *m)
+{
+	e->stats.ofo_drop++;
+	rte_pktmbuf_free_seg(m);
+}
+
 void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	seq_t start = pkt(m)->seq, end = pkt_end(m);
@@ -156,12 +171,15 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 	struct ofoq_place at;
 	struct rte_mbuf *prev;
 
+	if (!repair_begin(e, c)) {
+		drop(e, m);
+		return;
+	}
 	find_place(c, start, random, &at);
 	prev = at.prev;
 	if (prev && nothing_new(prev, end)) {
 		e->stats.ofo_merge++;
-		c->dsack = (struct sack_block){start, end};
-		c->dsack_pending = c->sack_ok && e->cfg.tcp.dsack;
+		reasm_duplicate(e, c, start, end);
 		note_block(c, pkt(prev)->seq, pkt_end(prev));
 		rte_pktmbuf_free_seg(m);
 		return;
@@ -175,13 +193,12 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 		return;
 	}
 	if (c->rcv_queued > c->rcvbuf) {
-		e->stats.ofo_drop++;
-		rte_pktmbuf_free_seg(m);
+		drop(e, m);
 		return;
 	}
 	e->held++;
 	c->rcv_queued += pkt_truesize(m);
-	ofoq_insert(&c->ofoq, &at, m, random);
+	ofoq_insert(&c->repair->ofoq, &at, m, random);
 	resolve_followers(e, c, &at);
 	note_block(c, start, end);
 }
@@ -190,8 +207,8 @@ void reasm_merge(struct engine *e, struct conn *c)
 {
 	struct rte_mbuf *m;
 
-	while ((m = c->ofoq.head) && seq_leq(pkt(m)->seq, c->rcv_nxt)) {
-		ofoq_pop(&c->ofoq);
+	while ((m = c->repair->ofoq.head) && seq_leq(pkt(m)->seq, c->rcv_nxt)) {
+		ofoq_pop(&c->repair->ofoq);
 		if (seq_leq(pkt_end(m), c->rcv_nxt)) {
 			discard(e, c, m);
 			continue;
@@ -204,11 +221,12 @@ void reasm_merge(struct engine *e, struct conn *c)
 		rcvq_append(e, c, m);
 	}
 	forget_blocks(c);
+	repair_settle(e, c);
 }
 
 void reasm_purge(struct engine *e, struct conn *c)
 {
-	while (c->ofoq.head)
-		discard(e, c, ofoq_pop(&c->ofoq));
+	while (conn_has_hole(c))
+		discard(e, c, ofoq_pop(&c->repair->ofoq));
 	c->nofo_recent = 0;
 }

@@ -32,17 +32,17 @@ void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
 
 	if (p->flags & PKT_SACKED) {
 		c->sacked_out -= bytes;
-		c->sacked_pkts -= whole;
+		c->repair->sacked_pkts -= whole;
 	}
 	if (p->flags & PKT_LOST) {
 		c->lost_out -= bytes;
 		if (whole)
-			pkt_list_del(&c->lost_list, m);
+			pkt_list_del(&c->repair->lost_list, m);
 	}
 	if (p->flags & PKT_RETRANS) {
 		c->retrans_out -= bytes;
 		if (whole)
-			pkt_list_del(&c->rtx_list, m);
+			pkt_list_del(&c->repair->rtx_list, m);
 	}
 }
 
@@ -50,7 +50,7 @@ void recovery_forget(struct conn *c, struct rte_mbuf *m, uint32_t bytes)
 void recovery_mark_lost(struct conn *c, struct rte_mbuf *m)
 {
 	struct pkt *p = pkt(m);
-	bool lowest = !c->lost_list.head || seq_lt(p->seq, pkt(c->lost_list.head)->seq);
+	bool lowest = !c->repair->lost_list.head || seq_lt(p->seq, pkt(c->repair->lost_list.head)->seq);
 
 	if (p->flags & (PKT_LOST | PKT_SACKED))
 		return;
@@ -59,7 +59,7 @@ void recovery_mark_lost(struct conn *c, struct rte_mbuf *m)
 	c->lost_out += p->len;
 	c->newly_lost = true;
 	rate_lost(c, m);
-	pkt_list_insert(&c->lost_list, m, lowest ? NULL : c->lost_list.tail);
+	pkt_list_insert(&c->repair->lost_list, m, lowest ? NULL : c->repair->lost_list.tail);
 }
 
 static void put_to_rtx(struct conn *c, struct rte_mbuf *m)
@@ -67,7 +67,7 @@ static void put_to_rtx(struct conn *c, struct rte_mbuf *m)
 	recovery_forget(c, m, pkt(m)->len);
 	pkt(m)->flags = (pkt(m)->flags & ~PKT_LOST) | PKT_RETRANS;
 	c->retrans_out += pkt(m)->len;
-	pkt_list_insert(&c->rtx_list, m, c->rtx_list.tail);
+	pkt_list_insert(&c->repair->rtx_list, m, c->repair->rtx_list.tail);
 }
 
 void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m)
@@ -78,24 +78,24 @@ void recovery_unmark_lost(struct conn *c, struct rte_mbuf *m)
 	}
 	recovery_forget(c, m, pkt(m)->len);
 	pkt(m)->flags &= ~PKT_LOST;
-	c->rack_passed = NULL;
+	c->repair->rack_passed = NULL;
 }
 
 struct rte_mbuf *recovery_next_lost(struct conn *c)
 {
-	return c->frto == FRTO_TRY_NEW ? NULL : c->lost_list.head;
+	return c->frto == FRTO_TRY_NEW || !c->repair ? NULL : c->repair->lost_list.head;
 }
 
 void recovery_split_lost(struct conn *c, struct rte_mbuf *m, struct rte_mbuf *rest)
 {
-	pkt_list_insert(&c->lost_list, rest, m);
+	pkt_list_insert(&c->repair->lost_list, rest, m);
 }
 
 void recovery_retransmitted(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	put_to_rtx(c, m);
 	pkt(m)->flags |= PKT_EVER_RETRANS;
-	c->prr_out += pkt(m)->len;
+	c->repair->prr_out += pkt(m)->len;
 	undo_retransmitted(e, c);
 }
 
@@ -129,9 +129,11 @@ static void mark_lost_by_sack(struct conn *c)
 
 void recovery_forget_below(struct conn *c, seq_t ack)
 {
-	sack_forget_below(c, ack);
-	if (c->rack_passed && seq_lt(pkt(c->rack_passed)->seq, ack))
-		c->rack_passed = NULL;
+	if (c->repair) {
+		sack_forget_below(c, ack);
+		if (c->repair->rack_passed && seq_lt(pkt(c->repair->rack_passed)->seq, ack))
+			c->repair->rack_passed = NULL;
+	}
 	if (seq_lt(c->high_sacked, ack))
 		c->high_sacked = ack;
 }
@@ -196,12 +198,12 @@ static void count_dupack(struct conn *c, const struct ack *a)
 
 void recovery_reset(struct conn *c)
 {
-	/* A listener has other things there. */
-	if (c->state == LISTEN)
+	c->sacked_out = c->lost_out = c->retrans_out = 0;
+	if (!c->repair)
 		return;
-	c->sacked_out = c->lost_out = c->retrans_out = c->sacked_pkts = 0;
-	c->lost_list = c->rtx_list = (struct pkt_list){NULL, NULL};
-	c->rack_passed = NULL;
+	c->repair->sacked_pkts = 0;
+	c->repair->lost_list = c->repair->rtx_list = (struct pkt_list){NULL, NULL};
+	c->repair->rack_passed = NULL;
 	sack_forget_all(c);
 }
 
@@ -392,6 +394,8 @@ static void on_ack_in_doubt(struct input *in, struct ack *a)
 	bool reducing = recovery_reducing(c);
 	uint32_t delivered;
 
+	if (!repair_begin(in->e, c))
+		return;
 	rack_on_ack(in, a);
 	tlp_on_ack(in, a);
 	count_dupack(c, a);
@@ -437,6 +441,8 @@ void recovery_on_ack(struct input *in, struct ack *a)
 void recovery_on_reordering_timeout(struct engine *e, struct conn *c)
 {
 	c->newly_lost = c->newly_lost_again = false;
+	if (!repair_begin(e, c))
+		return;
 	rack_detect(e, c);
 	if (!c->newly_lost)
 		return;
@@ -456,9 +462,9 @@ static void forget_sacks(struct engine *e, struct conn *c)
 	e->stats.sack_reneging++;
 	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new; m = pkt(m)->next)
 		pkt(m)->flags &= ~PKT_SACKED;
-	c->sacked_out = c->sacked_pkts = 0;
+	c->sacked_out = c->repair->sacked_pkts = 0;
 	sack_forget_all(c);
-	c->rack_passed = NULL;
+	c->repair->rack_passed = NULL;
 }
 
 /* RFC 8985 6.3: the first, and all whose time has passed by RACK's measure; what was sent just now is not lost yet. */
@@ -469,10 +475,10 @@ static void mark_lost_by_timeout(struct engine *e, struct conn *c)
 
 	if (reneged)
 		forget_sacks(e, c);
-	c->lost_list = (struct pkt_list){NULL, NULL}; /* made anew, in sequence */
+	c->repair->lost_list = (struct pkt_list){NULL, NULL}; /* made anew, in sequence */
 	for (struct rte_mbuf *m = head; m && m != c->snd_new; m = pkt(m)->next)
 		if (pkt(m)->flags & PKT_LOST)
-			pkt_list_insert(&c->lost_list, m, c->lost_list.tail);
+			pkt_list_insert(&c->repair->lost_list, m, c->repair->lost_list.tail);
 		else if (m == head || reneged || !rack_on(e, c) || !c->rack_valid || rack_timed_out(e, c, m))
 			recovery_mark_lost(c, m);
 }
@@ -494,6 +500,10 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 {
 	bool fresh = c->ca_state < CA_RECOVERY, first = !c->retransmits;
 
+	if (c->fin_sent && !c->fin_acked)
+		c->fin_due = true;
+	if (!repair_begin(e, c))
+		return;
 	count_failure(e, c);
 	if (c->ca_state <= CA_DISORDER || seq_geq(c->snd_una, c->recovery_point) || (c->ca_state == CA_LOSS && first)) {
 		undo_begin(c);
@@ -508,13 +518,13 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 	c->cc.cwnd = recovery_pipe(c) + c->mss;
 	c->fast_retransmit = c->tlp_out = c->probe_due = false;
 	c->frto = e->cfg.tcp.frto && (fresh || !first) ? FRTO_HEAD_SENT : FRTO_OFF;
-	if (c->fin_sent && !c->fin_acked)
-		c->fin_due = true;
 }
 
 /* RFC 7413 4.2.1: the SYN,ACK left the SYN's data out. */
 void recovery_syn_data_refused(struct engine *e, struct conn *c)
 {
+	if (!repair_begin(e, c))
+		return;
 	recovery_mark_lost(c, c->sndq.head);
 	c->fast_retransmit = true;
 	tcp_want_output(e, c);
@@ -523,11 +533,15 @@ void recovery_syn_data_refused(struct engine *e, struct conn *c)
 /* RFC 1191 6.5: what was too large for the path is lost and goes again in smaller pieces. */
 void recovery_mtu_lowered(struct engine *e, struct conn *c)
 {
+	if (!repair_begin(e, c))
+		return;
 	for (struct rte_mbuf *m = c->sndq.head; m && m != c->snd_new; m = pkt(m)->next)
 		if (pkt(m)->len > c->mss)
 			recovery_mark_lost(c, m);
-	if (!c->lost_out)
+	if (!c->lost_out) {
+		repair_settle(e, c);
 		return;
+	}
 	repair_only(c);
 	tcp_want_output(e, c);
 }

@@ -29,18 +29,18 @@ void sack_forget_below(struct conn *c, seq_t ack)
 {
 	unsigned n = 0;
 
-	if (!c->sack_hint[0])
+	if (!c->repair->sack_hint[0])
 		return;
-	for (unsigned i = 0; i < SACK_HINTS && c->sack_hint[i]; i++)
-		if (seq_geq(pkt(c->sack_hint[i])->seq, ack))
-			c->sack_hint[n++] = c->sack_hint[i];
+	for (unsigned i = 0; i < SACK_HINTS && c->repair->sack_hint[i]; i++)
+		if (seq_geq(pkt(c->repair->sack_hint[i])->seq, ack))
+			c->repair->sack_hint[n++] = c->repair->sack_hint[i];
 	while (n < SACK_HINTS)
-		c->sack_hint[n++] = NULL;
+		c->repair->sack_hint[n++] = NULL;
 }
 
 void sack_forget_all(struct conn *c)
 {
-	memset(c->sack_hint, 0, sizeof(c->sack_hint));
+	memset(c->repair->sack_hint, 0, sizeof(c->repair->sack_hint));
 }
 
 /* The hint closest to seq from below; SACK_HINTS: none. */
@@ -48,10 +48,10 @@ static unsigned nearest_hint(const struct conn *c, seq_t seq)
 {
 	unsigned best = SACK_HINTS;
 
-	for (unsigned i = 0; i < SACK_HINTS && c->sack_hint[i]; i++) {
-		seq_t at = pkt(c->sack_hint[i])->seq;
+	for (unsigned i = 0; i < SACK_HINTS && c->repair->sack_hint[i]; i++) {
+		seq_t at = pkt(c->repair->sack_hint[i])->seq;
 
-		if (seq_leq(at, seq) && (best == SACK_HINTS || seq_gt(at, pkt(c->sack_hint[best])->seq)))
+		if (seq_leq(at, seq) && (best == SACK_HINTS || seq_gt(at, pkt(c->repair->sack_hint[best])->seq)))
 			best = i;
 	}
 	return best;
@@ -62,15 +62,15 @@ static void set_hint(struct conn *c, unsigned from, struct rte_mbuf *m)
 {
 	if (from == SACK_HINTS)
 		from--;
-	memmove(&c->sack_hint[1], &c->sack_hint[0], from * sizeof(c->sack_hint[0]));
-	c->sack_hint[0] = m;
+	memmove(&c->repair->sack_hint[1], &c->repair->sack_hint[0], from * sizeof(c->repair->sack_hint[0]));
+	c->repair->sack_hint[0] = m;
 }
 
 /* The first packet that begins at seq or behind it; NULL: there is none, or it is too far away for this ACK. */
 static struct rte_mbuf *find_start(struct conn *c, seq_t seq, unsigned *steps)
 {
 	unsigned from = nearest_hint(c, seq);
-	struct rte_mbuf *m = from < SACK_HINTS ? c->sack_hint[from] : c->sndq.head, *last = m;
+	struct rte_mbuf *m = from < SACK_HINTS ? c->repair->sack_hint[from] : c->sndq.head, *last = m;
 
 	while (m && m != c->snd_new && seq_lt(pkt(m)->seq, seq) && *steps) {
 		if (pkt(m)->flags & PKT_SACKED)
@@ -103,7 +103,7 @@ static void mark_sacked(struct input *in, struct rte_mbuf *m, struct ack *a)
 	p->flags = (p->flags & ~(PKT_LOST | PKT_RETRANS)) | PKT_SACKED;
 	p->run = NULL;
 	c->sacked_out += p->len;
-	c->sacked_pkts++;
+	c->repair->sacked_pkts++;
 	c->high_sacked = seq_max(c->high_sacked, pkt_end(m));
 	a->sacked += p->len;
 	a->delivered += p->len;
@@ -154,7 +154,7 @@ static void take_dsack(struct input *in, const struct sack_block *b, struct ack 
 	c->dsack_dups += segs;
 	in->e->stats.dsack_recv++;
 	undo_duplicate(c, b, segs);
-	if (c->tlp_out && b->end == c->tlp_end_seq)
+	if (c->tlp_out && b->end == c->repair->tlp_end_seq)
 		in->tlp_duplicate = true;
 }
 
@@ -170,6 +170,8 @@ void sack_blocks(struct input *in, struct ack *a)
 		take_dsack(in, &s->sack[0], a);
 		first = 1;
 	}
+	if (s->nsack == first || !repair_begin(in->e, c))
+		return;
 	for (unsigned i = first; i < s->nsack; i++) {
 		if (block_valid(c, &s->sack[i]))
 			sack_range(in, &s->sack[i], a, &steps);

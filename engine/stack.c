@@ -48,9 +48,18 @@ static uint32_t bucket_count(const struct engine_config *cfg)
 	return n;
 }
 
+/* As repair.c explains. */
+static uint32_t repair_count(const struct engine_config *cfg)
+{
+	uint64_t packets = (uint64_t)cfg->pool->size * RTE_MAX(cfg->nstacks, 1u);
+	uint32_t most = RTE_MIN(cfg->max_conns, packets);
+
+	return cfg->max_repairs && cfg->max_repairs < most ? cfg->max_repairs : most;
+}
+
 /* Where each table lies in the region; the last offset is the size. */
 struct layout {
-	size_t buckets, conns, timewaits, end;
+	size_t buckets, conns, repairs, timewaits, end;
 };
 
 static struct layout layout_of(const struct engine_config *cfg)
@@ -59,7 +68,8 @@ static struct layout layout_of(const struct engine_config *cfg)
 
 	l.buckets = ALIGN_UP(sizeof(struct engine), 64);
 	l.conns = ALIGN_UP(l.buckets + bucket_count(cfg) * sizeof(struct flow *), 64);
-	l.timewaits = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
+	l.repairs = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
+	l.timewaits = ALIGN_UP(l.repairs + repair_count(cfg) * ALIGN_UP(sizeof(struct repair), 64), 64);
 	l.end = ALIGN_UP(l.timewaits + cfg->max_timewait * ALIGN_UP(sizeof(struct timewait), 8), 64);
 	return l;
 }
@@ -114,6 +124,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	e->flow_key[0] = engine_hash(e, "remote", 6);
 	e->flow_key[1] = engine_hash(e, "local", 5);
 	slab_init(&e->conns, (char *)region + l.conns, ALIGN_UP(sizeof(struct conn), 64), cfg->max_conns);
+	slab_init(&e->repairs, (char *)region + l.repairs, ALIGN_UP(sizeof(struct repair), 64), repair_count(cfg));
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);
 	e->mbuf_truesize = rte_pktmbuf_data_room_size(cfg->pool) + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
 	e->payload_room = rte_pktmbuf_data_room_size(cfg->pool) - RTE_PKTMBUF_HEADROOM;
@@ -424,6 +435,7 @@ const struct engine_stats *engine_stats(const struct engine *e)
 void engine_usage(const struct engine *e, struct engine_usage *u)
 {
 	*u = (struct engine_usage){.conns = e->conns.used,
+				   .repairs = e->repairs.used,
 				   .timewaits = e->timewaits.used,
 				   .half_open = e->nhalf_open,
 				   .neighbours = e->nneighs,

@@ -117,7 +117,7 @@ struct engine {
 	struct frame_ring foreign; /* received for another stack; owner in foreign_stack */
 	uint8_t foreign_stack[FRAME_RING];
 
-	struct slab conns, timewaits;
+	struct slab conns, repairs, timewaits;
 	struct flow **buckets;
 	uint32_t bucket_mask;
 	uint64_t flow_key[2];		/* of flow_hash() */
@@ -377,6 +377,7 @@ void timer_acked(struct engine *e, struct conn *c, bool advanced); /* the window
 /* The tail loss probe: restart, because data went out or the ACK advanced; or only stop it if it is not wanted any more. */
 void timer_tail(struct engine *e, struct conn *c, bool restart);
 void timer_reordering(struct engine *e, struct conn *c, usec_t us); /* a packet may be lost in so long; 0: none may */
+void timer_repair(struct engine *e, struct conn *c, usec_t at);	    /* settle the repair then, if nothing is in flight */
 void timer_reneged(struct engine *e, struct conn *c, usec_t us);    /* time out so soon, unless an ACK advances before */
 void timer_head_resent(struct engine *e, struct conn *c);	    /* the first unacknowledged packet went out again */
 void timer_ack_delayed(struct engine *e, struct conn *c);	    /* an ACK is owed */
@@ -408,6 +409,11 @@ seq_t conn_choose_iss(const struct engine *e, const struct tuple *t); /* RFC 652
 uint32_t conn_ts_offset(struct engine *e, const struct tuple *t);
 void conn_set_cc(struct engine *e, struct conn *c, unsigned algo); /* cwnd and ssthresh stay what they are */
 void conn_init_transfer(struct engine *e, struct conn *c);	   /* on entering ESTABLISHED */
+
+/* ---- repair.c: c->repair ---- */
+bool repair_begin(struct engine *e, struct conn *c);  /* have one; false: there is none left, counted */
+void repair_settle(struct engine *e, struct conn *c); /* something was put right: give it back when nothing needs it any more */
+void repair_end(struct engine *e, struct conn *c);    /* give it back: its lists and queues are empty, or those of nobody */
 
 /* ---- recovery.c, tlp.c: loss and repair; more in tcp_input.h ---- */
 void recovery_init(const struct engine *e, struct conn *c); /* c->iss is known */
@@ -515,6 +521,8 @@ usec_t rtt_rto(const struct conn *c); /* with backoff */
 void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m);
 void reasm_merge(struct engine *e, struct conn *c); /* move what is now in order to rcvq */
 void reasm_purge(struct engine *e, struct conn *c);
+/* This part of a segment was received before: to be reported, if that is agreed (RFC 2883 section 4). */
+void reasm_duplicate(struct engine *e, struct conn *c, seq_t start, seq_t end);
 void rcvq_append(struct engine *e, struct conn *c, struct rte_mbuf *m); /* to the receive queue, one way or the other: */
 void rcvq_push(struct engine *e, struct conn *c, struct rte_mbuf *m);	/* as a packet of its own */
 /* The next bytes in order, which m holds: into the tail of the last packet, if that saves memory; m stays the caller's. */

@@ -281,4 +281,6 @@ void input_process_ack(struct input *in)
 		take_repeated_ack(in);
 	else
 		process_new_ack(in);
+	if (in->c->repair)
+		repair_settle(in->e, in->c);
 }

@@ -127,6 +127,7 @@ void conn_purge_queues(struct engine *e, struct conn *c)
 	purge_send_queue(e, c);
 	purge_queue(e, &c->rcvq);
 	reasm_purge(e, c);
+	repair_end(e, c);
 	c->rcv_queued = 0;
 }
 
@@ -194,6 +195,7 @@ static void detach(struct engine *e, struct conn *c)
 	}
 	purge_send_queue(e, c);
 	reasm_purge(e, c);
+	repair_end(e, c);
 	list_del(&c->out_link);
 	stop_starving(c);
 	c->rcv_shutdown = c->snd_shutdown = true;

@@ -39,7 +39,7 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_pmtu = c->pmtu;
 	i->tcpi_snd_ssthresh = c->cc.ssthresh == UINT32_MAX ? 0x7fffffff : c->cc.ssthresh / mss;
 	i->tcpi_unacked = packets(conn_flight(c), mss);
-	i->tcpi_sacked = c->sack_ok ? c->sacked_pkts : packets(c->sacked_out, mss);
+	i->tcpi_sacked = !c->sack_ok ? packets(c->sacked_out, mss) : c->repair ? c->repair->sacked_pkts : 0;
 	i->tcpi_lost = packets(c->lost_out, mss);
 	i->tcpi_retrans = packets(c->retrans_out, mss);
 	i->tcpi_rcv_ssthresh = c->rcv_ssthresh;

@@ -93,10 +93,8 @@ static void note_duplicate(struct input *in)
 {
 	struct conn *c = in->c;
 
-	if (!c->sack_ok || !in->e->cfg.tcp.dsack || !in->seg.len || !seq_lt(in->seg.seq, c->rcv_nxt))
-		return;
-	c->dsack = (struct sack_block){in->seg.seq, seq_min(in->seg.seq + in->seg.len, c->rcv_nxt)};
-	c->dsack_pending = true;
+	if (in->seg.len && seq_lt(in->seg.seq, c->rcv_nxt))
+		reasm_duplicate(in->e, c, in->seg.seq, seq_min(in->seg.seq + in->seg.len, c->rcv_nxt));
 }
 
 static bool not_acceptable(struct input *in)

@@ -378,7 +378,8 @@ static void sent_new(struct conn *c, struct rte_mbuf *m, unsigned n)
 	while (n--) {
 		if (pkt(m)->len < c->mss)
 			c->snd_sml = pkt_end(m);
-		c->prr_out += pkt(m)->len;
+		if (c->repair)
+			c->repair->prr_out += pkt(m)->len;
 		if (seq_gt(pkt_end(m), c->snd_nxt))
 			c->snd_nxt = pkt_end(m);
 		m = pkt(m)->next;
@@ -505,7 +506,7 @@ static void output_probe(struct engine *e, struct conn *c)
 		return;
 	c->probe_due = false;
 	/* What came between the timer and now may have answered it: a SACKed packet in particular is not to go again. */
-	if (!tlp_wanted(e, c))
+	if (!tlp_wanted(e, c) || !repair_begin(e, c))
 		return;
 	if (m && (pkt(m)->len <= c->mss || split(e, c, m, c->mss)) && conn_window_allows(c, m)) {
 		if (!send_packets(e, c, m, 1))
@@ -590,6 +591,8 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 	}
 	if (c->ack_now && (STATE_BIT(c->state) & SYNCHRONIZED))
 		tcp_send_ack(e, c);
+	if (c->repair)
+		repair_settle(e, c);
 	if (!turn)
 		tcp_want_output(e, c);
 	/* What left may have made room for a writer who is to keep little waiting. */

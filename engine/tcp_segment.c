@@ -63,8 +63,8 @@ static void add_sack(struct engine *e, struct conn *c, struct tcp_fields *f, uns
 	unsigned n = 0, fit = room < 4 + 8 ? 0 : (room - 4) / 8;
 
 	if (c->dsack_pending)
-		b[n++] = c->dsack;
-	memcpy(&b[n], c->ofo_recent, c->nofo_recent * sizeof(b[0]));
+		b[n++] = c->repair->dsack;
+	memcpy(&b[n], c->repair->ofo_recent, c->nofo_recent * sizeof(b[0]));
 	n += c->nofo_recent;
 	if (n > fit)
 		n = fit;

@@ -25,10 +25,7 @@ static bool trim(struct input *in, struct text *t)
 	if (seq_lt(t->seq, c->rcv_nxt)) {
 		uint32_t old = c->rcv_nxt - t->seq;
 
-		if (c->sack_ok && in->e->cfg.tcp.dsack) {
-			c->dsack = (struct sack_block){t->seq, seq_min(t->seq + t->len, c->rcv_nxt)};
-			c->dsack_pending = true;
-		}
+		reasm_duplicate(in->e, c, t->seq, seq_min(t->seq + t->len, c->rcv_nxt));
 		input_ack_now(in);
 		if (old >= t->len)
 			return false;
@@ -84,8 +81,9 @@ static bool room_for(struct input *in, bool in_order)
 
 	if (in_order ? e->held < e->held_max : e->held < e->held_max / 4 * 3 && c->rcv_queued <= c->rcvbuf)
 		return true;
-	if (in_order && c->ofoq.head) {
+	if (in_order && conn_has_hole(c)) {
 		reasm_purge(e, c);
+		repair_settle(e, c);
 		e->stats.rcv_pruned++;
 	}
 	if (in_order && e->held < e->held_max + e->held_max / 8)
@@ -106,7 +104,7 @@ static void schedule_ack(struct input *in)
 	struct conn *c = in->c;
 
 	c->ack_pending = true;
-	if (c->ofoq.head || c->rcv_nxt - c->rcv_wup > c->rcv_mss)
+	if (conn_has_hole(c) || c->rcv_nxt - c->rcv_wup > c->rcv_mss)
 		c->ack_now = true;
 	else if (c->quickacks && !c->pingpong) {
 		c->quickacks--;
@@ -149,7 +147,7 @@ static void queue_chain(struct input *in, struct text *t)
 static void queue_in_order(struct input *in, struct text *t)
 {
 	struct conn *c = in->c;
-	bool filled_gap = c->ofoq.head != NULL;
+	bool filled_gap = conn_has_hole(c);
 
 	if (in->m->next || c->rx_stamp)
 		queue_chain(in, t);

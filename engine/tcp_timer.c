@@ -2,9 +2,9 @@
 /*
  * tcp_timer.c - events in, deadlines out: others say what happened, only this file arms a timer and says what its end means.
  *
- * TIMER_LOSS       the end of the reordering window, or of the wait before a tail loss probe (RFC 8985).
- * TIMER_RTX        something unacknowledged waits (RFC 6298 5), or data waits for a closed window (persist, RFC 9293 3.8.6.1).
- * TIMER_DELACK     an ACK is owed (RFC 9293 3.8.6.3).
+ * TIMER_LOSS       the end of the reordering window, or of the wait before a tail loss probe (RFC 8985); or, with nothing in
+ * flight, of the wait for what would undo the last episode of repair. TIMER_RTX        something unacknowledged waits (RFC 6298
+ * 5), or data waits for a closed window (persist, RFC 9293 3.8.6.1). TIMER_DELACK     an ACK is owed (RFC 9293 3.8.6.3).
  * TIMER_KEEPALIVE  nothing has been heard for long (RFC 9293 3.8.4).
  * TIMER_PACE       the next quantum of a paced connection may leave.
  * TIMER_LIFE       an orphan in FIN-WAIT-2, or a child whose accept() is deferred, has waited long enough.
@@ -108,6 +108,11 @@ void timer_acked(struct engine *e, struct conn *c, bool advanced)
 void timer_head_resent(struct engine *e, struct conn *c)
 {
 	set(e, c, TIMER_RTX, rtx_deadline(e, c));
+}
+
+void timer_repair(struct engine *e, struct conn *c, usec_t at)
+{
+	set(e, c, TIMER_LOSS, at);
 }
 
 void timer_reneged(struct engine *e, struct conn *c, usec_t us)
@@ -331,10 +336,13 @@ static bool loss_expired(struct engine *e, struct conn *c)
 	if (c->loss_is_reordering) {
 		c->loss_is_reordering = false;
 		recovery_on_reordering_timeout(e, c);
+		repair_settle(e, c);
 		return true;
 	}
-	if (!tlp_wanted(e, c))
+	if (!tlp_wanted(e, c)) {
+		repair_settle(e, c);
 		return true;
+	}
 	/* RFC 8985 7.3: a probe puts the timeout off. */
 	rtx_starts(c, c->last_snd_at);
 	c->probe_due = true;

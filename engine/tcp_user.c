@@ -391,6 +391,9 @@ static void stop_listening(struct engine *e, struct conn *c)
 	c->saved_syn = NULL;
 	c->delivered = c->lost = c->delivered_at = c->first_sent_at = 0;
 	c->app_limited = c->rate_bytes = c->rate_us = 0;
+	c->rack_xmit_at = c->rack_rtt_us = c->rack_end_seq = 0;
+	c->rack_valid = false;
+	rtt_init(c);
 	c->pace_ns = 0;
 	conn_closed(e, c);
 }

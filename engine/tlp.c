@@ -97,7 +97,7 @@ void tlp_sent(struct engine *e, struct conn *c, bool retransmission)
 {
 	c->tlp_out = true;
 	c->tlp_is_retrans = retransmission;
-	c->tlp_end_seq = c->snd_nxt;
+	c->repair->tlp_end_seq = c->snd_nxt;
 	e->stats.loss_probes++;
 }
 
@@ -118,14 +118,14 @@ void tlp_on_ack(struct input *in, const struct ack *a)
 {
 	struct conn *c = in->c;
 
-	if (!c->tlp_out || seq_lt(in->seg.ack, c->tlp_end_seq))
+	if (!c->tlp_out || seq_lt(in->seg.ack, c->repair->tlp_end_seq))
 		return;
 	/* It came twice: the probe was sent too early. */
 	if (c->tlp_is_retrans && in->tlp_duplicate)
 		ack_may_take(c, 2 * c->ack_delay_ms);
 	if (!c->tlp_is_retrans || in->tlp_duplicate)
 		c->tlp_out = false;
-	else if (seq_gt(in->seg.ack, c->tlp_end_seq))
+	else if (seq_gt(in->seg.ack, c->repair->tlp_end_seq))
 		repaired(in->e, c);
 	else if (a->is_dup && !a->sacked && !a->dsack)
 		c->tlp_out = false; /* both have arrived, at a receiver that reports no duplicates */

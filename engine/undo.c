@@ -19,7 +19,7 @@ static int count_retransmissions(const struct conn *c)
 	uint32_t rest = c->retrans_out;
 	int n = 0;
 
-	for (struct rte_mbuf *m = c->rtx_list.head; m && n < COUNTED_MAX; m = pkt(m)->list_next, n++)
+	for (struct rte_mbuf *m = c->repair->rtx_list.head; m && n < COUNTED_MAX; m = pkt(m)->list_next, n++)
 		rest -= pkt(m)->len;
 	return n + (int)rest;
 }
@@ -27,42 +27,42 @@ static int count_retransmissions(const struct conn *c)
 void undo_begin(struct conn *c)
 {
 	c->undo_armed = true;
-	c->undo_marker = c->snd_una;
-	c->undo_retrans = count_retransmissions(c);
-	if (!c->undo_retrans) {
-		c->undo_retrans = -1;
+	c->repair->undo_marker = c->snd_una;
+	c->repair->undo_retrans = count_retransmissions(c);
+	if (!c->repair->undo_retrans) {
+		c->repair->undo_retrans = -1;
 		c->retrans_stamped = false;
 	}
-	c->prior_cwnd = c->cc.cwnd;
-	c->prior_ssthresh = c->cc.ssthresh;
+	c->repair->prior_cwnd = c->cc.cwnd;
+	c->repair->prior_ssthresh = c->cc.ssthresh;
 }
 
 void undo_retransmitted(const struct engine *e, struct conn *c)
 {
 	if (!c->retrans_stamped) {
 		c->retrans_stamped = true;
-		c->retrans_stamp = tcp_ts_now(e, c->ts_offset);
+		c->repair->retrans_stamp = tcp_ts_now(e, c->ts_offset);
 	}
 	if (c->undo_armed)
-		c->undo_retrans = c->undo_retrans < 0 ? 1 : c->undo_retrans + 1;
+		c->repair->undo_retrans = c->repair->undo_retrans < 0 ? 1 : c->repair->undo_retrans + 1;
 }
 
 void undo_duplicate(struct conn *c, const struct sack_block *b, uint32_t segs)
 {
-	if (!c->undo_armed || c->undo_retrans <= 0 || seq_leq(b->end, c->undo_marker))
+	if (!c->undo_armed || c->repair->undo_retrans <= 0 || seq_leq(b->end, c->repair->undo_marker))
 		return;
-	c->undo_retrans = (uint32_t)c->undo_retrans > segs ? c->undo_retrans - (int)segs : 0;
+	c->repair->undo_retrans = (uint32_t)c->repair->undo_retrans > segs ? c->repair->undo_retrans - (int)segs : 0;
 }
 
 /* RFC 3522 section 3, step 4. */
 static bool original_echoed(const struct input *in)
 {
-	return in->c->retrans_stamped && tcp_echoes_before(in, in->c->retrans_stamp);
+	return in->c->retrans_stamped && tcp_echoes_before(in, in->c->repair->retrans_stamp);
 }
 
 static bool all_duplicates(const struct conn *c)
 {
-	return c->undo_armed && !c->undo_retrans;
+	return c->undo_armed && !c->repair->undo_retrans;
 }
 
 static bool may_undo(const struct input *in)
@@ -75,7 +75,7 @@ static void unmark(struct conn *c)
 {
 	struct rte_mbuf *m;
 
-	while ((m = c->lost_list.head))
+	while ((m = c->repair->lost_list.head))
 		recovery_unmark_lost(c, m);
 }
 
@@ -83,10 +83,10 @@ static void restore(struct engine *e, struct conn *c)
 {
 	const struct cc_ops *ops = cc_ops(c->cc.algo);
 
-	if (c->cc.cwnd < c->prior_cwnd)
-		c->cc.cwnd = c->prior_cwnd;
-	if (c->cc.ssthresh < c->prior_ssthresh)
-		c->cc.ssthresh = c->prior_ssthresh;
+	if (c->cc.cwnd < c->repair->prior_cwnd)
+		c->cc.cwnd = c->repair->prior_cwnd;
+	if (c->cc.ssthresh < c->repair->prior_ssthresh)
+		c->cc.ssthresh = c->repair->prior_ssthresh;
 	if (ops->undo)
 		ops->undo(&c->cc, e->now);
 	c->undo_armed = false;

@@ -77,22 +77,37 @@ static const char *audit_receive(const struct conn *c, const struct sums *in_ord
 		return ofo->fault;
 	if (in_order->truesize + ofo->truesize != c->rcv_queued)
 		return "rcv_queued is not what the receive queues hold";
-	if (c->ofoq.head && seq_leq(pkt(c->ofoq.head)->seq, c->rcv_nxt))
+	if (conn_has_hole(c) && seq_leq(pkt(c->repair->ofoq.head)->seq, c->rcv_nxt))
 		return "the out-of-order queue holds what is in order";
 	if (c->rcvq.head && seq_gt(pkt(c->rcvq.head)->seq, c->copied_seq))
 		return "the receive queue begins behind what the user is to read next";
 	return NULL;
 }
 
+/* What repair.c promises: it is there while something needs it, and not for longer than until the connection had its turn. */
+static const char *audit_repair(const struct conn *c)
+{
+	bool open = c->state != CLOSED && c->state != LISTEN;
+	bool amiss = c->ca_state != CA_OPEN || c->sacked_out || c->lost_out || c->retrans_out || c->tlp_out || c->undo_armed ||
+		     c->nofo_recent || c->dsack_pending || conn_has_hole(c);
+
+	if (!c->repair)
+		return open && amiss ? "something is amiss, and the control block has nothing to repair it with" : NULL;
+	if (!open || (!amiss && !list_linked(&c->out_link)))
+		return "a control block holds on to what repairs it";
+	return NULL;
+}
+
 struct audit {
 	const char *fault;
-	uint32_t packets;
+	uint32_t packets, repairs;
 };
 
 static void audit_conn(struct conn *c, void *arg)
 {
 	struct audit *a = arg;
-	const struct pktq later = {c->ofoq.head, c->ofoq.tail};
+	const struct pktq later =
+	    c->repair ? (struct pktq){c->repair->ofoq.head, c->repair->ofoq.tail} : (struct pktq){NULL, NULL};
 	struct sums snd = sum_queue(&c->sndq, false), rcv = sum_queue(&c->rcvq, false), ofo = sum_queue(&later, true);
 
 	a->packets += snd.packets + rcv.packets + ofo.packets + !!c->fo_keys + (c->state != LISTEN && c->saved_syn);
@@ -100,6 +115,9 @@ static void audit_conn(struct conn *c, void *arg)
 		a->fault = audit_send(c, &snd);
 	if (!a->fault)
 		a->fault = audit_receive(c, &rcv, &ofo);
+	if (!a->fault)
+		a->fault = audit_repair(c);
+	a->repairs += c->repair != NULL;
 }
 
 const char *audit_engine(struct engine *e)
@@ -109,6 +127,8 @@ const char *audit_engine(struct engine *e)
 	engine_each(e, audit_conn, &a);
 	if (!a.fault && a.packets != e->held)
 		a.fault = "the engine's count of held packets is not what the queues hold";
+	if (!a.fault && a.repairs != e->repairs.used)
+		a.fault = "the engine's count of repairs is not what the control blocks hold";
 	return a.fault;
 }
 

@@ -103,6 +103,8 @@ static bool usage_value(const struct app *a, const char *name, int64_t *v)
 	engine_usage(a->host->e, &u);
 	if (!strcmp(name, "usage_conns"))
 		*v = u.conns;
+	else if (!strcmp(name, "usage_repairs"))
+		*v = u.repairs;
 	else if (!strcmp(name, "usage_timewaits"))
 		*v = u.timewaits;
 	else if (!strcmp(name, "usage_half_open"))

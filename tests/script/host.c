@@ -36,6 +36,7 @@ static void fill_config(const struct host *h, struct engine_config *cfg)
 	memset(cfg->rss_key, 0x6d, sizeof(cfg->rss_key));
 	cfg->nstacks = 1;
 	cfg->max_conns = set->max_conns;
+	cfg->max_repairs = set->max_repairs;
 	cfg->max_timewait = set->max_timewait;
 	cfg->tcp = set->tcp;
 }

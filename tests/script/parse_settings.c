@@ -59,6 +59,8 @@ static void parse_option(struct scan *s)
 		set->ts_tick_usecs = scan_number(s);
 	else if (take_option(s, "max_conns"))
 		set->max_conns = (unsigned)scan_number(s);
+	else if (take_option(s, "max_repairs"))
+		set->max_repairs = (unsigned)scan_number(s);
 	else if (take_option(s, "max_timewait"))
 		set->max_timewait = (unsigned)scan_number(s);
 	else if (take_option(s, "manual_arp"))

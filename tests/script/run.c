@@ -237,9 +237,11 @@ static void check_cleanup(struct run *r)
 	while (engine_next_deadline(r->host.e) <= limit)
 		host_advance(&r->host, limit);
 	engine_usage(r->host.e, &u);
-	if (u.conns || u.timewaits || u.half_open || u.mbufs)
-		script_fail(&r->err, 0, "left after everything was closed: %u connections, %u TIME-WAIT, %u half open, %u mbufs",
-			    u.conns, u.timewaits, u.half_open, u.mbufs);
+	if (u.conns || u.repairs || u.timewaits || u.half_open || u.mbufs)
+		script_fail(
+		    &r->err, 0,
+		    "left after everything was closed: %u connections, %u in repair, %u TIME-WAIT, %u half open, %u mbufs",
+		    u.conns, u.repairs, u.timewaits, u.half_open, u.mbufs);
 }
 
 static void run_events(struct run *r)

@@ -70,10 +70,10 @@ struct script_settings {
 	uint16_t bind_port, connect_port;
 	int64_t tolerance_usecs;
 	int64_t ts_tick_usecs; /* 1000: timestamps are checked to the millisecond; 0: mapped value by value, not checked */
-	unsigned max_conns, max_timewait; /* own */
-	bool manual_arp;		  /* own: --arp=script; the script answers for the neighbours itself */
-	bool bursts;			  /* own: packets that arrive at one time do so before the engine sends */
-	bool auto_close;		  /* own: after the script, abort all sockets and see that nothing is left */
+	unsigned max_conns, max_repairs, max_timewait; /* own */
+	bool manual_arp;			       /* own: --arp=script; the script answers for the neighbours itself */
+	bool bursts;				       /* own: packets that arrive at one time do so before the engine sends */
+	bool auto_close;			       /* own: after the script, abort all sockets and see that nothing is left */
 };
 
 struct arena_block;

@@ -41,6 +41,7 @@ static void fill_config(struct world *w, unsigned i, struct engine_config *ec)
 		ec->rss_key[k] = (uint8_t)rng_next(&w->rng);
 	ec->nstacks = h->cfg.nstacks;
 	ec->max_conns = h->cfg.max_conns;
+	ec->max_repairs = h->cfg.max_repairs;
 	ec->max_timewait = MAX_TIMEWAIT;
 	ec->tcp = h->cfg.tcp;
 }

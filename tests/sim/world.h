@@ -77,7 +77,7 @@ struct host_config {
 	uint16_t mtu;
 	unsigned caps;
 	unsigned nstacks; /* engines that share the host's address */
-	unsigned max_conns;
+	unsigned max_conns, max_repairs;
 	bool spread;	/* frames arrive at any stack's queue, else all at the first one's: both are wrong for most */
 	int backlog;	/* of its listeners */
 	usec_t lazy_us; /* accept() waits so long at most */

@@ -26,6 +26,7 @@ struct packet_box {
 struct board {
 	struct engine e;
 	struct conn c;
+	struct repair repair;
 	struct packet_box *box;
 	unsigned n;
 };
@@ -39,6 +40,7 @@ static struct board *board_new(unsigned n)
 	b->e.now = 5000000;
 	tcp_settings_init(&b->e.cfg.tcp);
 	b->c.sack_ok = true;
+	b->c.repair = &b->repair;
 	b->c.mss = b->c.cc.mss = MSS;
 	b->c.iss = START - 1;
 	recovery_init(&b->e, &b->c);
@@ -117,7 +119,7 @@ static void block_marks_what_it_covers(void **state)
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(sacked(b, i), i >= 10 && i < 20);
 	assert_int_equal(b->c.sacked_out, 10 * MSS);
-	assert_int_equal(b->c.sacked_pkts, 10);
+	assert_int_equal(b->c.repair->sacked_pkts, 10);
 	assert_int_equal(b->c.high_sacked, START + 20 * MSS);
 	/* RFC 2018 4: repeated, as every block is, it says nothing new; grown, it says what it grew by. */
 	assert_int_equal(sack_one(b, 10, 20), 0);
@@ -159,7 +161,7 @@ static void long_runs_are_one_step(void **state)
 	assert_int_equal(sack(b, &s), 14997);
 	assert_int_equal(sack_one(b, 1, 10000), 1);
 	assert_int_equal(sack_one(b, 1, 20000), 5001);
-	assert_int_equal(b->c.sacked_pkts, 19999);
+	assert_int_equal(b->c.repair->sacked_pkts, 19999);
 	board_free(b);
 }
 
@@ -196,7 +198,7 @@ static void flood_marks_only_what_is_reported(void **state)
 	}
 	for (unsigned i = 0; i < 5000; i++)
 		assert_true(!sacked(b, i) || reported[i]);
-	assert_int_equal(b->c.sacked_pkts, marked);
+	assert_int_equal(b->c.repair->sacked_pkts, marked);
 	assert_int_equal(b->c.sacked_out, marked * MSS);
 	board_free(b);
 }
@@ -230,11 +232,11 @@ static void compare(const struct board *b, const struct model *m)
 		nrtx += m->rtx[i];
 	}
 	assert_int_equal(b->c.sacked_out, nsacked * MSS);
-	assert_int_equal(b->c.sacked_pkts, nsacked);
+	assert_int_equal(b->c.repair->sacked_pkts, nsacked);
 	assert_int_equal(b->c.lost_out, nlost * MSS);
 	assert_int_equal(b->c.retrans_out, nrtx * MSS);
-	assert_int_equal(list_count(&b->c.lost_list), nlost);
-	assert_int_equal(list_count(&b->c.rtx_list), nrtx);
+	assert_int_equal(list_count(&b->c.repair->lost_list), nlost);
+	assert_int_equal(list_count(&b->c.repair->rtx_list), nrtx);
 }
 
 static void model_sack(struct model *m, unsigned from, unsigned to)
