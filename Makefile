@@ -153,9 +153,12 @@ $(BUILD)/tests/tables: tests/tables.c engine/sysctl.def engine/sysctl_other.def 
 	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -o $@ $<
 
 SOURCES := $(shell git ls-files -co --exclude-standard '*.[ch]' 2>/dev/null)
+# clang compiles the fuzzers, and with them these.
+FUZZED := $(wildcard engine/*.c tests/common/*.c tests/fuzz/*.c)
 lint: $(BUILD)/tests/tables
 	@status=0; tests/lint || status=1; tests/readme -c $< || status=1; \
-	! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(SOURCES) || status=1; exit $$status
+	! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(SOURCES) || status=1; \
+	! command -v clang >/dev/null || [ -z "$(DPDK_CFLAGS)" ] || echo $(FUZZED) | xargs -P$$(nproc) -n8 clang $(filter-out -MMD -MP,$(CFLAGS)) -fsyntax-only || status=1; exit $$status
 format:
 	clang-format -i $(SOURCES)
 install: all
