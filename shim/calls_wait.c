@@ -10,6 +10,7 @@
 #include "deadline.h"
 #include "user.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,7 @@ static int poll_spared(struct pollfd *fds, nfds_t n, const struct timespec *time
 		if (need_of(fds[i].fd) == NEED_SPARE)
 			copy[i].fd = NEVER_OPEN;
 	rc = poll_someone(copy, n, timeout, mask, need);
-	for (nfds_t i = 0; i < n && rc >= 0; i++)
+	for (nfds_t i = 0; i < n && (rc >= 0 || rc == -EINTR); i++)
 		fds[i].revents = copy[i].revents;
 	free(copy);
 	return rc;
@@ -180,15 +181,70 @@ static const short counts[SETS] = {
     POLLPRI,
 };
 
-static struct sets sets_of(int n, fd_set *in, fd_set *out, fd_set *ex)
-{
-	return (struct sets){.bits = {(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, .n = n};
-}
-
 /* The bits of a word of one set; none if there is no such set. */
 static inline unsigned long word_of(const struct sets *s, int set, int first)
 {
 	return s->bits[set] ? s->bits[set][first / LONG_BITS] : 0;
+}
+
+/*
+ * Linux looks at no more bits than the process's table of descriptors has room for (core_sys_select()), which grows with what is
+ * open, so that programs may give getdtabsize() with sets of the ordinary size.  That table has descriptors of ours near its end,
+ * so its room is told here, beyond the ordinary size: by the bits of what the program has open.
+ */
+static int table_room = FD_SETSIZE;
+
+/* Is it the program's? */
+static bool is_open(int fd)
+{
+	enum fd_kind kind = fdtab_kind(fd);
+
+	return kind == FD_KERNEL ? REAL(fcntl)(fd, F_GETFD) >= 0 : kind != FD_SPARE && kind != FD_PRIVATE;
+}
+
+/* The highest bit of that word of the sets that stands for an open descriptor; -1: none.  What is not there has none. */
+static int highest_open(const struct sets *s, int first)
+{
+	unsigned long any = 0;
+
+	for (int set = 0; set < SETS; set++)
+		if (s->bits[set] && !user_readable(&s->bits[set][first / LONG_BITS], sizeof(long)))
+			any |= word_of(s, set, first);
+	while (any) {
+		int at = LONG_BITS - 1 - __builtin_clzl(any);
+
+		if (first + at < s->n && is_open(first + at))
+			return first + at;
+		any &= ~(1ul << at);
+	}
+	return -1;
+}
+
+/* How many of the bits count. */
+static __attribute__((noinline)) int bits_of_table(const struct sets *s)
+{
+	int room = __atomic_load_n(&table_room, __ATOMIC_RELAXED), top = -1, saved = errno;
+
+	for (int first = room; first < s->n; first += LONG_BITS) {
+		int open = highest_open(s, first);
+
+		if (open >= 0)
+			top = open;
+	}
+	errno = saved;
+	while (room <= top)
+		room *= 2;
+	__atomic_store_n(&table_room, room, __ATOMIC_RELAXED);
+	return s->n < room ? s->n : room;
+}
+
+static inline struct sets sets_of(int n, fd_set *in, fd_set *out, fd_set *ex)
+{
+	struct sets s = {.bits = {(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, .n = n};
+
+	if (__builtin_expect(n > __atomic_load_n(&table_room, __ATOMIC_RELAXED), 0) && fdtab_size)
+		s.n = bits_of_table(&s);
+	return s;
 }
 
 /* Who has to look, and at what: *count descriptors, which go to fds unless it is NULL. */
@@ -347,8 +403,8 @@ static void moment_passed(struct timespec *left)
 
 int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
-	struct pollfd few[n > 0 && n <= STACK_FDS ? n : 1];
 	struct sets s = sets_of(n, in, out, ex);
+	struct pollfd few[s.n > 0 && s.n <= STACK_FDS ? s.n : 1];
 	struct timespec left = {0};
 	int saved = errno, rc;
 	unsigned count;
@@ -356,7 +412,7 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 	bool tells;
 
 	if (!need)
-		return REAL(select)(n, in, out, ex, timeout);
+		return REAL(select)(s.n, in, out, ex, timeout);
 	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
 	 */
 	tells = timeout && !user_writable(timeout, sizeof(*timeout));
@@ -381,15 +437,15 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 
 int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
-	struct pollfd few[n > 0 && n <= STACK_FDS ? n : 1];
 	struct sets s = sets_of(n, in, out, ex);
+	struct pollfd few[s.n > 0 && s.n <= STACK_FDS ? s.n : 1];
 	struct timespec left = {0};
 	int saved = errno;
 	unsigned count;
 	unsigned need = select_need(&s, few, &count);
 
 	if (!need)
-		return REAL(pselect)(n, in, out, ex, timeout, mask);
+		return REAL(pselect)(s.n, in, out, ex, timeout, mask);
 	if (!waits_well(timeout, mask))
 		return fail(EFAULT);
 	if (!timespec_valid(timeout))

@@ -249,7 +249,8 @@ static int wait_both(struct answer *a, const struct timespec *timeout, const sig
 	now = io_now();
 	stacks_drive(false, now);
 	gather(a, now, true);
-	return a->n ? a->n : wait_pending(sigmask);
+	/* With none to spend, ep_poll() does not ask for signals. */
+	return a->n;
 }
 
 /* Without an engine: a forked child, or the process is about to end.  Members of ours are not reported. */

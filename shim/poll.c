@@ -203,6 +203,14 @@ static int answer(struct poller *p)
 	return count;
 }
 
+/* A call that fails says of each that it has nothing (do_sys_poll()). */
+static int answer_nothing(struct poller *p, int rc)
+{
+	for (nfds_t i = 0; i < p->n; i++)
+		p->user[i].revents = 0;
+	return rc;
+}
+
 /* As the system call does: time that did not pass is left. */
 static void leave_rest(struct timespec *timeout, usec_t deadline)
 {
@@ -247,9 +255,7 @@ static int poll_both(struct poller *p, struct timespec *timeout, const sigset_t 
 		count = answer(p);
 	} while (rc == 1 && !count);
 	leave_rest(timeout, p->w.deadline);
-	if (rc < 0)
-		return rc;
-	return count;
+	return rc < 0 ? answer_nothing(p, rc) : count;
 }
 
 /* Without an engine: what the kernel says, and an error for a socket of the parent's engine. */
@@ -261,7 +267,7 @@ static int poll_kernel(struct poller *p, struct timespec *timeout, const sigset_
 
 	leave_rest(timeout, deadline);
 	if (rc < 0)
-		return rc;
+		return answer_nothing(p, rc);
 	for (nfds_t i = 0; i < p->nthings; i++)
 		if (p->things[i].sock)
 			p->kernel[p->things[i].at].revents |= POLLERR;

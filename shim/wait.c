@@ -424,6 +424,14 @@ static bool spin_between(struct sleep *s)
 	return spin(s->w, now, spin_budget(s->t), SPIN_TURN_US);
 }
 
+/* The time is up: what waits in the kernel is to be seen however short it was, and so are signals that the mask lets in. */
+static int last_look(struct waiting *w, const sigset_t *mask)
+{
+	if (w->ready(w) || (w->ask_kernel && w->ask_kernel(w)))
+		return 1;
+	return wait_pending(mask);
+}
+
 /* Sleep until there is something: 1; 0 at the deadline, -EINTR. */
 static int sleep_for(struct sleep *s)
 {
@@ -441,7 +449,7 @@ static int sleep_for(struct sleep *s)
 		return 1;
 	/* An exclusive waiter may have been woken at that moment: nobody else was. */
 	if (rc == -ETIMEDOUT)
-		return w->ready(w);
+		return last_look(w, s->mask);
 	/* What came at the same time is not lost to the signal, nor the signal to it, should it turn out to be nothing. */
 	stacks_drive(false, io_now());
 	if (w->ready(w))
@@ -477,12 +485,6 @@ static int sleep_stage(struct waiting *w, struct thread *t, const sigset_t *befo
 	return rc;
 }
 
-/* The time is up: what waits in the kernel is to be seen however short it was. */
-static bool last_look(struct waiting *w)
-{
-	return w->ready(w) || (w->ask_kernel && w->ask_kernel(w));
-}
-
 /* Spin on, then sleep; *spun: the spinning found it. */
 static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsigned budget, bool *spun)
 {
@@ -502,7 +504,7 @@ static int wait_guarded(struct waiting *w, struct thread *t, usec_t start, unsig
 	if (*spun)
 		rc = 1;
 	else
-		rc = io_now() >= w->deadline ? last_look(w) : sleep_stage(w, t, &before);
+		rc = io_now() >= w->deadline ? last_look(w, w->sigmask ? w->sigmask : &before) : sleep_stage(w, t, &before);
 	if (off)
 		guard_cancel_on(g);
 	/* With a handler to run, the end of the call restores the mask. */
@@ -539,7 +541,7 @@ int wait_for(struct waiting *w)
 		return 1;
 	}
 	if (io_now() >= w->deadline)
-		return last_look(w);
+		return last_look(w, w->sigmask);
 	rc = wait_guarded(w, t, start, budget, &spun);
 	spin_learn(t, rc == 1 ? io_now() - w->heard_at : USEC_NEVER, spun);
 	return rc;

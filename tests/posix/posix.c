@@ -266,6 +266,23 @@ void say_child(const char *what, pid_t pid)
 		say("%s: signal %d", what, WTERMSIG(status));
 }
 
+void fork_workers(pid_t *pid, int n, int (*serve)(int listener), int listener)
+{
+	for (int i = 0; i < n; i++) {
+		pid[i] = MUST(fork());
+		if (pid[i] == 0)
+			_exit(serve(listener));
+	}
+}
+
+void kill_workers(const char *what, const pid_t *pid, int n)
+{
+	for (int i = 0; i < n; i++) {
+		MUST(kill(pid[i], SIGKILL));
+		say_child(what, pid[i]);
+	}
+}
+
 int sigpipes(void)
 {
 	int n = pipes;

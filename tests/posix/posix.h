@@ -34,6 +34,10 @@ struct posix_case {
 	{                                           \
 #name, name##_server, name##_client \
 	}
+#define SERVED(name, client)                 \
+	{                                    \
+#name, name##_server, client \
+	}
 #define ALONE(name)               \
 	{                         \
 #name, name, NULL \
@@ -104,6 +108,10 @@ int connect_to(const char *ip, int port);
 int pair(void);
 /* The client of a pair() that says hello n times, each time when told to "send", and ends when told once more. */
 void greeter(int n);
+/* The client of a pair() that waits for its end, and prints how it ended; the same that sends something when told to "send". */
+void silent(void);
+void sends_byte(void);
+void sends_hello(void);
 int pair_at(int k);
 /* The same with a receive buffer on the server's side and a send buffer on the client's that are as small as can be. */
 int pair_small(void);
@@ -152,6 +160,10 @@ void say_elapsed(const char *what, int64_t start, int64_t ms);
 
 /* Wait for the child, print how it ended. */
 void say_child(const char *what, pid_t pid);
+
+/* Children that serve a listener, and exit with what that returns; the end of some of them, printed as by say_child(). */
+void fork_workers(pid_t *pid, int n, int (*serve)(int listener), int listener);
+void kill_workers(const char *what, const pid_t *pid, int n);
 
 /* Entries of /proc/self/fd: to be compared with an earlier count. */
 int descriptors(void);

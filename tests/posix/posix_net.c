@@ -365,3 +365,35 @@ void greeter(int n)
 	hear("send");
 	MUST(close(fd));
 }
+
+static void await_end(int fd)
+{
+	char c;
+
+	T(recv(fd, &c, 1, 0));
+	MUST(close(fd));
+}
+
+void silent(void)
+{
+	await_end(pair());
+}
+
+static void sends(const char *word)
+{
+	int fd = pair();
+
+	hear("send");
+	MUST(send(fd, word, strlen(word), 0));
+	await_end(fd);
+}
+
+void sends_byte(void)
+{
+	sends("x");
+}
+
+void sends_hello(void)
+{
+	sends("hello");
+}

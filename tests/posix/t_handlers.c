@@ -397,24 +397,13 @@ static void cancelled_server(void)
 	MUST(close(cancel_fd));
 }
 
-static void cancelled_client(void)
-{
-	int fd = pair();
-	char c;
-
-	hear("send");
-	MUST(send(fd, "x", 1, 0));
-	T(recv(fd, &c, 1, 0));
-	MUST(close(fd));
-}
-
 static const struct posix_case cases[] = {
     BOTH(jumped),
     BOTH(jumped_everywhere),
     BOTH(closed_in_handler),
     BOTH(taken_in_handler),
     {"masks", masks_server, wait_for_end},
-    BOTH(cancelled),
+    SERVED(cancelled, sends_byte),
 };
 
 int main(int argc, char **argv)

@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/socket.h>
@@ -313,19 +315,73 @@ static void splices_server(void)
 	MUST(close(fd));
 }
 
-static void splices_client(void)
+/* ---- moments ----------------------------------------------------------------------------------------------------------------
+ */
+
+static int by_ppoll(int fd, const struct timespec *limit, const sigset_t *open)
 {
-	char c;
+	return ppoll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, limit, open);
+}
+
+static int by_pselect(int fd, const struct timespec *limit, const sigset_t *open)
+{
+	fd_set in;
+
+	FD_ZERO(&in);
+	FD_SET(fd, &in);
+	return pselect(fd + 1, &in, NULL, NULL, limit, open);
+}
+
+static int by_epoll(int fd, const struct timespec *limit, const sigset_t *open)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int epfd = MUST(epoll_create1(0)), rc, error;
+
+	MUST(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev));
+	rc = epoll_pwait2(epfd, &ev, 1, limit, open);
+	error = errno;
+	MUST(close(epfd));
+	errno = error;
+	return rc;
+}
+
+/* A signal that is pending, and open in the call's mask alone: told however short the time limit is. */
+static void moments_server(void)
+{
+	static int (*const waits[])(int fd, const struct timespec *limit, const sigset_t *open) = {by_ppoll, by_pselect,
+												   by_epoll};
+	static const char *const names[] = {"ppoll", "pselect", "epoll_pwait2"};
+	struct sigaction sa = {.sa_handler = SIG_DFL};
+	sigset_t alarms, old, none;
 	int fd = pair();
 
-	hear("send");
-	MUST(send(fd, "x", 1, 0));
-	T(recv(fd, &c, 1, 0));
+	ticking(0, NULL);
+	quiet();
+	sigemptyset(&none);
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGALRM);
+	sigprocmask(SIG_BLOCK, &alarms, &old);
+	for (unsigned i = 0; i < LEN(waits); i++)
+		for (int us = 0; us <= 64; us = us ? us * 2 : 1) {
+			int told = 0;
+
+			for (int k = 0; k < 20; k++) {
+				raise(SIGALRM);
+				told += waits[i](fd, &(struct timespec){.tv_nsec = us * 1000}, &none) < 0 && errno == EINTR;
+			}
+			say("%s %d us: %d", names[i], us, told);
+		}
+	MUST(signal(SIGALRM, SIG_IGN) == SIG_ERR ? -1 : 0);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	MUST(sigaction(SIGALRM, &sa, NULL));
 	MUST(close(fd));
 }
 
 static const struct posix_case cases[] = {
-    BOTH(receives), BOTH(sends), ALONE(limited_accept), ALONE(limited_connect), BOTH(restarted_connect), BOTH(splices),
+    BOTH(receives),	     BOTH(sends),
+    ALONE(limited_accept),   ALONE(limited_connect),
+    BOTH(restarted_connect), SERVED(splices, sends_byte),
+    SERVED(moments, silent),
 };
 
 int main(int argc, char **argv)

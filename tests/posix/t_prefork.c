@@ -68,17 +68,10 @@ static void stayers(int (*serve)(int listener), bool nonblock)
 	pid_t pid[STAYERS];
 
 	set_nonblock(listener, nonblock);
-	for (int i = 0; i < STAYERS; i++) {
-		pid[i] = MUST(fork());
-		if (pid[i] == 0)
-			_exit(serve(listener));
-	}
+	fork_workers(pid, STAYERS, serve, listener);
 	tell("listening");
 	hear("enough");
-	for (int i = 0; i < STAYERS; i++) {
-		MUST(kill(pid[i], SIGKILL));
-		say_child("worker", pid[i]);
-	}
+	kill_workers("worker", pid, STAYERS);
 	T(close(listener));
 }
 

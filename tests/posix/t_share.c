@@ -387,21 +387,13 @@ static void workers(int (*serve)(int listener), bool nonblock)
 	pid_t pid[WORKERS];
 
 	set_nonblock(listener, nonblock);
-	for (int i = 0; i < WORKERS; i++) {
-		pid[i] = MUST(fork());
-		if (pid[i] == 0)
-			_exit(serve(listener));
-	}
+	fork_workers(pid, WORKERS, serve, listener);
 	tell("listening");
 	hear("half");
-	MUST(kill(pid[0], SIGKILL));
-	say_child("first worker", pid[0]);
+	kill_workers("first worker", pid, 1);
 	tell("one is gone");
 	hear("all");
-	for (int i = 1; i < WORKERS; i++) {
-		MUST(kill(pid[i], SIGKILL));
-		say_child("worker", pid[i]);
-	}
+	kill_workers("worker", pid + 1, WORKERS - 1);
 	T(close(listener));
 }
 

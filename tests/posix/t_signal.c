@@ -53,17 +53,6 @@ static void recv_restarted_server(void)
 	MUST(close(fd));
 }
 
-static void recv_restarted_client(void)
-{
-	char c;
-	int fd = pair();
-
-	hear("send");
-	MUST(send(fd, "hello", 5, 0));
-	T(recv(fd, &c, 1, 0));
-	MUST(close(fd));
-}
-
 /* With a time limit set, Linux does not start the call again. */
 static void recv_timeout_restarted_server(void)
 {
@@ -321,7 +310,7 @@ static void directed_server(void)
 
 static const struct posix_case cases[] = {
     BOTH(recv_interrupted),
-    BOTH(recv_restarted),
+    SERVED(recv_restarted, sends_hello),
     {"recv_timeout_restarted", recv_timeout_restarted_server, recv_interrupted_client},
     BOTH(waitall_interrupted),
     {"accept_interrupted", accept_interrupted_server, NULL},

@@ -113,17 +113,6 @@ static void waiting_server(void)
 	MUST(close(fd));
 }
 
-static void waiting_client(void)
-{
-	char c;
-	int fd = pair();
-
-	hear("send");
-	MUST(send(fd, "x", 1, 0));
-	T(recv(fd, &c, 1, 0));
-	MUST(close(fd));
-}
-
 static void descriptors_server(void)
 {
 	int fd = pair(), copy, high = 700, on = 1, inq;
@@ -148,17 +137,6 @@ static void descriptors_server(void)
 	MUST(close(fd));
 }
 
-static void descriptors_client(void)
-{
-	char c;
-	int fd = pair();
-
-	hear("send");
-	MUST(send(fd, "hello", 5, 0));
-	T(recv(fd, &c, 1, 0));
-	MUST(close(fd));
-}
-
 /* Other numbers go where they always went. */
 static void others(void)
 {
@@ -177,7 +155,8 @@ static void others(void)
 	T(syscall(SYS_socket, -1, 0, 0));
 }
 
-static const struct posix_case cases[] = {BOTH(conversation), BOTH(waiting), BOTH(descriptors), ALONE(others)};
+static const struct posix_case cases[] = {BOTH(conversation), SERVED(waiting, sends_byte), SERVED(descriptors, sends_hello),
+					  ALONE(others)};
 
 int main(int argc, char **argv)
 {

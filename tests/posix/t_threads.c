@@ -341,17 +341,6 @@ static void many_pollers_server(void)
 	MUST(close(fd));
 }
 
-static void many_pollers_client(void)
-{
-	char c;
-	int fd = pair();
-
-	hear("send");
-	MUST(send(fd, "x", 1, 0));
-	T(recv(fd, &c, 1, 0));
-	MUST(close(fd));
-}
-
 /* ---- one thread in a call, another closes or shuts down
  * ---------------------------------------------------------------------------------- */
 
@@ -470,8 +459,16 @@ static void shut_in_connect(void)
 }
 
 static const struct posix_case cases[] = {
-    BOTH(duplex),	   BOTH(writers),      BOTH(readers),	     BOTH(acceptors),	 BOTH(handed_on),
-    BOTH(own_connections), BOTH(many_pollers), BOTH(closed_in_recv), BOTH(shut_in_send), ALONE(shut_in_connect),
+    BOTH(duplex),
+    BOTH(writers),
+    BOTH(readers),
+    BOTH(acceptors),
+    BOTH(handed_on),
+    BOTH(own_connections),
+    SERVED(many_pollers, sends_byte),
+    BOTH(closed_in_recv),
+    BOTH(shut_in_send),
+    ALONE(shut_in_connect),
 };
 
 int main(int argc, char **argv)

@@ -213,17 +213,6 @@ static void alarms_server(void)
 	MUST(close(fd));
 }
 
-static void alarms_client(void)
-{
-	char c;
-	int fd = pair();
-
-	hear("send");
-	MUST(send(fd, "x", 1, 0));
-	T(recv(fd, &c, 1, 0));
-	MUST(close(fd));
-}
-
 /* ---- signalfd in an event loop ----------------------------------------------------------------------------------------------
  */
 
@@ -363,7 +352,7 @@ static void segv_client(void)
 }
 
 static const struct posix_case cases[] = {
-    BOTH(profiled), BOTH(interrupted), BOTH(loop), BOTH(alarms), BOTH(signal_loop), BOTH(segv),
+    BOTH(profiled), BOTH(interrupted), BOTH(loop), SERVED(alarms, sends_byte), BOTH(signal_loop), BOTH(segv),
 };
 
 int main(int argc, char **argv)
