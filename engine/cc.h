@@ -142,12 +142,13 @@ struct cc {
 			struct cubic_stage undo; /* as it was before the last loss */
 		} cubic;
 		struct dctcp dctcp;
-		struct bbr bbr;
+		struct bbr *bbr; /* has_model: its own, from before init() on */
 	};
 };
 
 struct cc_ops {
 	const char *name; /* as in TCP_CONGESTION */
+	bool has_model;	  /* its state is too large for struct cc, which has a pointer to it */
 	bool needs_ecn;	  /* offers ECN whatever tcp_ecn says, and sends everything ECN-capable (RFC 8257 3.1) */
 	void (*init)(struct cc *cc, const struct cc_view *v);
 	/* Grow: called for each ACK that is not part of recovery.  NULL: control() does it. */

@@ -53,7 +53,7 @@ static bool is_probing_bw(const struct bbr *b)
 /* HandleInflightTooHigh(); the move to DOWN waits for the ACK that is being worked on. */
 static void handle_inflight_too_high(struct cc *cc, uint32_t tx_in_flight, bool app_limited)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	b->prev_probe_too_high = true;
 	b->is_bw_probe_sample = false;
@@ -76,7 +76,7 @@ static uint32_t inflight_at_loss(const struct cc_lost *l)
 
 static void bbr_on_lost(struct cc *cc, const struct cc_lost *l)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	bbr_note_loss(b, l->delivered);
 	if (l->seq != b->lost_end && b->loss_ranges < BBR_STARTUP_FULL_LOSS_CNT)
@@ -88,7 +88,7 @@ static void bbr_on_lost(struct cc *cc, const struct cc_lost *l)
 
 static void respond_to_ece(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 	const struct rate *r = &s->a->rate;
 
 	b->ece_due = false;
@@ -197,7 +197,7 @@ static void update_ack_aggregation(struct bbr *b, const struct bbr_step *s)
 /* What only an ACK that delivers something can tell. */
 static void update_model(struct cc *cc, struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	update_latest_delivery_signals(b, s);
 	update_congestion_signals(b, s);
@@ -212,9 +212,9 @@ static void update_model(struct cc *cc, struct bbr_step *s)
 
 static void set_pacing_rate(struct cc *cc, unsigned gain)
 {
-	uint64_t rate = (uint64_t)bbr_bw(&cc->bbr) * BBR_BW_UNIT * gain / 100 * (100 - PACING_MARGIN) / 100;
+	uint64_t rate = (uint64_t)bbr_bw(cc->bbr) * BBR_BW_UNIT * gain / 100 * (100 - PACING_MARGIN) / 100;
 
-	if (rate && (cc->bbr.full_bw_reached || rate > cc->pacing_rate))
+	if (rate && (cc->bbr->full_bw_reached || rate > cc->pacing_rate))
 		cc->pacing_rate = rate;
 }
 
@@ -223,12 +223,12 @@ static void init_pacing_rate(struct cc *cc, uint32_t srtt_us)
 	uint64_t nominal = (uint64_t)CC_INIT_CWND_SEGS * cc->mss * 1000000 / (srtt_us ? srtt_us : RTT_UNKNOWN_US);
 
 	cc->pacing_rate = nominal * STARTUP_PACING_GAIN / 100;
-	cc->bbr.has_rtt = srtt_us != 0;
+	cc->bbr->has_rtt = srtt_us != 0;
 }
 
 static uint32_t max_inflight(const struct cc *cc)
 {
-	const struct bbr *b = &cc->bbr;
+	const struct bbr *b = cc->bbr;
 	uint32_t cap = bbr_bdp_multiple(cc, bbr_bw(b), cwnd_gain(b));
 
 	return bbr_quantization_budget(cc, add_capped(cap, max32(b->extra_acked[0], b->extra_acked[1])));
@@ -237,7 +237,7 @@ static uint32_t max_inflight(const struct cc *cc)
 /* BoundCwndForModel() */
 static uint32_t model_cap(const struct cc *cc)
 {
-	const struct bbr *b = &cc->bbr;
+	const struct bbr *b = cc->bbr;
 	uint32_t cap = BBR_INFINITE;
 
 	if (b->state == BBR_PROBE_RTT || b->state == BBR_PROBE_BW_CRUISE)
@@ -249,7 +249,7 @@ static uint32_t model_cap(const struct cc *cc)
 
 static void set_cwnd(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 	uint32_t most = max_inflight(cc), newly = s->a->delivered;
 
 	if (b->full_bw_reached)
@@ -273,7 +273,7 @@ static void follow_recovery(struct bbr *b, const struct cc_view *v)
 
 static void settle_dues(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	if (b->undo_due)
 		respond_to_undo(b, s->v);
@@ -286,7 +286,7 @@ static void settle_dues(struct cc *cc, const struct bbr_step *s)
 
 static void bbr_control(struct cc *cc, const struct ack *a)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 	struct bbr_step s = {.a = a, .v = &a->view};
 
 	if (a->rate.interval_us) {
@@ -320,7 +320,7 @@ static void bbr_control(struct cc *cc, const struct ack *a)
 
 static void bbr_init(struct cc *cc, const struct cc_view *v)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	*b = (struct bbr){.state = BBR_STARTUP, .undo_state = BBR_NO_STATE, .cwnd = cc->cwnd};
 	b->min_rtt_us = v->srtt_us ? v->srtt_us : BBR_INFINITE;
@@ -336,26 +336,26 @@ static void bbr_init(struct cc *cc, const struct cc_view *v)
 /* Recovery takes the result for the window to go on with, and control() has the last word at the ACK. */
 static uint32_t bbr_on_loss(struct cc *cc, usec_t now)
 {
-	bbr_save_state_upon_loss(&cc->bbr);
-	cc->bbr.was_in_recovery = true;
-	return cc->bbr.cwnd;
+	bbr_save_state_upon_loss(cc->bbr);
+	cc->bbr->was_in_recovery = true;
+	return cc->bbr->cwnd;
 }
 
 static uint32_t bbr_on_ece(struct cc *cc, usec_t now)
 {
-	cc->bbr.ece_due = true;
-	return cc->bbr.cwnd;
+	cc->bbr->ece_due = true;
+	return cc->bbr->cwnd;
 }
 
 /* OnEnterRTO(): one segment may go out; the window grows again from there as ACKs come. */
 static void bbr_on_timeout(struct cc *cc, usec_t now)
 {
-	cc->bbr.cwnd = cc->mss;
+	cc->bbr->cwnd = cc->mss;
 }
 
 static void bbr_undo(struct cc *cc, usec_t now)
 {
-	cc->bbr.undo_due = true;
+	cc->bbr->undo_due = true;
 }
 
 static void bbr_on_idle(struct cc *cc, usec_t idle_us)
@@ -365,7 +365,7 @@ static void bbr_on_idle(struct cc *cc, usec_t idle_us)
 
 static void bbr_on_restart(struct cc *cc, const struct cc_view *v)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	b->idle_restart = true;
 	b->extra_acked_stamp = (uint32_t)v->now;
@@ -378,7 +378,7 @@ static void bbr_on_restart(struct cc *cc, const struct cc_view *v)
 
 static socklen_t bbr_info(const struct cc *cc, union tcp_cc_info *info)
 {
-	const struct bbr *b = &cc->bbr;
+	const struct bbr *b = cc->bbr;
 	uint64_t bytes_per_s = (uint64_t)bbr_bw(b) * BBR_BW_UNIT;
 
 	info->bbr = (struct tcp_bbr_info){.bbr_bw_lo = (uint32_t)bytes_per_s,
@@ -391,6 +391,7 @@ static socklen_t bbr_info(const struct cc *cc, union tcp_cc_info *info)
 
 const struct cc_ops cc_bbr = {
     .name = "bbr",
+    .has_model = true,
     .init = bbr_init,
     .on_loss = bbr_on_loss,
     .on_ece = bbr_on_ece,

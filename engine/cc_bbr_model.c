@@ -28,9 +28,9 @@ uint32_t bbr_bdp_multiple(const struct cc *cc, uint32_t rate, unsigned gain)
 {
 	uint64_t bdp;
 
-	if (cc->bbr.min_rtt_us == BBR_INFINITE)
+	if (cc->bbr->min_rtt_us == BBR_INFINITE)
 		return CC_INIT_CWND_SEGS * cc->mss;
-	bdp = (uint64_t)rate * cc->bbr.min_rtt_us / BBR_BW_SCALE;
+	bdp = (uint64_t)rate * cc->bbr->min_rtt_us / BBR_BW_SCALE;
 	return bdp < CC_CWND_MAX ? add_capped(0, bdp * gain / 100) : CC_CWND_MAX;
 }
 
@@ -38,7 +38,7 @@ uint32_t bbr_quantization_budget(const struct cc *cc, uint32_t cap)
 {
 	cap = max32(cap, 3 * cc_quantum(cc->pacing_rate, cc->mss));
 	cap = max32(cap, bbr_min_pipe_cwnd(cc));
-	return cc->bbr.state == BBR_PROBE_BW_UP ? add_capped(cap, 2 * cc->mss) : cap;
+	return cc->bbr->state == BBR_PROBE_BW_UP ? add_capped(cap, 2 * cc->mss) : cap;
 }
 
 /* Inflight() */
@@ -49,12 +49,12 @@ uint32_t bbr_target_at(const struct cc *cc, uint32_t rate)
 
 uint32_t bbr_target_inflight(const struct cc *cc)
 {
-	return min32(bbr_bdp_multiple(cc, bbr_bw(&cc->bbr), 100), cc->bbr.cwnd);
+	return min32(bbr_bdp_multiple(cc, bbr_bw(cc->bbr), 100), cc->bbr->cwnd);
 }
 
 uint32_t bbr_inflight_with_headroom(const struct cc *cc)
 {
-	uint32_t longterm = cc->bbr.inflight_longterm, headroom;
+	uint32_t longterm = cc->bbr->inflight_longterm, headroom;
 
 	if (longterm == BBR_INFINITE)
 		return BBR_INFINITE;

@@ -49,7 +49,7 @@ void bbr_start_refill(struct bbr *b, const struct cc_view *v)
 
 static void raise_inflight_longterm_slope(struct cc *cc)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	b->probe_up_acked_per_inc = max32(b->cwnd >> b->bw_probe_up_rounds, cc->mss);
 	if (b->bw_probe_up_rounds < PROBE_UP_ROUNDS_MAX)
@@ -58,7 +58,7 @@ static void raise_inflight_longterm_slope(struct cc *cc)
 
 static void start_up(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	b->ack_phase = ACKS_PROBE_STARTING;
 	bbr_start_round(b, s->v);
@@ -70,12 +70,12 @@ static void start_up(struct cc *cc, const struct bbr_step *s)
 
 static bool is_reno_coexistence_probe_time(const struct cc *cc)
 {
-	return cc->bbr.rounds_since_probe_up >= min32(bbr_target_inflight(cc) / cc->mss, RENO_ROUNDS_MAX);
+	return cc->bbr->rounds_since_probe_up >= min32(bbr_target_inflight(cc) / cc->mss, RENO_ROUNDS_MAX);
 }
 
 static bool is_time_to_probe_bw(struct cc *cc, const struct cc_view *v)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	if ((uint32_t)v->now - b->cycle_stamp <= b->bw_probe_wait_ms * 1000u && !is_reno_coexistence_probe_time(cc))
 		return false;
@@ -85,12 +85,12 @@ static bool is_time_to_probe_bw(struct cc *cc, const struct cc_view *v)
 
 static bool is_time_to_cruise(const struct cc *cc, const struct cc_view *v)
 {
-	return v->in_flight <= bbr_inflight_with_headroom(cc) && v->in_flight <= bbr_target_at(cc, bbr_max_bw(&cc->bbr));
+	return v->in_flight <= bbr_inflight_with_headroom(cc) && v->in_flight <= bbr_target_at(cc, bbr_max_bw(cc->bbr));
 }
 
 static bool is_time_to_go_down(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	if (b->prev_probe_too_high && s->v->in_flight >= b->inflight_longterm) {
 		b->prev_probe_precautionary = true;
@@ -106,7 +106,7 @@ static bool is_time_to_go_down(struct cc *cc, const struct bbr_step *s)
 
 static void probe_inflight_longterm_upward(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	if (!s->a->cwnd_limited || b->cwnd < b->inflight_longterm)
 		return;
@@ -148,7 +148,7 @@ static bool probe_feedback_ends(struct bbr *b, const struct bbr_step *s)
 /* AdaptLongTermModel(): true if it decided a transition. */
 static bool adapt_long_term_model(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 	const struct rate *r = &s->a->rate;
 
 	if (b->ack_phase == ACKS_PROBE_STARTING && s->round_start)
@@ -166,7 +166,7 @@ static bool adapt_long_term_model(struct cc *cc, const struct bbr_step *s)
 /* UpdateProbeBWCyclePhase() */
 void bbr_update_cycle_phase(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	if (!b->full_bw_reached || adapt_long_term_model(cc, s))
 		return;
@@ -215,7 +215,7 @@ void bbr_check_full_bw_reached(struct bbr *b, const struct bbr_step *s)
 
 void bbr_leave_startup_by_congestion(struct cc *cc)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	b->undo_state = BBR_STARTUP;
 	b->full_bw_reached = true;
@@ -224,7 +224,7 @@ void bbr_leave_startup_by_congestion(struct cc *cc)
 
 void bbr_check_startup_high_loss(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 	const struct rate *r = &s->a->rate;
 
 	if (b->full_bw_reached || !s->v->in_recovery || !b->is_loss_in_round)
@@ -236,7 +236,7 @@ void bbr_check_startup_high_loss(struct cc *cc, const struct bbr_step *s)
 
 void bbr_check_startup_and_drain(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 
 	if (b->state == BBR_STARTUP && b->full_bw_reached) {
 		b->state = BBR_DRAIN;
@@ -273,7 +273,7 @@ void bbr_check_probe_rtt_done(struct bbr *b, const struct cc_view *v)
 
 void bbr_update_min_rtt(struct cc *cc, const struct bbr_step *s)
 {
-	struct bbr *b = &cc->bbr;
+	struct bbr *b = cc->bbr;
 	uint32_t rtt = s->a->rate.rtt_us, now = (uint32_t)s->v->now;
 
 	b->min_rtt_expired = now - b->min_rtt_stamp > MIN_RTT_FILTER_US;

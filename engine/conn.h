@@ -376,7 +376,7 @@ struct conn {
 	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
 	uint32_t total_retrans, dsack_dups, rcv_ooopack;
 };
-_Static_assert(sizeof(struct conn) <= 896, "what an idle connection takes grew: see also bench/measure_conns.sh");
+_Static_assert(sizeof(struct conn) <= 832, "what an idle connection takes grew: see also bench/measure_conns.sh");
 #define CONN_HOT_LINES 11
 _Static_assert(offsetof(struct conn, cc.cubic.stage.w_max) <= CONN_HOT_LINES * RTE_CACHE_LINE_SIZE, "what segments touch grew");
 

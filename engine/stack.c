@@ -59,7 +59,7 @@ static uint32_t repair_count(const struct engine_config *cfg)
 
 /* Where each table lies in the region; the last offset is the size. */
 struct layout {
-	size_t buckets, conns, repairs, timewaits, end;
+	size_t buckets, conns, repairs, models, timewaits, end;
 };
 
 static struct layout layout_of(const struct engine_config *cfg)
@@ -69,7 +69,8 @@ static struct layout layout_of(const struct engine_config *cfg)
 	l.buckets = ALIGN_UP(sizeof(struct engine), 64);
 	l.conns = ALIGN_UP(l.buckets + bucket_count(cfg) * sizeof(struct flow *), 64);
 	l.repairs = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
-	l.timewaits = ALIGN_UP(l.repairs + repair_count(cfg) * ALIGN_UP(sizeof(struct repair), 64), 64);
+	l.models = ALIGN_UP(l.repairs + repair_count(cfg) * ALIGN_UP(sizeof(struct repair), 64), 64);
+	l.timewaits = ALIGN_UP(l.models + (size_t)cfg->max_conns * ALIGN_UP(sizeof(struct bbr), 64), 64);
 	l.end = ALIGN_UP(l.timewaits + cfg->max_timewait * ALIGN_UP(sizeof(struct timewait), 8), 64);
 	return l;
 }
@@ -125,6 +126,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	e->flow_key[1] = engine_hash(e, "local", 5);
 	slab_init(&e->conns, (char *)region + l.conns, ALIGN_UP(sizeof(struct conn), 64), cfg->max_conns);
 	slab_init(&e->repairs, (char *)region + l.repairs, ALIGN_UP(sizeof(struct repair), 64), repair_count(cfg));
+	slab_init(&e->models, (char *)region + l.models, ALIGN_UP(sizeof(struct bbr), 64), cfg->max_conns);
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);
 	e->mbuf_truesize = rte_pktmbuf_data_room_size(cfg->pool) + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
 	e->payload_room = rte_pktmbuf_data_room_size(cfg->pool) - RTE_PKTMBUF_HEADROOM;

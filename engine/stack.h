@@ -117,7 +117,7 @@ struct engine {
 	struct frame_ring foreign; /* received for another stack; owner in foreign_stack */
 	uint8_t foreign_stack[FRAME_RING];
 
-	struct slab conns, repairs, timewaits;
+	struct slab conns, repairs, models, timewaits; /* models: of congestion control, where it has one */
 	struct flow **buckets;
 	uint32_t bucket_mask;
 	uint64_t flow_key[2];		/* of flow_hash() */
@@ -407,6 +407,8 @@ void timewait_free(struct engine *e, struct timewait *tw);
 void timewait_restart(struct engine *e, struct timewait *tw);
 seq_t conn_choose_iss(const struct engine *e, const struct tuple *t); /* RFC 6528 */
 uint32_t conn_ts_offset(struct engine *e, const struct tuple *t);
+/* The algorithm that is to be used once data can flow; gives it room for its state. */
+void conn_choose_cc(struct engine *e, struct conn *c, unsigned algo);
 void conn_set_cc(struct engine *e, struct conn *c, unsigned algo); /* cwnd and ssthresh stay what they are */
 void conn_init_transfer(struct engine *e, struct conn *c);	   /* on entering ESTABLISHED */
 

@@ -88,7 +88,7 @@ struct conn *conn_new(struct engine *e)
 	c->keepintvl_s = t->keepalive_intvl;
 	c->keepcnt = t->keepalive_probes;
 	c->rcvlowat = 1;
-	c->cc.algo = e->default_cc;
+	conn_choose_cc(e, c, e->default_cc);
 	c->cc.ssthresh = UINT32_MAX;
 	c->chrono = CHRONO_NONE;
 	/* Nothing is known of the path yet, as Linux puts it. */
@@ -178,6 +178,7 @@ static void conn_free(struct engine *e, struct conn *c)
 	list_del(&c->out_link);
 	list_del(&c->event_link);
 	stop_starving(c);
+	conn_choose_cc(e, c, 0);
 	c->in_use = false;
 	slab_put(&e->conns, c);
 }
@@ -230,10 +231,26 @@ void conn_fail(struct engine *e, struct conn *c, int err)
 	conn_closed(e, c);
 }
 
+/* There are as many models as control blocks: one for each that is handed out. */
+void conn_choose_cc(struct engine *e, struct conn *c, unsigned algo)
+{
+	bool had = cc_ops(c->cc.algo)->has_model, has = cc_ops(algo)->has_model;
+
+	if (had && !has) {
+		slab_put(&e->models, c->cc.bbr);
+		memset(&c->cc.cubic, 0, sizeof(c->cc.cubic));
+	} else if (has && !had) {
+		c->cc.bbr = slab_get(&e->models);
+		*c->cc.bbr = (struct bbr){0};
+	}
+	c->cc.algo = algo;
+}
+
 void conn_set_cc(struct engine *e, struct conn *c, unsigned algo)
 {
 	struct cc_view v = rate_view(e, c);
 
+	conn_choose_cc(e, c, algo);
 	cc_set(&c->cc, algo, &v);
 	pace_update(c);
 }

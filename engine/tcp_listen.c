@@ -82,6 +82,7 @@ struct conn *listener_spawn(struct input *in, struct conn *l, seq_t iss)
 		in->e->stats.listen_drops++;
 		return NULL;
 	}
+	conn_choose_cc(in->e, child, l->cc.algo);
 	listener_shape(in, l, child);
 	child->iss = child->snd_una = child->cwnd_limited_seq = iss;
 	child->snd_nxt = child->snd_end = child->snd_up = child->snd_sml = iss + 1;

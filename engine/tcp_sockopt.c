@@ -538,7 +538,7 @@ static int set_congestion(struct engine *e, struct conn *c, const void *val, soc
 	if (STATE_BIT(c->state) & SYNCHRONIZED)
 		conn_set_cc(e, c, algo);
 	else
-		c->cc.algo = algo;
+		conn_choose_cc(e, c, algo);
 	return 0;
 }
 

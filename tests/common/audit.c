@@ -100,7 +100,7 @@ static const char *audit_repair(const struct conn *c)
 
 struct audit {
 	const char *fault;
-	uint32_t packets, repairs;
+	uint32_t packets, repairs, models;
 };
 
 static void audit_conn(struct conn *c, void *arg)
@@ -118,6 +118,7 @@ static void audit_conn(struct conn *c, void *arg)
 	if (!a->fault)
 		a->fault = audit_repair(c);
 	a->repairs += c->repair != NULL;
+	a->models += cc_ops(c->cc.algo)->has_model;
 }
 
 const char *audit_engine(struct engine *e)
@@ -127,6 +128,8 @@ const char *audit_engine(struct engine *e)
 	engine_each(e, audit_conn, &a);
 	if (!a.fault && a.packets != e->held)
 		a.fault = "the engine's count of held packets is not what the queues hold";
+	if (!a.fault && a.models != e->models.used)
+		a.fault = "the engine's count of models is not what the control blocks hold";
 	if (!a.fault && a.repairs != e->repairs.used)
 		a.fault = "the engine's count of repairs is not what the control blocks hold";
 	return a.fault;

@@ -20,6 +20,7 @@
 #define WAIT_MAX_ROUNDS 200
 
 static struct cc cc;
+static struct bbr model;
 static struct ack ack;
 static usec_t now;
 static uint32_t delivered;
@@ -30,6 +31,7 @@ static void start(const char *name)
 	memset(&ack, 0, sizeof(ack));
 	now = 1000000;
 	delivered = 0;
+	cc.bbr = &model;
 	cc.mss = MSS;
 	cc.cwnd = CC_INIT_CWND_SEGS * MSS;
 	cc.ssthresh = UINT32_MAX;
@@ -82,7 +84,7 @@ static void fill_pipe(void)
 
 static void go_to(unsigned state, uint32_t rate)
 {
-	for (unsigned i = 0; cc.bbr.state != state; i++) {
+	for (unsigned i = 0; cc.bbr->state != state; i++) {
 		assert_true(i < WAIT_MAX_ROUNDS);
 		round_at(rate, RTT, rate / 50);
 	}
@@ -94,11 +96,11 @@ static void startup_ends_on_a_plateau(void **state)
 	assert_int_equal(cc.pacing_rate, 10ull * MSS * 1000000 / RTT * 277 / 100);
 	for (unsigned i = 0; i < 3; i++) {
 		round_at(BW, RTT, 2 * BDP);
-		assert_int_equal(cc.bbr.state, BBR_STARTUP);
+		assert_int_equal(cc.bbr->state, BBR_STARTUP);
 	}
 	round_at(BW, RTT, 2 * BDP);
-	assert_true(cc.bbr.full_bw_reached);
-	assert_int_equal(cc.bbr.state, BBR_DRAIN);
+	assert_true(cc.bbr->full_bw_reached);
+	assert_int_equal(cc.bbr->state, BBR_DRAIN);
 	assert_int_equal(cc.pacing_rate, (uint64_t)BW * 50 / 100 * 99 / 100);
 }
 
@@ -107,12 +109,12 @@ static void startup_goes_on_while_the_rate_grows(void **state)
 	start("bbr");
 	for (unsigned i = 0; i < 12; i++)
 		round_at(1000000u << (i / 2), RTT, BDP);
-	assert_int_equal(cc.bbr.state, BBR_STARTUP);
+	assert_int_equal(cc.bbr->state, BBR_STARTUP);
 	for (unsigned i = 0; i < 20; i++) {
 		ack.rate.app_limited = true;
 		round_at(BW / 10, RTT, BDP);
 	}
-	assert_int_equal(cc.bbr.state, BBR_STARTUP);
+	assert_int_equal(cc.bbr->state, BBR_STARTUP);
 }
 
 static void startup_ends_on_high_loss(void **state)
@@ -124,28 +126,28 @@ static void startup_ends_on_high_loss(void **state)
 		lose(MSS, BDP, 3 * BDP / 100);
 	ack.rate.lost = 3 * BDP / 100;
 	round_at(2 * BW, RTT, BDP);
-	assert_false(cc.bbr.full_bw_reached); /* five ranges are not enough */
+	assert_false(cc.bbr->full_bw_reached); /* five ranges are not enough */
 	for (unsigned i = 0; i < 6; i++)
 		lose(MSS, BDP, 3 * BDP / 100);
 	round_at(4 * BW, RTT, BDP);
-	assert_true(cc.bbr.full_bw_reached);
-	assert_int_equal(cc.bbr.inflight_longterm, 4 * BDP);
+	assert_true(cc.bbr->full_bw_reached);
+	assert_int_equal(cc.bbr->inflight_longterm, 4 * BDP);
 }
 
 static void drain_ends_by_flight_or_by_time(void **state)
 {
 	fill_pipe();
 	/* DOWN has nothing to do where no more than a BDP is in flight. */
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_CRUISE);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_CRUISE);
 	start("bbr");
 	for (unsigned i = 0; i < 4; i++)
 		round_at(BW, RTT, 3 * BDP);
 	for (unsigned i = 0; i < 3; i++) {
 		round_at(BW, RTT, 3 * BDP);
-		assert_int_equal(cc.bbr.state, BBR_DRAIN);
+		assert_int_equal(cc.bbr->state, BBR_DRAIN);
 	}
 	round_at(BW, RTT, 3 * BDP);
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_DOWN);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_DOWN);
 }
 
 static void probe_bw_cycles(void **state)
@@ -156,14 +158,14 @@ static void probe_bw_cycles(void **state)
 	/* 63 rounds at most: as often as Reno would probe. */
 	go_to(BBR_PROBE_BW_REFILL, BW);
 	round_at(BW, RTT, BDP);
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_UP);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_UP);
 	assert_int_equal(cc.pacing_rate, (uint64_t)BW * 125 / 100 * 99 / 100);
 	/* Three rounds without growth: the pipe is full. */
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(cc.bbr.state, BBR_PROBE_BW_UP);
+		assert_int_equal(cc.bbr->state, BBR_PROBE_BW_UP);
 		round_at(BW, RTT, 5 * BDP / 4);
 	}
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_DOWN);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_DOWN);
 	assert_int_equal(cc.pacing_rate, (uint64_t)BW * 90 / 100 * 99 / 100);
 }
 
@@ -173,8 +175,8 @@ static void more_bandwidth_is_found(void **state)
 	go_to(BBR_PROBE_BW_UP, BW);
 	for (unsigned i = 0; i < 4; i++)
 		round_at(BW * (2 << i), RTT, BDP * (2 << i));
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_UP);
-	assert_int_equal(bbr_max_bw(&cc.bbr), 16ull * BW / BBR_BW_UNIT);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_UP);
+	assert_int_equal(bbr_max_bw(cc.bbr), 16ull * BW / BBR_BW_UNIT);
 }
 
 static void less_bandwidth_is_learned_in_two_cycles(void **state)
@@ -182,12 +184,12 @@ static void less_bandwidth_is_learned_in_two_cycles(void **state)
 	fill_pipe();
 	for (unsigned i = 0; i < 2; i++) {
 		go_to(BBR_PROBE_BW_UP, BW / 10);
-		assert_int_equal(bbr_max_bw(&cc.bbr), i ? BW / 10 / BBR_BW_UNIT : BW / BBR_BW_UNIT);
+		assert_int_equal(bbr_max_bw(cc.bbr), i ? BW / 10 / BBR_BW_UNIT : BW / BBR_BW_UNIT);
 		go_to(BBR_PROBE_BW_CRUISE, BW / 10);
 	}
 	/* The feedback of the second probe has all come in. */
 	round_at(BW / 10, RTT, BDP / 10);
-	assert_int_equal(bbr_max_bw(&cc.bbr), BW / 10 / BBR_BW_UNIT);
+	assert_int_equal(bbr_max_bw(cc.bbr), BW / 10 / BBR_BW_UNIT);
 }
 
 static void loss_ends_a_probe_and_undo_brings_it_back(void **state)
@@ -198,18 +200,18 @@ static void loss_ends_a_probe_and_undo_brings_it_back(void **state)
 	ack.view.in_recovery = true;
 	/* 2 % of a BDP and a half is lost before this packet. */
 	lose(MSS, 3 * BDP / 2, 10 * MSS);
-	assert_in_range(cc.bbr.inflight_longterm, BDP, 3 * BDP / 2);
+	assert_in_range(cc.bbr->inflight_longterm, BDP, 3 * BDP / 2);
 	round_at(BW, RTT, 2 * BDP);
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_DOWN);
-	assert_true(cc.bbr.prev_probe_too_high);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_DOWN);
+	assert_true(cc.bbr->prev_probe_too_high);
 	cc_ops(cc.algo)->undo(&cc, now);
 	ack.view.in_recovery = false;
 	round_at(BW, RTT, BDP);
-	assert_int_equal(cc.bbr.inflight_longterm, BBR_INFINITE);
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_REFILL);
+	assert_int_equal(cc.bbr->inflight_longterm, BBR_INFINITE);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_REFILL);
 	assert_true(cc.cwnd >= 2 * BDP);
 	round_at(BW, RTT, BDP);
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_UP);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_UP);
 }
 
 static void loss_while_cruising_lowers_the_short_term_bounds(void **state)
@@ -221,17 +223,17 @@ static void loss_while_cruising_lowers_the_short_term_bounds(void **state)
 		round_at(BW / 2, RTT, BDP);
 	}
 	/* Seven tenths of the model, for what was delivered is less. */
-	assert_int_equal(cc.bbr.bw_shortterm, (uint64_t)BW / BBR_BW_UNIT * 70 / 100);
+	assert_int_equal(cc.bbr->bw_shortterm, (uint64_t)BW / BBR_BW_UNIT * 70 / 100);
 	go_to(BBR_PROBE_BW_REFILL, BW);
-	assert_int_equal(cc.bbr.bw_shortterm, BBR_INFINITE);
-	assert_int_equal(cc.bbr.inflight_shortterm, BBR_INFINITE);
+	assert_int_equal(cc.bbr->bw_shortterm, BBR_INFINITE);
+	assert_int_equal(cc.bbr->inflight_shortterm, BBR_INFINITE);
 }
 
 /* The target is of the round trip that was, not of the one with a queue in it that takes its place. */
 static void probe_rtt_drains_to_half_a_bdp(void **state)
 {
 	fill_pipe();
-	while (cc.bbr.state != BBR_PROBE_RTT) {
+	while (cc.bbr->state != BBR_PROBE_RTT) {
 		round_at(BW, 2 * RTT, 2 * BDP);
 		assert_true(now < 13000000);
 	}
@@ -240,11 +242,11 @@ static void probe_rtt_drains_to_half_a_bdp(void **state)
 	assert_true(cc.slow_on_purpose);
 	for (unsigned i = 0; i < 11; i++) {
 		round_at(BW / 2, RTT, BDP / 2);
-		assert_int_equal(cc.bbr.state, BBR_PROBE_RTT);
+		assert_int_equal(cc.bbr->state, BBR_PROBE_RTT);
 	}
 	round_at(BW / 2, RTT, BDP / 2);
-	assert_int_equal(cc.bbr.state, BBR_PROBE_BW_CRUISE);
-	assert_int_equal(cc.bbr.min_rtt_us, RTT);
+	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_CRUISE);
+	assert_int_equal(cc.bbr->min_rtt_us, RTT);
 	assert_true(cc.cwnd > BDP / 2);
 	assert_false(cc.slow_on_purpose);
 }
@@ -259,7 +261,7 @@ static void idle_restart_skips_probe_rtt(void **state)
 	cc_ops(cc.algo)->on_restart(&cc, &ack.view);
 	assert_int_equal(cc.pacing_rate, (uint64_t)BW * 99 / 100);
 	round_at(BW, RTT, BDP);
-	assert_int_not_equal(cc.bbr.state, BBR_PROBE_RTT);
+	assert_int_not_equal(cc.bbr->state, BBR_PROBE_RTT);
 }
 
 static void window_never_falls_below_four_segments(void **state)
@@ -269,7 +271,7 @@ static void window_never_falls_below_four_segments(void **state)
 		round_at(50000, RTT, MSS); /* one segment a round trip */
 	assert_true(cc.cwnd >= 4 * MSS);
 	cc_ops(cc.algo)->on_timeout(&cc, now);
-	assert_int_equal(cc.bbr.cwnd, MSS);
+	assert_int_equal(cc.bbr->cwnd, MSS);
 	round_at(50000, RTT, MSS);
 	assert_true(cc.cwnd >= 4 * MSS);
 }
@@ -280,8 +282,8 @@ static void echo_of_congestion_ends_startup(void **state)
 	round_at(BW, RTT, BDP);
 	assert_int_equal(cc_ops(cc.algo)->on_ece(&cc, now), cc.cwnd);
 	round_at(2 * BW, RTT, 2 * BDP);
-	assert_true(cc.bbr.full_bw_reached);
-	assert_int_not_equal(cc.bbr.state, BBR_STARTUP);
+	assert_true(cc.bbr->full_bw_reached);
+	assert_int_not_equal(cc.bbr->state, BBR_STARTUP);
 }
 
 /* ---- DCTCP ---- */
