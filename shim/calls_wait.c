@@ -312,18 +312,13 @@ static inline int poll_to_count(struct pollfd *fds, unsigned n)
 /* Write the answer over the question; whole words, as the kernel does. */
 static inline void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigned n)
 {
-	unsigned i = 0;
-
-	for (int first = 0; first < s->n; first += LONG_BITS) {
-		unsigned long answer[SETS] = {0};
-
-		for (; i < n && (fds[i].fd < 0 || fds[i].fd - first < LONG_BITS); i++)
-			for (int set = 0; set < SETS; set++)
-				if (fds[i].fd >= 0)
-					answer[set] |= (unsigned long)(fds[i].revents >> set & 1) << (fds[i].fd % LONG_BITS);
-		for (int set = 0; set < SETS; set++)
-			if (s->bits[set])
-				s->bits[set][first / LONG_BITS] = answer[set];
+	for (int set = 0; set < SETS; set++)
+		for (int first = 0; s->bits[set] && first < s->n; first += LONG_BITS)
+			s->bits[set][first / LONG_BITS] = 0;
+	for (unsigned i = 0; i < n; i++) {
+		/* Of those that are not asked again nothing was found. */
+		for (unsigned found = (unsigned)fds[i].revents; found; found &= found - 1)
+			s->bits[__builtin_ctz(found)][fds[i].fd / LONG_BITS] |= 1ul << fds[i].fd % LONG_BITS;
 	}
 }
 

@@ -65,22 +65,36 @@ static short thing_revents(const struct poller *p, const struct thing *th)
 	return asked_of(thing_level(th), p->user[th->at].events);
 }
 
-/*
- * What most calls are: all of them are the engine's alone, and some have something.  How many; 0: it takes a closer look.
- */
-static int glance(struct pollfd *fds, nfds_t n)
+/* Nobody but the kernel knows of it. */
+static inline bool is_kernels(const struct fdref *r)
 {
+	return r->kind == FD_KERNEL || r->kind == FD_FRESH;
+}
+
+/*
+ * What most calls are: the engine has something, and the kernel need not be asked about what is its.  How many; 0: it takes a
+ * closer look.
+ */
+static int glance(struct pollfd *fds, nfds_t n, const struct thread *t, usec_t now)
+{
+	bool kernel_too = false;
 	int count = 0;
 
 	for (nfds_t i = 0; i < n; i++) {
 		struct fdref r = rt.thin->fd_get(fds[i].fd);
 
-		if (r.kind != FD_SOCK || atomic_load(&sock_of(&r)->dual))
+		fds[i].revents = 0;
+		if (r.kind == FD_SOCK) {
+			fds[i].revents = asked_of(level_of_sock(r.obj, r.gen), fds[i].events);
+			kernel_too |= atomic_load_explicit(&sock_of(&r)->dual, memory_order_relaxed);
+		} else if (is_kernels(&r)) {
+			kernel_too = true;
+		} else {
 			return 0;
-		fds[i].revents = asked_of(level_of_sock(r.obj, r.gen), fds[i].events);
+		}
 		count += fds[i].revents != 0;
 	}
-	return count;
+	return kernel_too && wait_would_ask(&t->poll_asked, now) ? 0 : count;
 }
 
 /* Sort the user's descriptors into ours and the kernel's. */
@@ -351,6 +365,6 @@ int core_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigs
 		return -EINVAL;
 	if (rt_usable() && stacks_stale(now, DRIVE_STALE_US))
 		stacks_drive(false, now);
-	count = rt_up() && n <= POLL_SMALL ? glance(fds, n) : 0;
+	count = rt_up() && n <= POLL_SMALL ? glance(fds, n, thread_self(), now) : 0;
 	return count ? count : poll_closely(fds, n, timeout, sigmask, now);
 }
