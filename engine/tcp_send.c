@@ -138,8 +138,8 @@ static inline int may_send(struct conn *c)
 	return open && !c->error && !c->snd_shutdown ? 0 : may_not_send(c);
 }
 
-/* No room: the socket is to become ready again when acknowledgments, or other sockets, have made some. */
-static ssize_t no_room(struct engine *e, struct conn *c)
+/* No room for all of it: the socket is to become ready again when acknowledgments, or other sockets, have made some. */
+static __attribute__((noinline)) void await_room(struct engine *e, struct conn *c)
 {
 	c->nospace = true;
 	if (c->snd_queued < c->sndbuf && conn_unsent(c) < tcp_notsent_lowat(e, c) && !c->starved) {
@@ -148,6 +148,11 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 		if (!c->fo_child)
 			list_add_tail(&e->starved, &c->starved_link);
 	}
+}
+
+static ssize_t no_room(struct engine *e, struct conn *c)
+{
+	await_room(e, c);
 	ready_update(e, c, 0);
 	chrono_update(e, c);
 	return -EAGAIN;
@@ -200,6 +205,8 @@ ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, i
 	e->copying = NULL;
 	if (n == 0)
 		return iov_length(iov, iovcnt) ? no_room(e, c) : 0;
+	if ((size_t)n < (iovcnt == 1 ? iov->iov_len : iov_length(iov, iovcnt)))
+		await_room(e, c);
 	send_queued(e, c, n, flags);
 	return n;
 }

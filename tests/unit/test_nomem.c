@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <sys/epoll.h>
 
 #include <rte_mbuf.h>
 
@@ -98,9 +99,47 @@ static void fin_without_memory_is_sent_later(void **state)
 	pair_close(&p);
 }
 
+/* What happened to one connection since the last look. */
+static uint32_t edges_of(struct pair *p, const struct conn *c)
+{
+	uint32_t edges, sum = 0;
+	struct conn *got;
+
+	while ((got = engine_next_event(p->s.e, &edges)))
+		sum |= got == c ? edges : 0;
+	return sum;
+}
+
+/* An edge-triggered writer takes a part for all that there is room for, and waits to be told of more. */
+static void sent_in_part_is_told_of_room(void **state)
+{
+	static char block[200000];
+	static struct pair p;
+	struct iovec iov = {block, sizeof(block)};
+	ssize_t n;
+
+	pair_open(&p);
+	take_all(&p);
+	for (int i = 0; i < 3; i++)
+		rte_pktmbuf_free(p.hoard[--p.taken]);
+	edges_of(&p, p.client);
+	n = engine_send(p.s.e, p.client, &iov, 1, 0, p.s.now);
+	assert_in_range(n, 1, sizeof(block) - 1);
+	assert_false(engine_ready(p.client) & EPOLLOUT);
+	give_back(&p);
+	pair_run(&p, 1000000);
+	assert_true(engine_ready(p.client) & EPOLLOUT);
+	assert_true(edges_of(&p, p.client) & EPOLLOUT);
+	engine_abort(p.s.e, p.client, p.s.now);
+	pair_close(&p);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(fin_without_memory_is_sent_later)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(fin_without_memory_is_sent_later),
+	    cmocka_unit_test(sent_in_part_is_told_of_room),
+	};
 
 	return cmocka_run_group_tests(tests, onestack_eal, NULL);
 }
