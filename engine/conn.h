@@ -121,6 +121,32 @@ struct repair {
 _Static_assert(sizeof(struct repair) <= 192, "three cache lines");
 
 /*
+ * What few connections need, for as long as they last, from a slab of its own of which there are as many as connections: options
+ * that are seldom set, and counts of what seldom happens.
+ */
+struct extra {
+	uint64_t max_pacing_rate; /* SO_MAX_PACING_RATE, bytes per second; UINT64_MAX: none */
+	uint32_t linger_s;
+	int priority;
+	uint16_t defer_accept_s;
+	int8_t linger2_s; /* 0: as the setting says */
+	uint8_t urg_byte;
+	uint32_t fo_max;	  /* TCP_FASTOPEN */
+	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
+	/* Probing the path MTU (mtu_probe.c): sizes of IP packets. */
+	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
+	seq_t probe_seq;
+	uint32_t probe_at_s; /* when the search for more began, seconds */
+	/* For TCP_INFO. */
+	uint32_t total_retrans, dsack_dups, rcv_ooopack;
+	uint64_t bytes_retrans;
+	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
+	uint32_t reord_seen;   /* for rack.c too */
+};
+_Static_assert(sizeof(struct extra) <= 128, "two cache lines");
+extern const struct extra extra_none;
+
+/*
  * The order is that of use: what one event touches lies together, in as few cache lines as may be, since among many connections
  * each line is a miss.  The first CONN_HOT_LINES lines are what segments that come and go in order touch, and send() and recv().
  */
@@ -214,7 +240,7 @@ struct conn {
 	/* Options of the user. */
 	uint8_t keepcnt : 7;
 	bool recverr : 1;	 /* IP_RECVERR */
-	uint8_t syn_retries : 7; /* syn_retries, linger2_s: 0 as the setting says */
+	uint8_t syn_retries : 7; /* 0: as the setting says */
 	bool notices : 1;	 /* the user's queue of notices is not empty */
 
 	uint32_t sndbuf, rcvbuf;	 /* bytes as SO_SNDBUF, SO_RCVBUF say them */
@@ -269,6 +295,7 @@ struct conn {
 	uint64_t bytes_sent;
 	uint32_t user_timeout_ms;
 	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
+	uint32_t last_oow_ack_ms;			  /* rate limit of answers to invalid segments, 0: none yet */
 
 	/* ---- Of new data out, and of an ACK of it. ---- */
 
@@ -307,6 +334,7 @@ struct conn {
 	uint32_t rcv_rtt_at; /* low 32 bits of the clock when a window was offered whose end is: */
 	seq_t rcv_rtt_seq;
 	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
+	seq_t rack_dsack_round;
 	uint64_t bytes_acked;
 	uint32_t snd_wnd_max;	 /* largest window the peer ever offered */
 	uint32_t rtx_started_ms; /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
@@ -319,24 +347,21 @@ struct conn {
 	uint8_t ack_delay_ms;  /* longest that the peer kept the ACK of a lone segment (tlp.c) */
 	uint16_t reordering;   /* segments; DupThresh as long as no reordering was seen */
 	struct repair *repair; /* NULL: nothing is amiss (repair.c) */
+	struct extra *extra;   /* NULL: as extra_none (conn_extra() reads it) */
 
 	/* Path MTU (pmtu.c): what is believed, and a router's claim that waits for proof. */
 	uint16_t peer_mss; /* from the peer's SYN */
 	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
 	uint16_t pmtu;
-	uint16_t max_acked;  /* payload of the largest packet that got through whole */
-	uint16_t pmtu_claim; /* 0: none */
-	/* Probing it (mtu_probe.c): sizes of IP packets. */
-	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
-	uint16_t probe_size;		/* in flight; 0: none */
-	uint64_t pace_ns;		/* departure time of the next frame (pace.c) */
+	uint16_t max_acked;   /* payload of the largest packet that got through whole */
+	uint16_t pmtu_claim;  /* 0: none */
+	uint16_t probe_size;  /* of the IP packet that probes it (mtu_probe.c), in flight; 0: none */
+	seq_t pmtu_claim_seq; /* of the packet that the claim quotes */
+	uint64_t pace_ns;     /* departure time of the next frame (pace.c) */
 
 	struct cc cc;
 
 	/* ---- What loss, reordering and the beginning and the end of a connection touch. ---- */
-
-	seq_t rack_dsack_round;
-	uint32_t reord_seen;
 
 	seq_t iss, irs;
 	seq_t snd_up;
@@ -344,16 +369,12 @@ struct conn {
 		seq_t peer_fin;	      /* number of the FIN, when peer_fin_known */
 		seq_t rcv_filled_seq; /* rcv_nxt when it last came up to rcv_adv, when rcv_filled */
 	};
-	uint32_t last_oow_ack_ms; /* rate limit of answers to invalid segments, 0: none yet */
-	seq_t pmtu_claim_seq;	  /* of the packet that the claim quotes */
-	seq_t probe_seq;
-	uint32_t probe_at_s; /* when the search for more began, seconds */
 
 	/* Receive buffer tuning, once per round trip. */
 	uint32_t rcv_space_at; /* start of this round trip; low half of the clock */
 	seq_t rcv_space_seq;   /* copied_seq then */
 	uint32_t rcv_space;    /* bytes the user took in the best one so far */
-	uint32_t linger_s;
+	uint16_t keepidle_s, keepintvl_s;
 
 	/*
 	 * accept_link, of a child: on accept_queue, syn_queue or fo_accepted of parent. starved_link, when starved: on the
@@ -362,21 +383,8 @@ struct conn {
 	union {
 		struct list accept_link, starved_link;
 	};
-
-	/* More options of the user. */
-	uint16_t keepidle_s, keepintvl_s, defer_accept_s;
-	int8_t linger2_s;
-	uint8_t urg_byte;
-	int priority;
-	uint32_t fo_max;	  /* TCP_FASTOPEN */
-	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
-	uint64_t max_pacing_rate; /* SO_MAX_PACING_RATE, bytes per second; UINT64_MAX: none */
-	/* For TCP_INFO. */
-	uint64_t bytes_retrans;
-	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
-	uint32_t total_retrans, dsack_dups, rcv_ooopack;
 };
-_Static_assert(sizeof(struct conn) <= 832, "what an idle connection takes grew: see also bench/measure_conns.sh");
+_Static_assert(sizeof(struct conn) <= 768, "what an idle connection takes grew: see also bench/measure_conns.sh");
 #define CONN_HOT_LINES 11
 _Static_assert(offsetof(struct conn, cc.cubic.stage.w_max) <= CONN_HOT_LINES * RTE_CACHE_LINE_SIZE, "what segments touch grew");
 
@@ -394,6 +402,11 @@ static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec
 static inline uint32_t conn_flight(const struct conn *c)
 {
 	return c->snd_nxt - c->snd_una;
+}
+
+static inline const struct extra *conn_extra(const struct conn *c)
+{
+	return c->extra ? c->extra : &extra_none;
 }
 
 /* Has something come that waits behind a hole? */

@@ -34,12 +34,12 @@ static void default_key(const struct engine *e, uint64_t key[2])
 static void keys_of(const struct engine *e, const struct conn *l, struct keys *k)
 {
 	k->n = 1;
-	if (!l || !l->fo_keys) {
+	if (!l || !conn_extra(l)->fo_keys) {
 		default_key(e, k->key[0]);
 		return;
 	}
-	k->n = pkt(l->fo_keys)->len / FO_KEY_LEN;
-	memcpy(k->key, pkt_data(l->fo_keys), pkt(l->fo_keys)->len);
+	k->n = pkt(conn_extra(l)->fo_keys)->len / FO_KEY_LEN;
+	memcpy(k->key, pkt_data(conn_extra(l)->fo_keys), pkt(conn_extra(l)->fo_keys)->len);
 }
 
 static void make_cookie(const uint64_t key[2], const struct tuple *t, struct fo_cookie *fo)
@@ -69,17 +69,20 @@ static int cookie_key(const struct engine *e, const struct conn *l, const struct
 
 int fastopen_set_keys(struct engine *e, struct conn *c, const void *keys, socklen_t len)
 {
+	struct extra *x;
+
 	if (len != FO_KEY_LEN && len != FO_KEY_LEN * FO_KEYS_MAX)
 		return -EINVAL;
-	if (!c->fo_keys) {
-		c->fo_keys = engine_mbuf(e);
-		if (!c->fo_keys)
+	x = extra_of(e, c);
+	if (!x->fo_keys) {
+		x->fo_keys = engine_mbuf(e);
+		if (!x->fo_keys)
 			return -ENOMEM;
-		*pkt(c->fo_keys) = (struct pkt){.off = c->fo_keys->data_off};
+		*pkt(x->fo_keys) = (struct pkt){.off = x->fo_keys->data_off};
 		e->held++;
 	}
-	pkt(c->fo_keys)->len = len;
-	memcpy(pkt_data(c->fo_keys), keys, len);
+	pkt(x->fo_keys)->len = len;
+	memcpy(pkt_data(x->fo_keys), keys, len);
 	return 0;
 }
 
@@ -96,12 +99,12 @@ int fastopen_get_keys(const struct engine *e, const struct conn *c, void *keys, 
 
 /* ---- limits ---- */
 
-void fastopen_listen(const struct engine *e, struct conn *l)
+void fastopen_listen(struct engine *e, struct conn *l)
 {
 	list_init(&l->fo_accepted);
 	l->fo_pending = l->fo_resets[0] = l->fo_resets[1] = 0;
-	if (!l->fo_max && (e->cfg.tcp.fastopen & FO_SERVER) && (e->cfg.tcp.fastopen & FO_SERVER_ALL))
-		l->fo_max = l->backlog;
+	if (!conn_extra(l)->fo_max && (e->cfg.tcp.fastopen & FO_SERVER) && (e->cfg.tcp.fastopen & FO_SERVER_ALL))
+		extra_of(e, l)->fo_max = l->backlog;
 }
 
 /* Resets are forgotten by the minute, hence after one to two of them: the count is no smaller than one that is exact. */
@@ -120,9 +123,9 @@ static uint32_t recent_resets(const struct engine *e, struct conn *l)
 /* RFC 7413 5.1: who forges source addresses with stolen cookies gets no more than so many connections made. */
 static bool may_take(struct engine *e, struct conn *l)
 {
-	if (!l->fo_max)
+	if (!conn_extra(l)->fo_max)
 		return false;
-	if (l->fo_pending + recent_resets(e, l) < l->fo_max)
+	if (l->fo_pending + recent_resets(e, l) < conn_extra(l)->fo_max)
 		return true;
 	e->stats.fastopen_overflow++;
 	return false;

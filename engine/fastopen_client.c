@@ -181,7 +181,7 @@ static void remember(struct input *in)
 	uint8_t try_exp = 0;
 
 	/* A server that knows the option answers a request; one that does not may know the experimental form, and the reverse. */
-	if (!c->total_retrans && got->len < 0 && !c->fo_syn_data)
+	if (!conn_extra(c)->total_retrans && got->len < 0 && !c->fo_syn_data)
 		try_exp = c->fo_option_exp ? 2 : 1;
 	p->mss = in->seg.opts & OPT_MSS ? in->seg.mss : p->mss;
 	if (got->len > 0)
@@ -206,7 +206,7 @@ void fastopen_synack(struct input *in)
 		return;
 	}
 	/* RFC 7413 4.2.1: it goes again at once, as it was refused, not lost to congestion. */
-	c->fo_fail = c->total_retrans ? TFO_SYN_RETRANSMITTED : TFO_DATA_NOT_ACKED;
+	c->fo_fail = conn_extra(c)->total_retrans ? TFO_SYN_RETRANSMITTED : TFO_DATA_NOT_ACKED;
 	in->e->stats.fastopen_active_fail++;
 	recovery_syn_data_refused(in->e, c);
 }

@@ -36,24 +36,28 @@ static unsigned most_of(const struct conn *c)
 
 static void begin_search(struct engine *e, struct conn *c, unsigned low_mss)
 {
+	struct extra *x = extra_of(e, c);
+
 	c->probing = true;
 	c->probe_size = 0;
-	c->probe_high = most_of(c);
-	c->probe_low = tcp_mss_to_mtu(c, low_mss);
-	if (c->probe_low > c->probe_high)
-		c->probe_low = c->probe_high;
-	c->probe_at_s = clock_s(e);
+	x->probe_high = most_of(c);
+	x->probe_low = tcp_mss_to_mtu(c, low_mss);
+	if (x->probe_low > x->probe_high)
+		x->probe_low = x->probe_high;
+	x->probe_at_s = clock_s(e);
 }
 
 void mtu_probe_init(struct engine *e, struct conn *c)
 {
-	begin_search(e, c, e->cfg.tcp.base_mss);
-	c->probing = e->cfg.tcp.mtu_probing == 2;
+	c->probing = false;
+	c->probe_size = 0;
+	if (e->cfg.tcp.mtu_probing == 2)
+		begin_search(e, c, e->cfg.tcp.base_mss);
 }
 
 unsigned mtu_probe_bound(const struct conn *c, unsigned mss)
 {
-	unsigned low = c->probe_low - headers_of(c);
+	unsigned low = conn_extra(c)->probe_low - headers_of(c);
 
 	return c->probing && low < mss ? low : mss;
 }
@@ -63,21 +67,21 @@ unsigned mtu_probe_bound(const struct conn *c, unsigned mss)
 /* The search has ended: begin anew when the path may have changed (RFC 4821 7.8; tcp_probe_interval). */
 static void search_again(struct engine *e, struct conn *c)
 {
-	if (clock_s(e) - c->probe_at_s >= e->cfg.tcp.probe_interval)
+	if (clock_s(e) - conn_extra(c)->probe_at_s >= e->cfg.tcp.probe_interval)
 		begin_search(e, c, c->mss);
 }
 
 /* The payload of the next probe; 0: none now. */
 static uint32_t next_size(struct engine *e, struct conn *c)
 {
-	unsigned high = c->probe_high < most_of(c) ? c->probe_high : most_of(c);
-	int gap = (int)high - c->probe_low, enough = e->cfg.tcp.probe_threshold > 1 ? e->cfg.tcp.probe_threshold : 1;
+	unsigned high = conn_extra(c)->probe_high < most_of(c) ? conn_extra(c)->probe_high : most_of(c);
+	int gap = (int)high - conn_extra(c)->probe_low, enough = e->cfg.tcp.probe_threshold > 1 ? e->cfg.tcp.probe_threshold : 1;
 
 	if (gap < enough) {
 		search_again(e, c);
 		return 0;
 	}
-	return (high + c->probe_low) / 2 - headers_of(c);
+	return (high + conn_extra(c)->probe_low) / 2 - headers_of(c);
 }
 
 static bool calm(const struct conn *c)
@@ -139,7 +143,7 @@ bool mtu_probe_ready(struct engine *e, struct conn *c)
 void mtu_probe_sent(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	e->stats.mtu_probes++;
-	c->probe_seq = pkt(m)->seq;
+	extra_of(e, c)->probe_seq = pkt(m)->seq;
 	c->probe_size = tcp_mss_to_mtu(c, pkt(m)->len);
 	/* It counts as two: should it be lost, it was one too many (RFC 4821 7.5). */
 	c->cc.cwnd -= c->mss;
@@ -151,10 +155,10 @@ void mtu_probe_acked(struct engine *e, struct conn *c)
 {
 	uint32_t old = c->mss;
 
-	if (!c->probe_size || seq_lt(c->snd_una, c->probe_seq + c->probe_size - headers_of(c)))
+	if (!c->probe_size || seq_lt(c->snd_una, conn_extra(c)->probe_seq + c->probe_size - headers_of(c)))
 		return;
 	e->stats.mtu_probe_success++;
-	c->probe_low = c->probe_size;
+	extra_of(e, c)->probe_low = c->probe_size;
 	c->probe_size = 0;
 	tcp_sync_mss(e, c);
 	/* The window is bytes and stays; what the probe was charged comes back. */
@@ -163,11 +167,11 @@ void mtu_probe_acked(struct engine *e, struct conn *c)
 
 bool mtu_probe_lost(struct engine *e, struct conn *c)
 {
-	if (!c->probe_size || c->snd_una != c->probe_seq || c->ca_state > CA_DISORDER ||
+	if (!c->probe_size || c->snd_una != conn_extra(c)->probe_seq || c->ca_state > CA_DISORDER ||
 	    c->lost_out > c->probe_size - headers_of(c))
 		return false;
 	e->stats.mtu_probe_fail++;
-	c->probe_high = c->probe_size - 1;
+	extra_of(e, c)->probe_high = c->probe_size - 1;
 	c->probe_size = 0;
 	c->cc.cwnd += c->mss;
 	return true;
@@ -183,7 +187,7 @@ void mtu_probe_black_hole(struct engine *e, struct conn *c)
 	if (!c->probing) {
 		begin_search(e, c, t->base_mss);
 	} else {
-		mss = (c->probe_low - headers_of(c)) / 2;
+		mss = (conn_extra(c)->probe_low - headers_of(c)) / 2;
 		mss = mss < t->base_mss ? mss : t->base_mss;
 		mss = mss > t->mtu_probe_floor ? mss : t->mtu_probe_floor;
 		mss = mss > t->min_snd_mss ? mss : t->min_snd_mss;

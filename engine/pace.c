@@ -31,12 +31,12 @@ uint64_t pace_rate(const struct engine *e, const struct conn *c)
 {
 	uint64_t rate = c->cc.pacing_rate ? c->cc.pacing_rate : window_rate(e, c);
 
-	return rate < c->max_pacing_rate ? rate : c->max_pacing_rate;
+	return rate < conn_extra(c)->max_pacing_rate ? rate : conn_extra(c)->max_pacing_rate;
 }
 
 void pace_update(struct conn *c)
 {
-	c->paced = c->cc.pacing_rate || c->max_pacing_rate != UINT64_MAX;
+	c->paced = c->cc.pacing_rate || conn_extra(c)->max_pacing_rate != UINT64_MAX;
 	c->pace_waiting = false;
 }
 

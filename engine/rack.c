@@ -123,7 +123,7 @@ void rack_reordering(struct engine *e, struct conn *c, uint32_t distance)
 		segs = most;
 	if (segs > c->reordering)
 		c->reordering = segs;
-	c->reord_seen++;
+	extra_of(e, c)->reord_seen++;
 	e->stats.sack_reorder++;
 }
 
@@ -142,7 +142,7 @@ static uint32_t reo_wnd(const struct engine *e, const struct conn *c)
 	bool dupthresh = !(e->cfg.tcp.recovery & RECOVERY_NO_DUPTHRESH) && c->repair->sacked_pkts >= c->reordering;
 	uint64_t wnd = (uint64_t)c->min_rtt_us / REO_WND_SHARE * c->reo_wnd_mult;
 
-	if (!c->reord_seen && (c->ca_state >= CA_RECOVERY || dupthresh))
+	if (!conn_extra(c)->reord_seen && (c->ca_state >= CA_RECOVERY || dupthresh))
 		return 0;
 	return wnd < c->srtt_us ? wnd : c->srtt_us;
 }

@@ -101,7 +101,7 @@ void rate_acked(struct engine *e, struct conn *c, const struct rate_sample *rs, 
 	c->delivered_pkts += rs->packets;
 	e->stats.delivered += rs->packets;
 	if (a->ece) {
-		c->delivered_ce += rs->packets;
+		extra_of(e, c)->delivered_ce += rs->packets;
 		e->stats.delivered_ce += rs->packets;
 	}
 	if (c->app_limited && (int32_t)(c->delivered - c->app_limited) > 0)

@@ -3,10 +3,10 @@
  * repair.c - the part of a control block that only a connection has with which something is amiss (struct repair): taken when it
  * is first needed, given back when all is well again, so that an idle connection does not pay for it.
  *
- * There are as many as connections, or, if that is less, as packets: nearly all who need one hold a packet, in flight or behind
- * a hole.  When there is none all the same, a connection does without as if the news had been lost on its way: SACK blocks and
- * duplicate ACKs are not followed up, what comes out of order is dropped, duplicates are not reported, no probe is sent, and a
- * timeout is tried again after the next.  All of that TCP makes good; none of it is lost for good.
+ * There is one for every fourth control block, or, if that is less, for every packet: who needs one holds a packet, in flight or
+ * behind a hole, or did so a moment ago.  When there is none, a connection does without as if the news had been lost on its way:
+ * SACK blocks and duplicate ACKs are not followed up, what comes out of order is dropped, duplicates are not reported, no probe
+ * is sent, and a timeout is tried again after the next.  All of that TCP makes good; none of it is lost for good.
  */
 #include <string.h>
 

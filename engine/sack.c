@@ -151,7 +151,7 @@ static void take_dsack(struct input *in, const struct sack_block *b, struct ack 
 	uint32_t segs = seq_lt(b->start, b->end) ? (b->end - b->start + c->mss - 1) / c->mss : 1;
 
 	a->dsack = true;
-	c->dsack_dups += segs;
+	extra_of(in->e, c)->dsack_dups += segs;
 	in->e->stats.dsack_recv++;
 	undo_duplicate(c, b, segs);
 	if (c->tlp_out && b->end == c->repair->tlp_end_seq)

@@ -52,14 +52,14 @@ static uint32_t bucket_count(const struct engine_config *cfg)
 static uint32_t repair_count(const struct engine_config *cfg)
 {
 	uint64_t packets = (uint64_t)cfg->pool->size * RTE_MAX(cfg->nstacks, 1u);
-	uint32_t most = RTE_MIN(cfg->max_conns, packets);
+	uint32_t most = RTE_MIN((cfg->max_conns + 3) / 4, packets);
 
 	return cfg->max_repairs && cfg->max_repairs < most ? cfg->max_repairs : most;
 }
 
 /* Where each table lies in the region; the last offset is the size. */
 struct layout {
-	size_t buckets, conns, repairs, models, timewaits, end;
+	size_t buckets, conns, extras, repairs, models, timewaits, end;
 };
 
 static struct layout layout_of(const struct engine_config *cfg)
@@ -68,7 +68,8 @@ static struct layout layout_of(const struct engine_config *cfg)
 
 	l.buckets = ALIGN_UP(sizeof(struct engine), 64);
 	l.conns = ALIGN_UP(l.buckets + bucket_count(cfg) * sizeof(struct flow *), 64);
-	l.repairs = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
+	l.extras = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
+	l.repairs = ALIGN_UP(l.extras + cfg->max_conns * sizeof(struct extra), 64);
 	l.models = ALIGN_UP(l.repairs + repair_count(cfg) * ALIGN_UP(sizeof(struct repair), 64), 64);
 	l.timewaits = ALIGN_UP(l.models + (size_t)cfg->max_conns * ALIGN_UP(sizeof(struct bbr), 64), 64);
 	l.end = ALIGN_UP(l.timewaits + cfg->max_timewait * ALIGN_UP(sizeof(struct timewait), 8), 64);
@@ -125,6 +126,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	e->flow_key[0] = engine_hash(e, "remote", 6);
 	e->flow_key[1] = engine_hash(e, "local", 5);
 	slab_init(&e->conns, (char *)region + l.conns, ALIGN_UP(sizeof(struct conn), 64), cfg->max_conns);
+	slab_init(&e->extras, (char *)region + l.extras, sizeof(struct extra), cfg->max_conns);
 	slab_init(&e->repairs, (char *)region + l.repairs, ALIGN_UP(sizeof(struct repair), 64), repair_count(cfg));
 	slab_init(&e->models, (char *)region + l.models, ALIGN_UP(sizeof(struct bbr), 64), cfg->max_conns);
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);

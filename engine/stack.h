@@ -117,7 +117,7 @@ struct engine {
 	struct frame_ring foreign; /* received for another stack; owner in foreign_stack */
 	uint8_t foreign_stack[FRAME_RING];
 
-	struct slab conns, repairs, models, timewaits; /* models: of congestion control, where it has one */
+	struct slab conns, extras, repairs, models, timewaits; /* models: of congestion control, where it has one */
 	struct flow **buckets;
 	uint32_t bucket_mask;
 	uint64_t flow_key[2];		/* of flow_hash() */
@@ -394,6 +394,7 @@ void timer_window_closed(struct engine *e, struct conn *c); /* nothing in flight
 
 /* ---- tcp_conn.c: life of a control block ---- */
 struct conn *conn_new(struct engine *e);
+struct extra *extra_of(struct engine *e, struct conn *c); /* to be written: never NULL */
 void conn_set_state(struct engine *e, struct conn *c, enum tcp_state s);
 /* The same, and these edges fired. */
 void conn_move(struct engine *e, struct conn *c, enum tcp_state s, uint32_t edges);

@@ -93,12 +93,22 @@ struct conn *conn_new(struct engine *e)
 	c->chrono = CHRONO_NONE;
 	/* Nothing is known of the path yet, as Linux puts it. */
 	c->rate_app_limited = true;
-	c->max_pacing_rate = UINT64_MAX;
 	rtt_init(c);
 	recovery_init(e, c);
 	/* The level of CLOSED, as tcp_poll() has it; no news to who asks for a socket. */
 	__atomic_store_n(&c->ready, EPOLLHUP | EPOLLOUT | EPOLLWRNORM, __ATOMIC_RELEASE);
 	return c;
+}
+
+const struct extra extra_none = {.max_pacing_rate = UINT64_MAX};
+
+struct extra *extra_of(struct engine *e, struct conn *c)
+{
+	if (!c->extra) {
+		c->extra = slab_get(&e->extras);
+		*c->extra = extra_none;
+	}
+	return c->extra;
 }
 
 static void purge_queue(struct engine *e, struct pktq *q)
@@ -162,6 +172,15 @@ static void stop_starving(struct conn *c)
 	c->starved = false;
 }
 
+static void free_extra(struct engine *e, struct conn *c)
+{
+	if (!c->extra)
+		return;
+	free_aside(e, &c->extra->fo_keys);
+	slab_put(&e->extras, c->extra);
+	c->extra = NULL;
+}
+
 static void conn_free(struct engine *e, struct conn *c)
 {
 	if (c->state != LISTEN) {
@@ -169,7 +188,7 @@ static void conn_free(struct engine *e, struct conn *c)
 		notice_forget_icmp(e, c);
 		free_aside(e, &c->saved_syn);
 	}
-	free_aside(e, &c->fo_keys);
+	free_extra(e, c);
 	timer_stop_all(e, c);
 	flow_remove(e, &c->f);
 	port_remove(&c->f);

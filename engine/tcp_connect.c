@@ -11,11 +11,14 @@
 /* What TCP_INFO counts is the new connection's (Linux's tcp_disconnect()). */
 static void reset_counts(struct conn *c)
 {
-	c->bytes_acked = c->bytes_received = c->bytes_sent = c->bytes_retrans = 0;
+	c->bytes_acked = c->bytes_received = c->bytes_sent = 0;
 	c->segs_in = c->segs_out = c->data_segs_in = c->data_segs_out = 0;
-	c->total_retrans = c->dsack_dups = c->rcv_ooopack = 0;
-	c->delivered_pkts = c->delivered_ce = 0;
+	c->delivered_pkts = 0;
 	c->chrono_ms[CHRONO_BUSY] = c->chrono_ms[CHRONO_RWND] = c->chrono_ms[CHRONO_SNDBUF] = 0;
+	if (!c->extra)
+		return;
+	c->extra->total_retrans = c->extra->dsack_dups = c->extra->rcv_ooopack = c->extra->delivered_ce = 0;
+	c->extra->bytes_retrans = 0;
 }
 
 static void reset_for_connect(struct engine *e, struct conn *c)

@@ -46,7 +46,7 @@ static void fill_sizes(struct engine *e, const struct conn *c, struct engine_inf
 	i->tcpi_rcv_space = c->rcv_space;
 	i->tcpi_rcv_wnd = seq_gt(c->rcv_adv, c->rcv_wup) ? c->rcv_adv - c->rcv_wup : 0;
 	i->tcpi_notsent_bytes = engine_outq_unsent(c);
-	i->tcpi_reord_seen = c->reord_seen;
+	i->tcpi_reord_seen = conn_extra(c)->reord_seen;
 }
 
 static void fill_times(struct engine *e, const struct conn *c, struct engine_info *i)
@@ -71,20 +71,20 @@ static void fill_counts(const struct conn *c, struct engine_info *i)
 	i->tcpi_retransmits = c->retransmits;
 	i->tcpi_probes = c->probes;
 	i->tcpi_backoff = c->backoff;
-	i->tcpi_total_retrans = c->total_retrans;
+	i->tcpi_total_retrans = conn_extra(c)->total_retrans;
 	i->tcpi_bytes_acked = c->bytes_acked;
 	i->tcpi_bytes_received = c->bytes_received;
-	i->tcpi_bytes_sent = c->bytes_sent + c->bytes_retrans;
-	i->tcpi_bytes_retrans = c->bytes_retrans;
+	i->tcpi_bytes_sent = c->bytes_sent + conn_extra(c)->bytes_retrans;
+	i->tcpi_bytes_retrans = conn_extra(c)->bytes_retrans;
 	i->tcpi_segs_out = c->segs_out;
 	i->tcpi_segs_in = c->segs_in;
 	i->tcpi_data_segs_in = c->data_segs_in;
 	i->tcpi_data_segs_out = c->data_segs_out;
-	i->tcpi_dsack_dups = c->dsack_dups;
-	i->tcpi_rcv_ooopack = c->rcv_ooopack;
+	i->tcpi_dsack_dups = conn_extra(c)->dsack_dups;
+	i->tcpi_rcv_ooopack = conn_extra(c)->rcv_ooopack;
 	i->tcpi_snd_wnd = c->snd_wnd;
 	i->tcpi_delivered = c->delivered_pkts;
-	i->tcpi_delivered_ce = c->delivered_ce;
+	i->tcpi_delivered_ce = conn_extra(c)->delivered_ce;
 }
 
 static void fill_rates(const struct engine *e, const struct conn *c, struct engine_info *i)
@@ -100,7 +100,7 @@ void tcp_info_fill(struct engine *e, const struct conn *c, struct engine_info *i
 	i->tcpi_state = c->state;
 	i->tcpi_reordering = c->reordering;
 	i->tcpi_snd_cwnd = c->mss ? c->cc.cwnd / c->mss : CC_INIT_CWND_SEGS;
-	i->tcpi_max_pacing_rate = c->max_pacing_rate;
+	i->tcpi_max_pacing_rate = conn_extra(c)->max_pacing_rate;
 	if (c->state == LISTEN) {
 		i->tcpi_unacked = c->naccept;
 		i->tcpi_sacked = c->backlog;

@@ -280,7 +280,7 @@ static void take_urgent_byte(struct input *in)
 
 	if (!c->urg_valid || c->urg_seen || at >= in->seg.len)
 		return;
-	c->urg_byte = *rte_pktmbuf_mtod_offset(in->m, uint8_t *, in->seg.payload_off + at);
+	extra_of(in->e, c)->urg_byte = *rte_pktmbuf_mtod_offset(in->m, uint8_t *, in->seg.payload_off + at);
 	c->urg_seen = true;
 	ready_update(in->e, c, EPOLLPRI);
 }

@@ -29,8 +29,6 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->keepcnt = l->keepcnt;
 	child->user_timeout_ms = l->user_timeout_ms;
 	child->linger_on = l->linger_on;
-	child->linger_s = l->linger_s;
-	child->linger2_s = l->linger2_s;
 	child->syn_retries = l->syn_retries;
 	child->rcvlowat = l->rcvlowat;
 	child->notsent_lowat = l->notsent_lowat;
@@ -40,7 +38,20 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->ttl = l->ttl;
 	child->fo_no_cookie = l->fo_no_cookie;
 	child->cc.algo = l->cc.algo;
-	child->max_pacing_rate = l->max_pacing_rate;
+}
+
+/* Those that few have. */
+static void inherit_extra(struct engine *e, struct conn *child, const struct conn *l)
+{
+	const struct extra *from = conn_extra(l);
+	struct extra *to;
+
+	if (!from->linger_s && !from->linger2_s && from->max_pacing_rate == UINT64_MAX)
+		return;
+	to = extra_of(e, child);
+	to->linger_s = from->linger_s;
+	to->linger2_s = from->linger2_s;
+	to->max_pacing_rate = from->max_pacing_rate;
 }
 
 static bool accept_queue_full(const struct conn *l)
@@ -84,6 +95,7 @@ struct conn *listener_spawn(struct input *in, struct conn *l, seq_t iss)
 	}
 	conn_choose_cc(in->e, child, l->cc.algo);
 	listener_shape(in, l, child);
+	inherit_extra(in->e, child, l);
 	child->iss = child->snd_una = child->cwnd_limited_seq = iss;
 	child->snd_nxt = child->snd_end = child->snd_up = child->snd_sml = iss + 1;
 	flow_insert(in->e, &child->f);
@@ -180,7 +192,7 @@ void listener_to_accept_queue(struct engine *e, struct conn *child)
 void listener_child_ready(struct input *in)
 {
 	struct conn *child = in->c;
-	int defer_s = child->parent->defer_accept_s;
+	int defer_s = conn_extra(child->parent)->defer_accept_s;
 
 	if (defer_s && !in->seg.len && !(in->seg.flags & TH_FIN))
 		timer_life(in->e, child, in->e->now + (usec_t)defer_s * 1000000);

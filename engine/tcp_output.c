@@ -197,8 +197,8 @@ static void note_sent(struct engine *e, struct conn *c, struct rte_mbuf *m, uint
 	c->segs_out++;
 	if (p->flags & PKT_SENT) {
 		e->stats.retrans_segs++;
-		c->total_retrans++;
-		c->bytes_retrans += p->len;
+		extra_of(e, c)->total_retrans++;
+		c->extra->bytes_retrans += p->len;
 		c->retrans_seen = true;
 	} else {
 		e->stats.out_segs++;

@@ -151,12 +151,13 @@ static int get_acceptconn(struct engine *e, struct conn *c)
 }
 static int set_priority(struct engine *e, struct conn *c, int v)
 {
-	c->priority = v;
+	if (v != conn_extra(c)->priority)
+		extra_of(e, c)->priority = v;
 	return 0;
 }
 static int get_priority(struct engine *e, struct conn *c)
 {
-	return c->priority;
+	return conn_extra(c)->priority;
 }
 
 /* ---- IPPROTO_TCP ---- */
@@ -231,12 +232,12 @@ static int get_syncnt(struct engine *e, struct conn *c)
 }
 static int set_linger2(struct engine *e, struct conn *c, int v)
 {
-	c->linger2_s = v < 0 ? -1 : v > LINGER2_MAX_S ? LINGER2_MAX_S : v;
+	extra_of(e, c)->linger2_s = v < 0 ? -1 : v > LINGER2_MAX_S ? LINGER2_MAX_S : v;
 	return 0;
 }
 static int get_linger2(struct engine *e, struct conn *c)
 {
-	return c->linger2_s < 0 ? -1 : c->linger2_s ? c->linger2_s : e->cfg.tcp.fin_timeout;
+	return conn_extra(c)->linger2_s < 0 ? -1 : (int)(fin_wait_2_time(e, c) / 1000000);
 }
 /* Kept, as Linux does, as the time that a number of SYN,ACK retransmissions takes: 1, 3, 7, ... 127 seconds, then every 120. */
 static int set_defer_accept(struct engine *e, struct conn *c, int v)
@@ -247,12 +248,12 @@ static int set_defer_accept(struct engine *e, struct conn *c, int v)
 		step = step * 2 > RTO_MAX_S ? RTO_MAX_S : step * 2;
 		total += step;
 	}
-	c->defer_accept_s = total;
+	extra_of(e, c)->defer_accept_s = total;
 	return 0;
 }
 static int get_defer_accept(struct engine *e, struct conn *c)
 {
-	return c->defer_accept_s;
+	return conn_extra(c)->defer_accept_s;
 }
 static int set_window_clamp(struct engine *e, struct conn *c, int v)
 {
@@ -329,12 +330,12 @@ static int set_fastopen(struct engine *e, struct conn *c, int v)
 {
 	if (v < 0 || !may_listen(c))
 		return -EINVAL;
-	c->fo_max = v < e->cfg.tcp.somaxconn ? v : e->cfg.tcp.somaxconn;
+	extra_of(e, c)->fo_max = v < e->cfg.tcp.somaxconn ? v : e->cfg.tcp.somaxconn;
 	return 0;
 }
 static int get_fastopen(struct engine *e, struct conn *c)
 {
-	return may_listen(c) ? c->fo_max : 0;
+	return may_listen(c) ? conn_extra(c)->fo_max : 0;
 }
 static int set_fastopen_connect(struct engine *e, struct conn *c, int v)
 {
@@ -389,8 +390,7 @@ static int priority_of_tos(int tos)
 static int set_tos(struct engine *e, struct conn *c, int v)
 {
 	c->tos = (v & ~ECN_MASK) | (c->tos & ECN_MASK);
-	c->priority = priority_of_tos(c->tos);
-	return 0;
+	return set_priority(e, c, priority_of_tos(c->tos));
 }
 static int get_tos(struct engine *e, struct conn *c)
 {
@@ -503,7 +503,7 @@ static const struct option *find(int level, int name)
 
 /* ---- those that are not an int ---- */
 
-static int set_linger(struct conn *c, const void *val, socklen_t len)
+static int set_linger(struct engine *e, struct conn *c, const void *val, socklen_t len)
 {
 	struct linger l;
 
@@ -512,7 +512,7 @@ static int set_linger(struct conn *c, const void *val, socklen_t len)
 	memcpy(&l, val, sizeof(l));
 	c->linger_on = l.l_onoff != 0;
 	if (l.l_onoff)
-		c->linger_s = l.l_linger;
+		extra_of(e, c)->linger_s = l.l_linger;
 	return 0;
 }
 
@@ -554,14 +554,14 @@ bool engine_congestion_restricted(const struct engine *e, const struct conn *c, 
 }
 
 /* An unsigned int, or an unsigned long for more than 4 GB/s; all ones is no limit. */
-static int set_max_pacing_rate(struct conn *c, const void *val, socklen_t len)
+static int set_max_pacing_rate(struct engine *e, struct conn *c, const void *val, socklen_t len)
 {
 	uint64_t rate = 0;
 
 	if (len < sizeof(int))
 		return -EINVAL;
 	memcpy(&rate, val, len >= sizeof(rate) ? sizeof(rate) : sizeof(int));
-	c->max_pacing_rate = len < sizeof(rate) && rate == UINT32_MAX ? UINT64_MAX : rate;
+	extra_of(e, c)->max_pacing_rate = len < sizeof(rate) && rate == UINT32_MAX ? UINT64_MAX : rate;
 	pace_update(c);
 	return 0;
 }
@@ -576,7 +576,7 @@ static int copy_out(void *val, socklen_t *len, const void *src, socklen_t size)
 
 static int get_linger(const struct conn *c, void *val, socklen_t *len)
 {
-	struct linger l = {c->linger_on, c->linger_s};
+	struct linger l = {c->linger_on, conn_extra(c)->linger_s};
 
 	return copy_out(val, len, &l, sizeof(l));
 }
@@ -591,11 +591,10 @@ static int get_congestion(const struct conn *c, void *val, socklen_t *len)
 
 static int get_max_pacing_rate(const struct conn *c, void *val, socklen_t *len)
 {
-	uint32_t rate = c->max_pacing_rate < UINT32_MAX ? c->max_pacing_rate : UINT32_MAX;
+	const uint64_t *exact = &conn_extra(c)->max_pacing_rate;
+	uint32_t rate = RTE_MIN(*exact, UINT32_MAX);
 
-	if (*len >= sizeof(c->max_pacing_rate))
-		return copy_out(val, len, &c->max_pacing_rate, sizeof(c->max_pacing_rate));
-	return copy_out(val, len, &rate, sizeof(rate));
+	return *len >= sizeof(*exact) ? copy_out(val, len, exact, sizeof(*exact)) : copy_out(val, len, &rate, sizeof(rate));
 }
 
 /* Nothing, with success, from an algorithm that has nothing to tell. */
@@ -657,9 +656,9 @@ int engine_setsockopt(struct engine *e, struct conn *c, int level, int name, con
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_KEY)
 		return fastopen_set_keys(e, c, val, len);
 	if (level == SOL_SOCKET && name == SO_MAX_PACING_RATE)
-		return set_max_pacing_rate(c, val, len);
+		return set_max_pacing_rate(e, c, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
-		return set_linger(c, val, len);
+		return set_linger(e, c, val, len);
 	if (!o || (level == IPPROTO_IP && !o->set))
 		return -ENOPROTOOPT;
 	rc = read_int(level, name, val, len, &v);

@@ -165,7 +165,7 @@ static void queue_out_of_order(struct input *in, struct text *t)
 
 	in->m = NULL;
 	in->e->stats.ofo_queue++;
-	in->c->rcv_ooopack++;
+	extra_of(in->e, in->c)->rcv_ooopack++;
 	in->c->quickacks = in->c->quickacks < 2 ? 2 : in->c->quickacks;
 	while ((m = next_part(&chain, t))) {
 		if (in->c->rx_stamp)

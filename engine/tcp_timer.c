@@ -193,7 +193,7 @@ void timer_window_closed(struct engine *e, struct conn *c)
 
 usec_t fin_wait_2_time(const struct engine *e, const struct conn *c)
 {
-	return (usec_t)(c->linger2_s > 0 ? c->linger2_s : e->cfg.tcp.fin_timeout) * 1000000;
+	return (usec_t)(conn_extra(c)->linger2_s > 0 ? conn_extra(c)->linger2_s : e->cfg.tcp.fin_timeout) * 1000000;
 }
 
 /* ---- what the end of a deadline means; false: the control block is gone ---- */
@@ -225,7 +225,7 @@ static bool syn_timeout(struct engine *e, struct conn *c)
 	c->retransmits++;
 	c->backoff++;
 	c->retrans_seen = true;
-	c->total_retrans++;
+	extra_of(e, c)->total_retrans++;
 	e->stats.syn_retrans++;
 	e->stats.retrans_segs++;
 	rtx_starts(c, e->now - c->rto_us);

@@ -274,7 +274,7 @@ static ssize_t recv_urgent(struct engine *e, struct conn *c, const struct iovec 
 		return 1;
 	e->copy_whole = 0;
 	e->copying = c;
-	*(volatile uint8_t *)iov->iov_base = c->urg_byte;
+	*(volatile uint8_t *)iov->iov_base = conn_extra(c)->urg_byte;
 	e->copying = NULL;
 	return 1;
 }
@@ -510,7 +510,7 @@ void engine_close(struct engine *e, struct conn *c, usec_t now)
 	bool synchronized = (STATE_BIT(c->state) & SYNCHRONIZED) || c->fo_child;
 
 	set_now(e, now);
-	if (c->state == LISTEN || (c->linger_on && !c->linger_s && synchronized)) {
+	if (c->state == LISTEN || (c->linger_on && !conn_extra(c)->linger_s && synchronized)) {
 		engine_abort(e, c, now);
 		return;
 	}

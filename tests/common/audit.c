@@ -100,7 +100,7 @@ static const char *audit_repair(const struct conn *c)
 
 struct audit {
 	const char *fault;
-	uint32_t packets, repairs, models;
+	uint32_t packets, extras, repairs, models;
 };
 
 static void audit_conn(struct conn *c, void *arg)
@@ -110,7 +110,7 @@ static void audit_conn(struct conn *c, void *arg)
 	    c->repair ? (struct pktq){c->repair->ofoq.head, c->repair->ofoq.tail} : (struct pktq){NULL, NULL};
 	struct sums snd = sum_queue(&c->sndq, false), rcv = sum_queue(&c->rcvq, false), ofo = sum_queue(&later, true);
 
-	a->packets += snd.packets + rcv.packets + ofo.packets + !!c->fo_keys + (c->state != LISTEN && c->saved_syn);
+	a->packets += snd.packets + rcv.packets + ofo.packets + !!conn_extra(c)->fo_keys + (c->state != LISTEN && c->saved_syn);
 	if (!a->fault)
 		a->fault = audit_send(c, &snd);
 	if (!a->fault)
@@ -118,6 +118,7 @@ static void audit_conn(struct conn *c, void *arg)
 	if (!a->fault)
 		a->fault = audit_repair(c);
 	a->repairs += c->repair != NULL;
+	a->extras += c->extra != NULL;
 	a->models += cc_ops(c->cc.algo)->has_model;
 }
 
@@ -130,6 +131,8 @@ const char *audit_engine(struct engine *e)
 		a.fault = "the engine's count of held packets is not what the queues hold";
 	if (!a.fault && a.models != e->models.used)
 		a.fault = "the engine's count of models is not what the control blocks hold";
+	if (!a.fault && a.extras != e->extras.used)
+		a.fault = "the engine's count of extras is not what the control blocks hold";
 	if (!a.fault && a.repairs != e->repairs.used)
 		a.fault = "the engine's count of repairs is not what the control blocks hold";
 	return a.fault;

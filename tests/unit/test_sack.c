@@ -27,6 +27,7 @@ struct board {
 	struct engine e;
 	struct conn c;
 	struct repair repair;
+	struct extra extra;
 	struct packet_box *box;
 	unsigned n;
 };
@@ -41,6 +42,7 @@ static struct board *board_new(unsigned n)
 	tcp_settings_init(&b->e.cfg.tcp);
 	b->c.sack_ok = true;
 	b->c.repair = &b->repair;
+	b->c.extra = &b->extra;
 	b->c.mss = b->c.cc.mss = MSS;
 	b->c.iss = START - 1;
 	recovery_init(&b->e, &b->c);
