@@ -4,7 +4,7 @@
 #
 # Source after measure.sh, whose conventions these follow.
 
-CONTROL_BLOCK=768 # sizeof(struct conn), asserted in engine/conn.h
+CONTROL_BLOCK=704 # sizeof(struct conn), asserted in engine/conn.h
 CONNS_PORTS=4 # more connections than one pair of addresses and a port have ports need several
 
 # conns_server REQUESTS [PORTS]

@@ -131,8 +131,11 @@ struct extra {
 	uint16_t defer_accept_s;
 	int8_t linger2_s; /* 0: as the setting says */
 	uint8_t urg_byte;
-	uint32_t fo_max;	  /* TCP_FASTOPEN */
-	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
+	uint16_t keepidle_s, keepintvl_s; /* 0: likewise */
+	usec_t keepalive_at;		  /* deadline of TIMER_KEEPALIVE, 0: off */
+	seq_t snd_up, rcv_up;		  /* with snd_urgent, urg_valid: numbers of the urgent bytes */
+	uint32_t fo_max;		  /* TCP_FASTOPEN */
+	struct rte_mbuf *fo_keys;	  /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
 	/* Probing the path MTU (mtu_probe.c): sizes of IP packets. */
 	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
 	seq_t probe_seq;
@@ -142,8 +145,17 @@ struct extra {
 	uint64_t bytes_retrans;
 	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
 	uint32_t reord_seen;   /* for rack.c too */
+	seq_t rack_dsack_round;
+	seq_t pmtu_claim_seq;	  /* of the packet that the claim quotes */
+	uint32_t last_oow_ack_ms; /* rate limit of answers to invalid segments, 0: none yet */
+	/* What nobody has read yet. */
+	union {
+		struct rte_mbuf *saved_syn;   /* child: the headers for TCP_SAVED_SYN */
+		struct rte_mbuf *icmp_errors; /* when icmp_told: errors of attempts to connect (notice.h) */
+	};
+	struct conn *conn; /* whose it is */
+	struct list starved_link;
 };
-_Static_assert(sizeof(struct extra) <= 128, "two cache lines");
 extern const struct extra extra_none;
 
 /*
@@ -256,10 +268,12 @@ struct conn {
 	struct rte_mbuf *snd_new; /* first packet not yet transmitted, NULL: none */
 	struct pktq sndq;	  /* from snd_una on */
 	struct pktq rcvq;	  /* in order, from copied_seq on */
-	struct list out_link, event_link;
+	struct list out_link;
+	union {
+		struct list event_link;
+		struct list accept_link; /* while unaccepted: on accept_queue or syn_queue of parent */
+	};
 	uint64_t user;
-	uint32_t rcv_rtt_us;
-	seq_t rcv_up; /* number of the urgent byte */
 
 	/* ---- Of a segment in. ---- */
 
@@ -278,7 +292,7 @@ struct conn {
 
 	/* Timers: deadlines, 0 is off (conn_deadline() reads them); one wheel entry at or before the earliest. */
 	uint32_t deadline[SHORT_TIMERS];
-	usec_t long_deadline[TIMERS - SHORT_TIMERS];
+	usec_t life_deadline; /* that of TIMER_KEEPALIVE is elsewhere (struct extra) */
 	struct wheel_timer wheel;
 	uint32_t delivered_pkts; /* that the peer got, SYN included */
 	seq_t recovery_point;	 /* snd_nxt when recovery or loss began */
@@ -293,9 +307,7 @@ struct conn {
 	usec_t last_snd_at;    /* last data out */
 	uint32_t segs_out, data_segs_out;
 	uint64_t bytes_sent;
-	uint32_t user_timeout_ms;
 	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
-	uint32_t last_oow_ack_ms;			  /* rate limit of answers to invalid segments, 0: none yet */
 
 	/* ---- Of new data out, and of an ACK of it. ---- */
 
@@ -305,19 +317,12 @@ struct conn {
 			struct list accept_queue, syn_queue;
 			uint32_t backlog, naccept, nsyn;
 			uint32_t fo_pending;	       /* children whose SYN,ACK is not acknowledged */
-			struct list fo_accepted;       /* ... and that were accepted */
 			uint32_t fo_resets[2];	       /* ... that were reset in this minute and in the one before */
 			uint32_t fo_minute, syn_flood; /* since when; when the last SYN cookie was sent, 0 never: seconds */
 		};
 		struct {
 			/* Child: its listener until accept(), or until the SYN,ACK of a Fast Open is acknowledged. */
 			struct conn *parent;
-			/* What nobody has read yet. */
-			union {
-				struct rte_mbuf *saved_syn;   /* child: the headers for TCP_SAVED_SYN */
-				struct rte_mbuf *icmp_errors; /* when icmp_told: errors of attempts to connect (notice.h) */
-			};
-
 			/* Delivery rate (rate.c). */
 			uint32_t delivered, lost;	      /* bytes, modulo 2^32 */
 			uint32_t delivered_at, first_sent_at; /* of the last delivery; when that had been sent */
@@ -334,13 +339,14 @@ struct conn {
 	uint32_t rcv_rtt_at; /* low 32 bits of the clock when a window was offered whose end is: */
 	seq_t rcv_rtt_seq;
 	uint32_t rcv_rtt_tsecr; /* the last echo that was measured */
-	seq_t rack_dsack_round;
+	uint32_t rcv_rtt_us;
 	uint64_t bytes_acked;
 	uint32_t snd_wnd_max;	 /* largest window the peer ever offered */
 	uint32_t rtx_started_ms; /* first timeout of a row, for R2 and TCP_USER_TIMEOUT; low half of the clock in ms, 0: none */
 	uint8_t reo_wnd_mult, reo_wnd_persist : 5;
 	bool rack_resent : 1;  /* what rack_xmit_at and its like are of had been sent again */
 	bool icmp_told : 1;    /* icmp_errors holds some */
+	bool unaccepted : 1;   /* a child that no accept() has handed out */
 	uint8_t backoff;       /* doublings of rto; also counts persist probes */
 	uint8_t retransmits;   /* timeouts in a row */
 	uint8_t probes;	       /* unanswered keep-alive or window probes */
@@ -353,18 +359,17 @@ struct conn {
 	uint16_t peer_mss; /* from the peer's SYN */
 	uint16_t user_mss; /* TCP_MAXSEG; 0: none */
 	uint16_t pmtu;
-	uint16_t max_acked;   /* payload of the largest packet that got through whole */
-	uint16_t pmtu_claim;  /* 0: none */
-	uint16_t probe_size;  /* of the IP packet that probes it (mtu_probe.c), in flight; 0: none */
-	seq_t pmtu_claim_seq; /* of the packet that the claim quotes */
-	uint64_t pace_ns;     /* departure time of the next frame (pace.c) */
+	uint16_t max_acked;  /* payload of the largest packet that got through whole */
+	uint16_t pmtu_claim; /* 0: none */
+	uint16_t probe_size; /* of the IP packet that probes it (mtu_probe.c), in flight; 0: none */
+	uint32_t user_timeout_ms;
+	uint64_t pace_ns; /* departure time of the next frame (pace.c) */
 
 	struct cc cc;
 
 	/* ---- What loss, reordering and the beginning and the end of a connection touch. ---- */
 
 	seq_t iss, irs;
-	seq_t snd_up;
 	union {
 		seq_t peer_fin;	      /* number of the FIN, when peer_fin_known */
 		seq_t rcv_filled_seq; /* rcv_nxt when it last came up to rcv_adv, when rcv_filled */
@@ -374,27 +379,25 @@ struct conn {
 	uint32_t rcv_space_at; /* start of this round trip; low half of the clock */
 	seq_t rcv_space_seq;   /* copied_seq then */
 	uint32_t rcv_space;    /* bytes the user took in the best one so far */
-	uint16_t keepidle_s, keepintvl_s;
-
-	/*
-	 * accept_link, of a child: on accept_queue, syn_queue or fo_accepted of parent. starved_link, when starved: on the
-	 * engine's list.  Only a child of a Fast Open may need both: as long as fo_child it is on the first list alone.
-	 */
-	union {
-		struct list accept_link, starved_link;
-	};
 };
-_Static_assert(sizeof(struct conn) <= 768, "what an idle connection takes grew: see also bench/measure_conns.sh");
-#define CONN_HOT_LINES 11
+_Static_assert(sizeof(struct conn) <= 704, "what an idle connection takes grew: see also bench/measure_conns.sh");
+#define CONN_HOT_LINES 10
 _Static_assert(offsetof(struct conn, cc.cubic.stage.w_max) <= CONN_HOT_LINES * RTE_CACHE_LINE_SIZE, "what segments touch grew");
+
+static inline const struct extra *conn_extra(const struct conn *c)
+{
+	return c->extra ? c->extra : &extra_none;
+}
 
 /* When this timer expires, 0: it is off.  One that is overdue is due now. */
 static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec_t now)
 {
 	uint32_t ahead;
 
-	if (t >= SHORT_TIMERS)
-		return c->long_deadline[t - SHORT_TIMERS];
+	if (t == TIMER_KEEPALIVE)
+		return conn_extra(c)->keepalive_at;
+	if (t == TIMER_LIFE)
+		return c->life_deadline;
 	ahead = c->deadline[t] - (uint32_t)now;
 	return !c->deadline[t] ? 0 : ahead <= SHORT_TIMER_MAX_US ? now + ahead : now;
 }
@@ -402,11 +405,6 @@ static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec
 static inline uint32_t conn_flight(const struct conn *c)
 {
 	return c->snd_nxt - c->snd_una;
-}
-
-static inline const struct extra *conn_extra(const struct conn *c)
-{
-	return c->extra ? c->extra : &extra_none;
 }
 
 /* Has something come that waits behind a hole? */

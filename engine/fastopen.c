@@ -101,7 +101,6 @@ int fastopen_get_keys(const struct engine *e, const struct conn *c, void *keys, 
 
 void fastopen_listen(struct engine *e, struct conn *l)
 {
-	list_init(&l->fo_accepted);
 	l->fo_pending = l->fo_resets[0] = l->fo_resets[1] = 0;
 	if (!conn_extra(l)->fo_max && (e->cfg.tcp.fastopen & FO_SERVER) && (e->cfg.tcp.fastopen & FO_SERVER_ALL))
 		extra_of(e, l)->fo_max = l->backlog;
@@ -203,10 +202,8 @@ static void leave_listener(struct engine *e, struct conn *c, bool reset)
 		recent_resets(e, l);
 		l->fo_resets[0]++;
 	}
-	if (!c->in_accept_queue) {
-		list_del(&c->accept_link);
+	if (!c->unaccepted)
 		c->parent = NULL;
-	}
 }
 
 void fastopen_settled(struct engine *e, struct conn *c, bool reset)
@@ -216,14 +213,17 @@ void fastopen_settled(struct engine *e, struct conn *c, bool reset)
 	c->fo_child = false;
 	if (c->parent)
 		leave_listener(e, c, reset);
-	if (c->starved)
-		list_add_tail(&e->starved, &c->starved_link);
 }
 
-void fastopen_orphan_children(struct conn *l)
+void fastopen_orphan_children(struct engine *e, struct conn *l)
 {
-	struct list *link;
+	if (!l->fo_pending)
+		return;
+	list_each (at, port_chain(e, l->f.t.lport)) {
+		struct flow *f = container_of(at, struct flow, port_link);
+		struct conn *c = container_of(f, struct conn, f);
 
-	while ((link = list_pop(&l->fo_accepted)))
-		container_of(link, struct conn, accept_link)->parent = NULL;
+		if (f->kind == FLOW_CONN && c->state != LISTEN && c->parent == l)
+			c->parent = NULL;
+	}
 }

@@ -32,7 +32,7 @@ void fastopen_give(struct engine *e, struct conn *c, struct fo_cookie *fo);
 void fastopen_settled(struct engine *e, struct conn *c, bool reset);
 /* l begins to listen (0x400), stops to. */
 void fastopen_listen(struct engine *e, struct conn *l);
-void fastopen_orphan_children(struct conn *l);
+void fastopen_orphan_children(struct engine *e, struct conn *l);
 /* TCP_FASTOPEN_KEY; set: -EINVAL, -ENOMEM.  get: the active key and then the backup. */
 int fastopen_set_keys(struct engine *e, struct conn *c, const void *keys, socklen_t len);
 int fastopen_get_keys(const struct engine *e, const struct conn *c, void *keys, socklen_t *len);

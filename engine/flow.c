@@ -82,7 +82,7 @@ void flow_remove(struct engine *e, struct flow *f)
 
 /* ---- ports ---- */
 
-static struct list *port_chain(struct engine *e, uint16_t port)
+struct list *port_chain(struct engine *e, uint16_t port)
 {
 	return &e->ports[port & (PORT_CHAINS - 1)];
 }

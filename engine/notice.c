@@ -54,7 +54,7 @@ void engine_set_notices(struct engine *e, struct conn *c, bool any)
 /* Where the next one goes; NULL: there are enough. */
 static struct rte_mbuf **icmp_tail(struct conn *c)
 {
-	struct rte_mbuf **at = &c->icmp_errors;
+	struct rte_mbuf **at = &c->extra->icmp_errors;
 	unsigned n = 0;
 
 	for (; *at; at = &pkt(*at)->next)
@@ -79,7 +79,7 @@ static void copy_report(struct engine_icmp_error *x, const struct icmp_report *r
 void notice_icmp(struct engine *e, struct conn *c, const struct icmp_report *r)
 {
 	/* The place may be that of a SYN that an accepted connection saved, and that nobody has read. */
-	struct rte_mbuf **at = c->icmp_told || !c->icmp_errors ? icmp_tail(c) : NULL;
+	struct rte_mbuf **at = c->icmp_told || !extra_of(e, c)->icmp_errors ? icmp_tail(c) : NULL;
 	struct rte_mbuf *m = at && e->held < e->held_max ? engine_mbuf(e) : NULL;
 	struct engine_icmp_error x;
 
@@ -95,10 +95,10 @@ void notice_icmp(struct engine *e, struct conn *c, const struct icmp_report *r)
 
 static void free_first(struct engine *e, struct conn *c)
 {
-	struct rte_mbuf *m = c->icmp_errors;
+	struct rte_mbuf *m = c->extra->icmp_errors;
 
-	c->icmp_errors = pkt(m)->next;
-	c->icmp_told = c->icmp_errors != NULL;
+	c->extra->icmp_errors = pkt(m)->next;
+	c->icmp_told = c->extra->icmp_errors != NULL;
 	conn_free_pkt(e, m);
 }
 
@@ -120,11 +120,11 @@ bool engine_take_icmp_error(struct engine *e, struct conn *c, struct engine_icmp
 
 	if (!c->icmp_told)
 		return false;
-	memcpy(x, pkt_data(c->icmp_errors), sizeof(*x));
+	memcpy(x, pkt_data(c->extra->icmp_errors), sizeof(*x));
 	free_first(e, c);
 	c->error = 0;
 	if (c->icmp_told) {
-		memcpy(&next, pkt_data(c->icmp_errors), sizeof(next));
+		memcpy(&next, pkt_data(c->extra->icmp_errors), sizeof(next));
 		c->error = next.err;
 	}
 	ready_update(e, c, 0);
@@ -134,8 +134,8 @@ bool engine_take_icmp_error(struct engine *e, struct conn *c, struct engine_icmp
 void engine_move_notices(struct engine *e, struct conn *from, struct conn *to)
 {
 	if (from->icmp_told) {
-		to->icmp_errors = from->icmp_errors;
-		from->icmp_errors = NULL;
+		extra_of(e, to)->icmp_errors = from->extra->icmp_errors;
+		from->extra->icmp_errors = NULL;
 	}
 	to->icmp_told = from->icmp_told;
 	to->notices = from->notices;

@@ -143,7 +143,7 @@ void pmtu_claimed(struct engine *e, struct conn *c, seq_t seq, unsigned mtu)
 	}
 	e->stats.mtu_unproven++;
 	c->pmtu_claim = mtu;
-	c->pmtu_claim_seq = seq;
+	extra_of(e, c)->pmtu_claim_seq = seq;
 }
 
 void pmtu_timed_out(struct engine *e, struct conn *c)

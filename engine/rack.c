@@ -96,14 +96,14 @@ void rack_delivered(struct input *in, struct rte_mbuf *m)
 }
 
 /* Step 4, RACK_update_reo_wnd(): a duplicate says that the window was too short. */
-static void adapt_to_dsack(const struct engine *e, struct conn *c, bool dsack)
+static void adapt_to_dsack(struct engine *e, struct conn *c, bool dsack)
 {
-	if (c->rack_dsack_seen && seq_geq(c->snd_una, c->rack_dsack_round))
+	if (c->rack_dsack_seen && seq_geq(c->snd_una, conn_extra(c)->rack_dsack_round))
 		c->rack_dsack_seen = false;
 	if (!dsack || c->rack_dsack_seen || (e->cfg.tcp.recovery & RECOVERY_STATIC_REO_WND))
 		return;
 	c->rack_dsack_seen = true;
-	c->rack_dsack_round = c->snd_nxt;
+	extra_of(e, c)->rack_dsack_round = c->snd_nxt;
 	if (c->reo_wnd_mult < UINT8_MAX)
 		c->reo_wnd_mult++;
 	c->reo_wnd_persist = REO_WND_PERSIST;

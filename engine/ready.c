@@ -17,7 +17,7 @@ static bool stream_readable(const struct conn *c)
 
 	if (want > c->rcvbuf / 2)
 		want = c->rcvbuf / 2;
-	if (c->urg_valid && c->rcv_up == c->copied_seq && !c->oob_inline)
+	if (c->urg_valid && conn_extra(c)->rcv_up == c->copied_seq && !c->oob_inline)
 		want++;
 	return c->rcv_nxt - c->fin_received - c->copied_seq >= want;
 }
@@ -80,7 +80,8 @@ void ready_update(struct engine *e, struct conn *c, uint32_t edges)
 	if (!edges)
 		return;
 	c->edges |= edges;
-	if (!list_linked(&c->event_link))
+	/* A child that nobody has yet is no news. */
+	if (!c->unaccepted && !list_linked(&c->event_link))
 		list_add_tail(&e->events, &c->event_link);
 }
 

@@ -348,7 +348,7 @@ static void run_starved(struct engine *e)
 	struct list *l;
 
 	while (e->held < e->held_max / 8 * 7 && (l = list_pop(&e->starved))) {
-		struct conn *c = container_of(l, struct conn, starved_link);
+		struct conn *c = container_of(l, struct extra, starved_link)->conn;
 
 		c->starved = false;
 		tcp_want_output(e, c);

@@ -285,6 +285,7 @@ static inline struct flow *flow_find(struct engine *e, const struct tuple *t, ui
 }
 void flow_insert(struct engine *e, struct flow *f); /* f->t set; computes f->hash */
 void flow_remove(struct engine *e, struct flow *f);
+struct list *port_chain(struct engine *e, uint16_t port); /* flows of this local port, among others */
 void port_add(struct engine *e, struct flow *f);
 void port_remove(struct flow *f);
 struct conn *listener_find(struct engine *e, const struct tuple *t, uint32_t hash);

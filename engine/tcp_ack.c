@@ -181,11 +181,11 @@ static void advance(struct input *in, struct ack *a)
 	c->bytes_acked += a->acked;
 	c->retransmits = c->backoff = c->probes = 0;
 	c->rtx_started_ms = 0;
-	if (c->snd_urgent && seq_leq(c->snd_up, c->snd_una))
+	if (c->snd_urgent && seq_leq(conn_extra(c)->snd_up, c->snd_una))
 		c->snd_urgent = false;
 	if (seq_lt(c->snd_sml, c->snd_una))
 		c->snd_sml = c->snd_una;
-	if (c->pmtu_claim && seq_gt(c->snd_una, c->pmtu_claim_seq))
+	if (c->pmtu_claim && seq_gt(c->snd_una, conn_extra(c)->pmtu_claim_seq))
 		c->pmtu_claim = 0; /* what a router calls too large has arrived (RFC 5927 7.2) */
 	mtu_probe_acked(in->e, c);
 	neigh_confirm(in->e, c->neigh);

@@ -84,8 +84,6 @@ struct conn *conn_new(struct engine *e)
 	c->sndbuf = t->wmem[1];
 	c->rcvbuf = t->rmem[1];
 	c->ttl = t->ip_default_ttl;
-	c->keepidle_s = t->keepalive_time;
-	c->keepintvl_s = t->keepalive_intvl;
 	c->keepcnt = t->keepalive_probes;
 	c->rcvlowat = 1;
 	conn_choose_cc(e, c, e->default_cc);
@@ -107,6 +105,7 @@ struct extra *extra_of(struct engine *e, struct conn *c)
 	if (!c->extra) {
 		c->extra = slab_get(&e->extras);
 		*c->extra = extra_none;
+		c->extra->conn = c;
 	}
 	return c->extra;
 }
@@ -152,7 +151,7 @@ static void leave_parent(struct engine *e, struct conn *c)
 		p->naccept--;
 	else
 		p->nsyn--;
-	c->in_accept_queue = false;
+	c->unaccepted = c->in_accept_queue = false;
 	ready_update(e, p, 0);
 }
 
@@ -164,11 +163,10 @@ static void free_aside(struct engine *e, struct rte_mbuf **m)
 	*m = NULL;
 }
 
-/* While fo_child the place of starved_link is accept_link's. */
 static void stop_starving(struct conn *c)
 {
-	if (c->starved && !c->fo_child)
-		list_del(&c->starved_link);
+	if (c->starved)
+		list_del(&c->extra->starved_link);
 	c->starved = false;
 }
 
@@ -176,6 +174,8 @@ static void free_extra(struct engine *e, struct conn *c)
 {
 	if (!c->extra)
 		return;
+	notice_forget_icmp(e, c);
+	free_aside(e, &c->extra->saved_syn);
 	free_aside(e, &c->extra->fo_keys);
 	slab_put(&e->extras, c->extra);
 	c->extra = NULL;
@@ -183,12 +183,8 @@ static void free_extra(struct engine *e, struct conn *c)
 
 static void conn_free(struct engine *e, struct conn *c)
 {
-	if (c->state != LISTEN) {
+	if (c->state != LISTEN)
 		leave_parent(e, c);
-		notice_forget_icmp(e, c);
-		free_aside(e, &c->saved_syn);
-	}
-	free_extra(e, c);
 	timer_stop_all(e, c);
 	flow_remove(e, &c->f);
 	port_remove(&c->f);
@@ -197,6 +193,7 @@ static void conn_free(struct engine *e, struct conn *c)
 	list_del(&c->out_link);
 	list_del(&c->event_link);
 	stop_starving(c);
+	free_extra(e, c);
 	conn_choose_cc(e, c, 0);
 	c->in_use = false;
 	slab_put(&e->conns, c);

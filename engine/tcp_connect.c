@@ -75,7 +75,7 @@ static void enter_syn_sent(struct engine *e, struct conn *c, struct timewait *tw
 		timewait_free(e, tw);
 	}
 	c->snd_una = c->cwnd_limited_seq = c->iss;
-	c->snd_nxt = c->snd_end = c->snd_up = c->snd_sml = c->iss + 1;
+	c->snd_nxt = c->snd_end = c->snd_sml = c->iss + 1;
 	c->rcv_nxt = c->rcv_wup = c->rcv_adv = c->copied_seq = 0;
 	c->peer_mss = 0;
 	tcp_choose_wscale(e, c);

@@ -20,15 +20,15 @@
 bool input_answer_allowed(struct input *in)
 {
 	struct conn *c = in->c;
-	uint32_t now_ms = (uint32_t)(in->e->now / 1000);
+	uint32_t now_ms = (uint32_t)(in->e->now / 1000), last_ms = conn_extra(c)->last_oow_ack_ms;
 
 	if (in->seg.len && !(in->seg.flags & TH_SYN))
 		return true;
-	if (c->last_oow_ack_ms && now_ms - c->last_oow_ack_ms < in->e->cfg.tcp.invalid_ratelimit) {
+	if (last_ms && now_ms - last_ms < in->e->cfg.tcp.invalid_ratelimit) {
 		in->e->stats.ack_skipped++;
 		return false;
 	}
-	c->last_oow_ack_ms = now_ms ? now_ms : 1;
+	extra_of(in->e, c)->last_oow_ack_ms = now_ms ? now_ms : 1;
 	return true;
 }
 
@@ -265,9 +265,9 @@ static void check_urg(struct input *in)
 	if (!(in->seg.flags & TH_URG) || !in->seg.up || c->rcv_shutdown)
 		return;
 	/* Old news, or what the user has passed already. */
-	if (seq_lt(at, c->copied_seq) || seq_lt(at, c->rcv_nxt) || (c->urg_valid && !seq_gt(at, c->rcv_up)))
+	if (seq_lt(at, c->copied_seq) || seq_lt(at, c->rcv_nxt) || (c->urg_valid && !seq_gt(at, conn_extra(c)->rcv_up)))
 		return;
-	c->rcv_up = at;
+	extra_of(in->e, c)->rcv_up = at;
 	c->urg_valid = true;
 	c->urg_seen = c->urg_taken = false;
 }
@@ -276,9 +276,12 @@ static void check_urg(struct input *in)
 static void take_urgent_byte(struct input *in)
 {
 	struct conn *c = in->c;
-	uint32_t at = c->rcv_up - in->seg.seq;
+	uint32_t at;
 
-	if (!c->urg_valid || c->urg_seen || at >= in->seg.len)
+	if (!c->urg_valid || c->urg_seen)
+		return;
+	at = conn_extra(c)->rcv_up - in->seg.seq;
+	if (at >= in->seg.len)
 		return;
 	extra_of(in->e, c)->urg_byte = *rte_pktmbuf_mtod_offset(in->m, uint8_t *, in->seg.payload_off + at);
 	c->urg_seen = true;

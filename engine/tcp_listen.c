@@ -24,8 +24,6 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->sndbuf_locked = l->sndbuf_locked;
 	child->rcvbuf_locked = l->rcvbuf_locked;
 	child->user_mss = l->user_mss;
-	child->keepidle_s = l->keepidle_s;
-	child->keepintvl_s = l->keepintvl_s;
 	child->keepcnt = l->keepcnt;
 	child->user_timeout_ms = l->user_timeout_ms;
 	child->linger_on = l->linger_on;
@@ -46,11 +44,13 @@ static void inherit_extra(struct engine *e, struct conn *child, const struct con
 	const struct extra *from = conn_extra(l);
 	struct extra *to;
 
-	if (!from->linger_s && !from->linger2_s && from->max_pacing_rate == UINT64_MAX)
+	if (!from->linger_s && !from->linger2_s && !from->keepidle_s && !from->keepintvl_s && from->max_pacing_rate == UINT64_MAX)
 		return;
 	to = extra_of(e, child);
 	to->linger_s = from->linger_s;
 	to->linger2_s = from->linger2_s;
+	to->keepidle_s = from->keepidle_s;
+	to->keepintvl_s = from->keepintvl_s;
 	to->max_pacing_rate = from->max_pacing_rate;
 }
 
@@ -97,9 +97,10 @@ struct conn *listener_spawn(struct input *in, struct conn *l, seq_t iss)
 	listener_shape(in, l, child);
 	inherit_extra(in->e, child, l);
 	child->iss = child->snd_una = child->cwnd_limited_seq = iss;
-	child->snd_nxt = child->snd_end = child->snd_up = child->snd_sml = iss + 1;
+	child->snd_nxt = child->snd_end = child->snd_sml = iss + 1;
 	flow_insert(in->e, &child->f);
 	child->parent = l;
+	child->unaccepted = true;
 	list_add_tail(&l->syn_queue, &child->accept_link);
 	l->nsyn++;
 	conn_set_state(in->e, child, SYN_RECEIVED);
@@ -117,7 +118,7 @@ static void save_syn(struct input *in, const struct conn *l, struct conn *child)
 	*pkt(m) = (struct pkt){.off = m->data_off, .len = len};
 	memcpy(pkt_data(m), rte_pktmbuf_mtod(in->m, uint8_t *) - front, len);
 	in->e->held++;
-	child->saved_syn = m;
+	extra_of(in->e, child)->saved_syn = m;
 }
 
 static void listen_syn(struct input *in)

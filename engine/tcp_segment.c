@@ -88,9 +88,11 @@ static __attribute__((noinline)) void send_any(struct engine *e, struct conn *c,
 		room = TCP_OPT_MAX - f.optlen;
 	if (c->sack_ok && (c->dsack_pending || c->nofo_recent))
 		add_sack(e, c, &f, room);
-	if (c->snd_urgent && seq_lt(o->seq, c->snd_up)) {
+	if (c->snd_urgent && seq_lt(o->seq, conn_extra(c)->snd_up)) {
+		uint32_t ahead = conn_extra(c)->snd_up - o->seq;
+
 		f.flags |= TH_URG;
-		f.up = c->snd_up - o->seq < 0xffff ? c->snd_up - o->seq : 0xffff;
+		f.up = RTE_MIN(ahead, 0xffffu);
 	}
 	if (c->ecn_ok) {
 		f.flags |= ecn_flags(c, o->new_data);

@@ -145,8 +145,7 @@ static __attribute__((noinline)) void await_room(struct engine *e, struct conn *
 	if (c->snd_queued < c->sndbuf && conn_unsent(c) < tcp_notsent_lowat(e, c) && !c->starved) {
 		tune_sndbuf_starved(e, c);
 		c->starved = true;
-		if (!c->fo_child)
-			list_add_tail(&e->starved, &c->starved_link);
+		list_add_tail(&e->starved, &extra_of(e, c)->starved_link);
 	}
 }
 
@@ -180,7 +179,7 @@ void send_queued(struct engine *e, struct conn *c, uint32_t n, int flags)
 		waits = false;
 	}
 	if (flags & MSG_OOB) {
-		c->snd_up = c->snd_end;
+		extra_of(e, c)->snd_up = c->snd_end;
 		c->snd_urgent = true;
 		waits = false;
 	}

@@ -202,22 +202,23 @@ static int get_maxseg(struct engine *e, struct conn *c)
 	return c->mss ? c->mss : 536;
 }
 
-#define SECONDS_OPTION(name, field, least, most)                       \
+/* place: to be written; value: to be read, 0 stands for usual. */
+#define KEEPALIVE_OPTION(name, place, value, usual, most)              \
 	static int set_##name(struct engine *e, struct conn *c, int v) \
 	{                                                              \
-		if (v < (least) || v > (most))                         \
+		if (v < 1 || v > (most))                               \
 			return -EINVAL;                                \
-		c->field = v;                                          \
+		(place) = v;                                           \
 		timer_keepalive_changed(e, c);                         \
 		return 0;                                              \
 	}                                                              \
 	static int get_##name(struct engine *e, struct conn *c)        \
 	{                                                              \
-		return c->field;                                       \
+		return (value) ? (value) : (usual);                    \
 	}
-SECONDS_OPTION(keepidle, keepidle_s, 1, 32767)
-SECONDS_OPTION(keepintvl, keepintvl_s, 1, 32767)
-SECONDS_OPTION(keepcnt, keepcnt, 1, 127)
+KEEPALIVE_OPTION(keepidle, extra_of(e, c)->keepidle_s, conn_extra(c)->keepidle_s, e->cfg.tcp.keepalive_time, 32767)
+KEEPALIVE_OPTION(keepintvl, extra_of(e, c)->keepintvl_s, conn_extra(c)->keepintvl_s, e->cfg.tcp.keepalive_intvl, 32767)
+KEEPALIVE_OPTION(keepcnt, c->keepcnt, c->keepcnt, e->cfg.tcp.keepalive_probes, 127)
 
 static int set_syncnt(struct engine *e, struct conn *c, int v)
 {
@@ -617,7 +618,7 @@ static int get_info(struct engine *e, const struct conn *c, void *val, socklen_t
 /* Once, and only whole: too little room says how much is needed. */
 static int get_saved_syn(struct engine *e, struct conn *c, void *val, socklen_t *len)
 {
-	struct rte_mbuf *m = c->state == LISTEN || c->icmp_told ? NULL : c->saved_syn;
+	struct rte_mbuf *m = c->state == LISTEN || c->icmp_told ? NULL : conn_extra(c)->saved_syn;
 	socklen_t room = *len;
 
 	*len = m ? pkt(m)->len : 0;
@@ -627,7 +628,7 @@ static int get_saved_syn(struct engine *e, struct conn *c, void *val, socklen_t 
 		return 0;
 	memcpy(val, pkt_data(m), *len);
 	conn_free_pkt(e, m);
-	c->saved_syn = NULL;
+	c->extra->saved_syn = NULL;
 	return 0;
 }
 

@@ -47,8 +47,9 @@ unsigned engine_inq(const struct conn *c)
 	if (c->state == LISTEN)
 		return 0;
 	/* Linux's tcp_inq(): up to the mark, unless the urgent byte is part of the stream. */
-	if (c->urg_valid && !c->oob_inline && seq_geq(c->rcv_up, c->copied_seq) && c->rcv_up - c->copied_seq < avail)
-		return c->rcv_up - c->copied_seq;
+	if (c->urg_valid && !c->oob_inline && seq_geq(conn_extra(c)->rcv_up, c->copied_seq) &&
+	    conn_extra(c)->rcv_up - c->copied_seq < avail)
+		return conn_extra(c)->rcv_up - c->copied_seq;
 	return avail;
 }
 
@@ -64,5 +65,5 @@ unsigned engine_outq_unsent(const struct conn *c)
 
 bool engine_at_mark(const struct conn *c)
 {
-	return c->urg_valid && c->rcv_up == c->copied_seq;
+	return c->urg_valid && conn_extra(c)->rcv_up == c->copied_seq;
 }

@@ -39,18 +39,25 @@ static void set(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
 	schedule(e, c, at);
 }
 
-static void set_long(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
-{
-	c->long_deadline[t - SHORT_TIMERS] = at;
-	schedule(e, c, at);
-}
-
 static void clear(struct conn *c, enum conn_timer t)
 {
 	if (t < SHORT_TIMERS)
 		c->deadline[t] = 0;
+	else if (t == TIMER_LIFE)
+		c->life_deadline = 0;
+	else if (c->extra)
+		c->extra->keepalive_at = 0;
+}
+
+static void set_long(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
+{
+	if (!at)
+		clear(c, t);
+	else if (t == TIMER_LIFE)
+		c->life_deadline = at;
 	else
-		c->long_deadline[t - SHORT_TIMERS] = 0;
+		extra_of(e, c)->keepalive_at = at;
+	schedule(e, c, at);
 }
 
 void timer_stop_all(struct engine *e, struct conn *c)
@@ -157,17 +164,31 @@ void timer_ack_sent(struct engine *e, struct conn *c)
 	set(e, c, TIMER_DELACK, 0);
 }
 
+static usec_t keepidle_us(const struct engine *e, const struct conn *c)
+{
+	uint16_t s = conn_extra(c)->keepidle_s;
+
+	return (usec_t)(s ? s : e->cfg.tcp.keepalive_time) * 1000000;
+}
+
+static usec_t keepintvl_us(const struct engine *e, const struct conn *c)
+{
+	uint16_t s = conn_extra(c)->keepintvl_s;
+
+	return (usec_t)(s ? s : e->cfg.tcp.keepalive_intvl) * 1000000;
+}
+
 void timer_keepalive_changed(struct engine *e, struct conn *c)
 {
 	bool connected = STATE_BIT(c->state) & (SYNCHRONIZED & ~STATE_BIT(TIME_WAIT));
 
-	set_long(e, c, TIMER_KEEPALIVE, c->keepalive && connected ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
+	set_long(e, c, TIMER_KEEPALIVE, c->keepalive && connected ? e->now + keepidle_us(e, c) : 0);
 }
 
 void timer_established(struct engine *e, struct conn *c)
 {
 	set(e, c, TIMER_RTX, 0);
-	set_long(e, c, TIMER_KEEPALIVE, c->keepalive ? e->now + (usec_t)c->keepidle_s * 1000000 : 0);
+	set_long(e, c, TIMER_KEEPALIVE, c->keepalive ? e->now + keepidle_us(e, c) : 0);
 }
 
 void timer_life(struct engine *e, struct conn *c, usec_t at)
@@ -373,7 +394,7 @@ static bool keepalive_failed(const struct conn *c, usec_t idle)
 
 static bool keepalive_expired(struct engine *e, struct conn *c)
 {
-	usec_t idle = e->now - c->last_rcv_at, limit = (usec_t)c->keepidle_s * 1000000;
+	usec_t idle = e->now - c->last_rcv_at, limit = keepidle_us(e, c);
 
 	if (!c->keepalive)
 		return true;
@@ -391,7 +412,7 @@ static bool keepalive_expired(struct engine *e, struct conn *c)
 	}
 	c->probes++;
 	tcp_send_probe(e, c, true);
-	set_long(e, c, TIMER_KEEPALIVE, e->now + (usec_t)c->keepintvl_s * 1000000);
+	set_long(e, c, TIMER_KEEPALIVE, e->now + keepintvl_us(e, c));
 	return true;
 }
 

@@ -110,11 +110,11 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
 		return NULL;
 	}
 	child = container_of(l, struct conn, accept_link);
-	child->in_accept_queue = false;
-	if (child->fo_child)
-		list_add_tail(&c->fo_accepted, &child->accept_link);
-	else
+	child->unaccepted = child->in_accept_queue = false;
+	if (!child->fo_child)
 		child->parent = NULL;
+	/* Who has it now looks at its level first. */
+	child->edges = 0;
 	c->naccept--;
 	ready_update(e, c, 0);
 	return child;
@@ -125,11 +125,12 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
 /* Where recv() must stop: at the urgent byte, which is not part of the stream unless SO_OOBINLINE. */
 static uint32_t readable_before_mark(const struct conn *c, uint32_t avail)
 {
-	uint32_t to_mark = c->rcv_up - c->copied_seq;
+	uint32_t to_mark;
 
-	if (c->urg_valid && to_mark > 0 && to_mark < avail)
-		return to_mark;
-	return avail;
+	if (!c->urg_valid)
+		return avail;
+	to_mark = conn_extra(c)->rcv_up - c->copied_seq;
+	return to_mark && to_mark < avail ? to_mark : avail;
 }
 
 /* A cursor over the caller's buffers. */
@@ -251,7 +252,7 @@ static void maybe_update_window(struct engine *e, struct conn *c)
 /* Pass over the urgent byte when the reader stands on it. */
 static uint32_t skip_urgent(struct conn *c, uint32_t avail)
 {
-	if (!c->urg_valid || c->oob_inline || c->rcv_up != c->copied_seq || !avail)
+	if (!c->urg_valid || c->oob_inline || conn_extra(c)->rcv_up != c->copied_seq || !avail)
 		return 0;
 	return 1;
 }
@@ -290,7 +291,7 @@ static __attribute__((noinline)) void pass_mark(struct engine *e, struct conn *c
 /* An urgent byte is announced, and the user came nearer to it, or passed it. */
 static void mark_nearer(struct engine *e, struct conn *c)
 {
-	if (seq_gt(c->copied_seq, c->rcv_up))
+	if (seq_gt(c->copied_seq, conn_extra(c)->rcv_up))
 		c->urg_valid = c->urg_taken = false;
 	ready_update(e, c, 0);
 }
@@ -385,10 +386,9 @@ static void stop_listening(struct engine *e, struct conn *c)
 {
 	drop_children(e, &c->accept_queue);
 	drop_children(e, &c->syn_queue);
-	fastopen_orphan_children(c);
+	fastopen_orphan_children(e, c);
 	/* The queues' place is from now on what it is in others (conn.h). */
 	c->parent = NULL;
-	c->saved_syn = NULL;
 	c->delivered = c->lost = c->delivered_at = c->first_sent_at = 0;
 	c->app_limited = c->rate_bytes = c->rate_us = 0;
 	c->rack_xmit_at = c->rack_rtt_us = c->rack_end_seq = 0;

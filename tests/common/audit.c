@@ -110,7 +110,7 @@ static void audit_conn(struct conn *c, void *arg)
 	    c->repair ? (struct pktq){c->repair->ofoq.head, c->repair->ofoq.tail} : (struct pktq){NULL, NULL};
 	struct sums snd = sum_queue(&c->sndq, false), rcv = sum_queue(&c->rcvq, false), ofo = sum_queue(&later, true);
 
-	a->packets += snd.packets + rcv.packets + ofo.packets + !!conn_extra(c)->fo_keys + (c->state != LISTEN && c->saved_syn);
+	a->packets += snd.packets + rcv.packets + ofo.packets + !!conn_extra(c)->fo_keys + !!conn_extra(c)->saved_syn;
 	if (!a->fault)
 		a->fault = audit_send(c, &snd);
 	if (!a->fault)
