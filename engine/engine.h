@@ -248,12 +248,14 @@ ssize_t engine_fastopen(struct engine *e, struct conn *c, const struct endpoint 
  * pending error. flags: MSG_MORE, MSG_OOB (queued in line with the urgent pointer set), MSG_EOR ignored; others are the caller's
  * business.
  */
-ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+ssize_t engine_send(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+    __attribute__((noinline));
 /*
  * Take bytes: how many, 0 at end of stream, -EAGAIN, -ENOTCONN, or the pending error.  flags: MSG_PEEK, MSG_TRUNC (discard
  * instead of copying, as TCP does on Linux), MSG_OOB (-EINVAL unless urgent data waits).
  */
-ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now);
+ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, int flags, usec_t now)
+    __attribute__((noinline));
 /* The same with MSG_PEEK, from this many readable bytes on; -EAGAIN where there are no more. */
 ssize_t engine_peek(struct engine *e, struct conn *c, const struct iovec *iov, int iovcnt, uint32_t from, int flags, usec_t now);
 /* When the last packet arrived of which the last engine_recv() took bytes; 0: not known.  Kept where SO_TIMESTAMP is set. */
@@ -263,6 +265,7 @@ usec_t engine_recv_at(const struct engine *e);
  * engine_send() or engine_recv() by a jump, if engine_copying() says so at that moment (a fault at any other is one of our own).
  * Then it must call the one of these that belongs to it, before anything else of this engine: what engine_send() is to return;
  * how many bytes engine_recv() could have copied of whole packets: to be asked for again, as nothing was taken, 0 for EFAULT.
+ * Neither is to be a part of the function that sets the trap, whose variables all lie in memory.
  */
 bool engine_copying(const struct engine *e);
 ssize_t engine_send_broke(struct engine *e);

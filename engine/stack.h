@@ -107,8 +107,20 @@ struct pmtu_entry {
 enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT };
 
 struct engine {
-	struct engine_config cfg;
+	/* What every call of the user's touches. */
 	usec_t now;
+	struct list out;	 /* conns with something to send */
+	struct list events;	 /* conns with news for the user */
+	struct list starved;	 /* conns that wait for packet memory */
+	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
+	/* usercopy.c: whose bytes are being copied from or to the user's memory, which need not be there; NULL: nobody's. */
+	struct conn *volatile copying;
+	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */
+	uint32_t peek_from;	      /* within engine_peek(); else 0 */
+	bool announce;
+	usec_t recv_at; /* engine_recv_at() */
+
+	struct engine_config cfg;
 	struct engine_stats stats;
 	struct wheel wheel;
 
@@ -122,9 +134,6 @@ struct engine {
 	uint32_t bucket_mask;
 	uint64_t flow_key[2];		/* of flow_hash() */
 	struct list ports[PORT_CHAINS]; /* by local port: bound and connected sockets, TIME-WAIT too */
-	struct list out;		/* conns with something to send */
-	struct list events;		/* conns with news for the user */
-	struct list starved;		/* conns that wait for packet memory */
 	struct list tw_fifo;
 	struct wheel_timer tw_timer;
 
@@ -132,7 +141,6 @@ struct engine {
 	uint32_t nneighs;
 	uint16_t neigh_waiting, neigh_place_free, neigh_places_virgin; /* neigh_queue.c; virgin: the first that were used */
 	struct neigh_place neigh_places[NEIGH_WAITING];
-	bool announce;
 
 	struct pmtu_entry pmtus[PMTU_ENTRIES];
 	usec_t pmtu_expires;   /* the first that does */
@@ -143,7 +151,6 @@ struct engine {
 	struct rte_mbuf *spent[SPENT_MAX];
 
 	uint32_t mbuf_truesize, payload_room; /* of the pool's packets */
-	uint32_t held, held_max;	      /* mbufs in queues; most that sockets may hold together */
 	uint32_t held_high, held_low;	      /* memory pressure begins above and ends at */
 	bool pressure;
 	uint32_t nhalf_open;
@@ -160,12 +167,6 @@ struct engine {
 	usec_t fo_paused_at; /* the last of them */
 	struct fo_peer fo_peers[FO_CACHE_SETS * FO_CACHE_WAYS];
 	uint64_t rng;
-
-	/* usercopy.c: whose bytes are being copied from or to the user's memory, which need not be there; NULL: nobody's. */
-	usec_t recv_at;	    /* engine_recv_at() */
-	uint32_t peek_from; /* within engine_peek(); else 0 */
-	struct conn *volatile copying;
-	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */
 };
 
 /* ---- stack.c ---- */
@@ -540,11 +541,6 @@ static inline uint32_t tcp_notsent_lowat(const struct engine *e, const struct co
 static inline uint32_t conn_unsent(const struct conn *c)
 {
 	return c->snd_end - seq_max(c->snd_nxt, c->snd_una);
-}
-/* Does the peer's window take this packet whole? */
-static inline bool conn_window_allows(const struct conn *c, struct rte_mbuf *m)
-{
-	return seq_leq(pkt_end(m), c->snd_una + c->snd_wnd);
 }
 
 /* ---- ready.c ---- */

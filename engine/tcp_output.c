@@ -338,6 +338,11 @@ static bool small_must_wait(const struct conn *c, struct rte_mbuf *m)
 	return !c->nodelay && seq_gt(c->snd_sml, c->snd_una);
 }
 
+static bool window_allows(const struct conn *c, struct rte_mbuf *m)
+{
+	return seq_leq(pkt_end(m), c->snd_una + c->snd_wnd);
+}
+
 /*
  * A window too small for the packet is filled if it is half of the largest that the peer ever offered, or when the persist timer
  * says so (RFC 9293 3.8.6.2.1, (3) and (4)). False: wait.
@@ -346,7 +351,7 @@ static bool fit_to_window(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
 	uint32_t room = c->snd_una + c->snd_wnd - pkt(m)->seq;
 
-	if (conn_window_allows(c, m))
+	if (window_allows(c, m))
 		return true;
 	if (seq_geq(pkt(m)->seq, c->snd_una + c->snd_wnd) || (room < c->snd_wnd_max / 2 && !c->force_probe))
 		return false;
@@ -365,7 +370,7 @@ static unsigned tso_count(const struct engine *e, const struct conn *c, struct r
 	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) ||
 	    pkt(m)->len < c->mss || c->ecn_queue_cwr /* which is to be on one segment alone */)
 		return 1;
-	while ((m = pkt(m)->next) && len + pkt(m)->len <= most && conn_window_allows(c, m) && cwnd_allows(c, len + pkt(m)->len) &&
+	while ((m = pkt(m)->next) && len + pkt(m)->len <= most && window_allows(c, m) && cwnd_allows(c, len + pkt(m)->len) &&
 	       pkt(m)->len <= c->mss && !small_must_wait(c, m)) {
 		len += pkt(m)->len;
 		n++;
@@ -508,7 +513,7 @@ static void output_probe(struct engine *e, struct conn *c)
 	/* What came between the timer and now may have answered it: a SACKed packet in particular is not to go again. */
 	if (!tlp_wanted(e, c) || !repair_begin(e, c))
 		return;
-	if (m && (pkt(m)->len <= c->mss || split(e, c, m, c->mss)) && conn_window_allows(c, m)) {
+	if (m && (pkt(m)->len <= c->mss || split(e, c, m, c->mss)) && window_allows(c, m)) {
 		if (!send_packets(e, c, m, 1))
 			return;
 		sent_new(c, m, 1);

@@ -24,12 +24,10 @@ static bool packet_allowed(const struct engine *e, const struct conn *c)
  */
 static uint32_t fill_of(const struct engine *e, const struct conn *c)
 {
-	uint32_t most = c->probing ? e->payload_room : MSS_DEFAULT;
-
 	/* What a SYN carries goes as it is. */
 	if (c->mss >= MSS_DEFAULT || !(STATE_BIT(c->state) & SYNCHRONIZED))
 		return c->mss;
-	return most / c->mss * c->mss;
+	return (c->probing ? e->payload_room : MSS_DEFAULT) / c->mss * c->mss;
 }
 
 /* How much more m takes: nothing once it was sent. */
@@ -159,13 +157,15 @@ static ssize_t no_room(struct engine *e, struct conn *c)
 
 /*
  * The last packet grew by all n bytes that came, and is not full yet: it waits on for what it has waited for since it was begun,
- * the acknowledgment of a smaller one (Nagle) or room in a window.  One that grew out of the peer's window may have to be cut.
+ * the acknowledgment of a smaller one (Nagle) or room in a window.  One that just grew out of the peer's window may have to be
+ * cut.
  */
 static bool waits_on(const struct conn *c, uint32_t n)
 {
-	struct rte_mbuf *last = c->sndq.tail;
+	uint32_t len = pkt(c->sndq.tail)->len;
+	seq_t edge = c->snd_una + c->snd_wnd;
 
-	return pkt(last)->len > n && pkt(last)->len < c->mss && conn_window_allows(c, last);
+	return len > n && len < c->mss && seq_leq(c->snd_end, edge) == seq_leq(c->snd_end - n, edge);
 }
 
 void send_queued(struct engine *e, struct conn *c, uint32_t n, int flags)

@@ -26,31 +26,33 @@ struct rte_ring;
 /* A turn of a program's event loop, in whose calls output may wait (runtime.c). */
 struct turn {
 	unsigned calls;	 /* still to come */
-	usec_t until;	 /* ... and no longer than until then */
 	bool held;	 /* something waits */
+	usec_t until;	 /* ... and no longer than until then */
 	usec_t trust_at; /* from when on the program is trusted to come back soon, again */
-	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not; at most LATE_MOST */
+	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not */
 	usec_t distrust; /* how long it was not, the last time; less with each turn that went well */
 };
 
 struct stack {
+	/* What every call touches. */
 	struct lock lock;
-	unsigned age;  /* how often it was renewed: connections of another age are gone */
-	void *trap[5]; /* __builtin_setjmp()'s: where the owner goes on when the application's memory is not there */
-	bool inside;   /* its owner is at work: if it dies now, nothing of the state can be trusted */
+	bool inside; /* its owner is at work: if it dies now, nothing of the state can be trusted */
 	unsigned id;
 	struct engine *engine;
-	struct rte_mempool *pool;
 	usec_t now;		   /* the latest time the engine was told: never goes back */
 	_Atomic usec_t last_drive; /* when packets were last looked for */
-	_Atomic uint64_t frames;   /* received so far */
 	_Atomic usec_t deadline;   /* engine_next_deadline() when the lock was last released */
-	usec_t last_ring;	   /* when the doorbell was last rung */
+	struct turn turn;
+	unsigned ntx;  /* frames that wait for the doorbell, or that the port refused */
+	void *trap[5]; /* __builtin_setjmp()'s: where the owner goes on when the application's memory is not there */
+
+	unsigned age; /* how often it was renewed: connections of another age are gone */
+	struct rte_mempool *pool;
+	_Atomic uint64_t frames; /* received so far */
+	usec_t last_ring;	 /* when the doorbell was last rung */
 	usec_t link_checked, link_changed;
 	bool link_up;
-	unsigned ntx; /* frames that wait for the doorbell, or that the port refused */
 	struct rte_mbuf *tx[TX_PENDING];
-	struct turn turn;
 	struct engine_config config; /* the engine's, which may be lost with it */
 	struct engine_lost *lost;    /* shared memory (renew.c): connections whose peers are still to be told */
 	_Atomic unsigned nlost;
