@@ -167,7 +167,6 @@ enum { SET_IN, SET_OUT, SET_EX, SETS };
 struct sets {
 	unsigned long *bits[SETS];
 	int n;
-	bool read_only; /* one of them can't be written over */
 };
 
 static const short asks[SETS] = {
@@ -322,18 +321,18 @@ static inline void poll_to_sets(const struct sets *s, const struct pollfd *fds, 
 	}
 }
 
-/* 0, or -EFAULT if one of the sets is not there. */
-static inline int sets_look(struct sets *s)
+/*
+ * May all of each set be read, or written?  As on Linux the latter is found out when there is an answer; nor would it do to touch
+ * sets so before they are read: a word of which one byte was just written is not loaded until the CPU is done with that store.
+ */
+static inline bool sets_allow(const struct sets *s, int (*byte)(uintptr_t))
 {
 	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
 
 	for (int set = 0; set < SETS; set++)
-		if (s->bits[set] && user_writable(s->bits[set], size)) {
-			s->read_only = true;
-			if (user_readable(s->bits[set], size))
-				return -EFAULT;
-		}
-	return 0;
+		if (s->bits[set] && user_touch_some(byte, (uintptr_t)s->bits[set], size))
+			return false;
+	return true;
 }
 
 static inline int select_loop(const struct sets *s, struct pollfd *fds, unsigned n, struct timespec *left, const sigset_t *mask)
@@ -347,10 +346,11 @@ static inline int select_loop(const struct sets *s, struct pollfd *fds, unsigned
 			return rc;
 		found = poll_to_count(fds, n);
 	} while (rc > 0 && found == 0);
-	if (found >= 0 && s->read_only)
+	if (found < 0)
+		return found;
+	if (!sets_allow(s, user_write_byte))
 		return -EFAULT;
-	if (found >= 0)
-		poll_to_sets(s, fds, n);
+	poll_to_sets(s, fds, n);
 	return found;
 }
 
@@ -379,7 +379,7 @@ static inline int select_ours(const struct sets *s, struct pollfd *few, unsigned
  */
 static inline unsigned select_need(struct sets *s, struct pollfd *few, unsigned *n)
 {
-	if (s->n <= 0 || !fdtab_size || sets_look(s))
+	if (s->n <= 0 || !fdtab_size || !sets_allow(s, user_read_byte))
 		return 0;
 	return sets_to_poll(s, s->n <= STACK_FDS ? few : NULL, n);
 }
@@ -404,14 +404,10 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 	int saved = errno, rc;
 	unsigned count;
 	unsigned need = select_need(&s, few, &count);
-	bool tells;
 
 	if (!need)
 		return REAL(select)(s.n, in, out, ex, timeout);
-	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
-	 */
-	tells = timeout && !user_writable(timeout, sizeof(*timeout));
-	if (timeout && !tells && user_readable(timeout, sizeof(*timeout)))
+	if (timeout && user_readable(timeout, sizeof(*timeout)))
 		return fail(EFAULT);
 	if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
 		return fail(EINVAL);
@@ -423,7 +419,9 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 	}
 	rc = select_ours(&s, few, count, timeout ? &left : NULL, NULL);
 	moment_passed(&left);
-	if (tells) {
+	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
+	 */
+	if (timeout && !user_writable(timeout, sizeof(*timeout))) {
 		timeout->tv_sec = left.tv_sec;
 		timeout->tv_usec = left.tv_nsec / 1000;
 	}
