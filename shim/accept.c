@@ -55,6 +55,15 @@ static int stack_with_connection(const struct fdref *r)
 	return -EAGAIN;
 }
 
+/* The memory beside a socket is left alone where nothing is to be written. */
+static void inherit_timeout(struct sock *s, const struct sock *l, enum sock_timeout which)
+{
+	usec_t us = atomic_load_explicit(&sock_rare(l)->timeout[which], memory_order_relaxed);
+
+	if (us)
+		atomic_store(&sock_set_rare(s)->timeout[which], us);
+}
+
 /* Take a connection from a stack; NULL: *err. */
 static struct sock *take_from(const struct fdref *r, unsigned stack, struct endpoint *peer, int *err)
 {
@@ -80,8 +89,8 @@ static struct sock *take_from(const struct fdref *r, unsigned stack, struct endp
 	}
 	if (s) {
 		/* Linux's accepted sockets inherit these, but not O_NONBLOCK (accept(2)). */
-		put(&s->rcvtimeo, atomic_load(&l->rcvtimeo));
-		put(&s->sndtimeo, atomic_load(&l->sndtimeo));
+		inherit_timeout(s, l, TIMEOUT_RCV);
+		inherit_timeout(s, l, TIMEOUT_SND);
 		put(&s->rcvlowat, atomic_load(&l->rcvlowat));
 		put(&s->lingers, atomic_load(&l->lingers));
 		if (__builtin_expect(atomic_load(&l->notices) != 0, 0))
@@ -181,7 +190,7 @@ static int accept_once(const struct fdref *r, struct sockaddr *sa, socklen_t *le
 static int accept_rounds(const struct fdref *r, struct sockaddr *sa, socklen_t *len, int flags)
 {
 	struct sock *s = sock_of(r);
-	usec_t deadline = sock_deadline(&s->rcvtimeo);
+	usec_t deadline = sock_deadline(s, TIMEOUT_RCV);
 	int rc;
 
 	for (;;) {

@@ -37,6 +37,7 @@ struct slab_head {
 
 static struct slab_head *heads;
 static char *bases[SLABS];
+static struct sock_rare *rares; /* by index of the socket */
 
 /*
  * Who holds an owned object, beyond the first 64 processes: behind the slabs, so that it takes memory only in a family that is so
@@ -61,7 +62,7 @@ int arena_init(void)
 
 	for (unsigned i = 0; i < SLABS; i++)
 		size += kinds[i].size * kinds[i].most + (is_owned(i) ? kinds[i].most * sizeof(far_holders->words[0]) : 0);
-	size += sizeof(*far_holders);
+	size += ALIGNED(kinds[SLAB_SOCK].most * sizeof(*rares)) + sizeof(*far_holders);
 	region = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (region == MAP_FAILED)
 		return -ENOMEM;
@@ -70,6 +71,8 @@ int arena_init(void)
 		bases[i] = region + at;
 		at += kinds[i].size * kinds[i].most;
 	}
+	rares = (struct sock_rare *)(region + at);
+	at += ALIGNED(kinds[SLAB_SOCK].most * sizeof(*rares));
 	far_holders = (struct far_holders *)(region + at);
 	atomic_store_explicit(&far_holders->procs, WORD_PROCS, memory_order_relaxed);
 	return 0;
@@ -96,6 +99,13 @@ _Atomic uint64_t *arena_holders(void *obj, unsigned proc)
 	while (seen <= proc && !atomic_compare_exchange_weak(&far_holders->procs, &seen, (proc / WORD_PROCS + 1) * WORD_PROCS))
 		;
 	return &far_holders->words[at][proc / WORD_PROCS - 1];
+}
+
+void *arena_beside(const void *obj)
+{
+	const struct object *o = obj;
+
+	return &rares[o->index];
 }
 
 /* The next object never used before.  Caller holds the slab's lock. */

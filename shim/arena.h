@@ -43,6 +43,9 @@ void *arena_get(enum slab slab);
 void arena_put(void *obj);
 /* The object at an index; NULL if there never was one. */
 void *arena_at(enum slab slab, uint32_t index);
+/* Memory that belongs to the object and lies apart, so that it takes none before it is touched: zero in an object's first life,
+ * and as it was left in the next.  Of SLAB_SOCK, sizeof(struct sock_rare). */
+void *arena_beside(const void *obj);
 /* How many objects of the slab were ever made: indices below it are valid for arena_at(). */
 uint32_t arena_count(enum slab slab);
 /* How many there can be. */

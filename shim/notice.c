@@ -31,7 +31,7 @@ void notice_received(struct stack *st, struct sock *s, ssize_t got, int flags)
 {
 	if (got <= 0 || (flags & MSG_OOB))
 		return;
-	s->recv_at = engine_recv_at(st->engine);
+	sock_set_rare(s)->recv_at = engine_recv_at(st->engine);
 	if (atomic_load(&s->notices) & NOTICE_PEEK_OFF)
 		move_peek(s, got, flags);
 }
@@ -75,9 +75,9 @@ static ssize_t told(const struct fdref *r, ssize_t n, struct recv_extra *x)
 		return n;
 	x->has_inq = x->asked & NOTICE_INQ;
 	x->inq = inq_hint(s->conn);
-	x->has_stamp = n > 0 && s->recv_at;
+	x->has_stamp = n > 0 && sock_rare(s)->recv_at;
 	if (x->has_stamp)
-		x->stamp = realtime_of(s->recv_at, now);
+		x->stamp = realtime_of(sock_rare(s)->recv_at, now);
 	stack_leave(st, now);
 	return n;
 }
@@ -104,15 +104,17 @@ static ssize_t take_icmp(struct stack *st, struct sock *s, struct recv_extra *x)
 
 static ssize_t take_completions(struct stack *st, struct sock *s, struct recv_extra *x)
 {
-	if (s->zc_first == s->zc_next)
+	struct sock_rare *rare = sock_set_rare(s);
+
+	if (rare->zc_first == rare->zc_next)
 		return -EAGAIN;
 	x->error = (struct sock_extended_err){.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
 					      .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
-					      .ee_info = s->zc_first,
-					      .ee_data = s->zc_next - 1};
+					      .ee_info = rare->zc_first,
+					      .ee_data = rare->zc_next - 1};
 	memset(&x->offender, 0, sizeof(x->offender));
 	x->to_len = 0;
-	s->zc_first = s->zc_next;
+	rare->zc_first = rare->zc_next;
 	engine_set_notices(st->engine, s->conn, false);
 	return 0;
 }
@@ -182,7 +184,7 @@ void notice_sent(const struct fdref *r, ssize_t n)
 	st = sock_enter(r, &now, &err);
 	if (!st)
 		return;
-	s->zc_next++;
+	sock_set_rare(s)->zc_next++;
 	engine_set_notices(st->engine, s->conn, true);
 	stack_leave(st, now);
 }
@@ -190,7 +192,7 @@ void notice_sent(const struct fdref *r, ssize_t n)
 void notice_inherit(struct sock *child, const struct sock *listener)
 {
 	atomic_store(&child->notices, atomic_load(&listener->notices));
-	atomic_store(&child->tsflags, atomic_load(&listener->tsflags));
-	atomic_store(&child->bind_phc, atomic_load(&listener->bind_phc));
+	atomic_store(&sock_set_rare(child)->tsflags, atomic_load(&sock_rare(listener)->tsflags));
+	atomic_store(&sock_set_rare(child)->bind_phc, atomic_load(&sock_rare(listener)->bind_phc));
 	atomic_store(&child->peek_off, atomic_load(&listener->peek_off));
 }

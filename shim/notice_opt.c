@@ -109,10 +109,11 @@ static int set_timestamping(struct sock *s, int fd, int name, const void *val, s
 		return rc;
 	if ((t.flags & ids) == OPT_ID_TCP)
 		return -EINVAL;
-	if ((t.flags & SOF_TIMESTAMPING_OPT_ID) && !(atomic_load(&s->tsflags) & SOF_TIMESTAMPING_OPT_ID) && is_unconnected(s))
+	if ((t.flags & SOF_TIMESTAMPING_OPT_ID) && !(atomic_load(&sock_rare(s)->tsflags) & SOF_TIMESTAMPING_OPT_ID) &&
+	    is_unconnected(s))
 		return -EINVAL;
-	atomic_store(&s->tsflags, t.flags);
-	atomic_store(&s->bind_phc, t.bind_phc);
+	atomic_store(&sock_set_rare(s)->tsflags, t.flags);
+	atomic_store(&sock_set_rare(s)->bind_phc, t.bind_phc);
 	bits |= t.flags & SOF_TIMESTAMPING_SOFTWARE ? NOTICE_STAMPING : 0;
 	bits |= t.flags & SOF_TIMESTAMPING_RX_SOFTWARE ? NOTICE_RX_SOFTWARE : 0;
 	put_bits(s, NOTICE_STAMPING | NOTICE_RX_SOFTWARE | NOTICE_STAMP_NEW, bits);
@@ -145,7 +146,7 @@ int notice_set(struct sock *s, int fd, int level, int name, const void *val, soc
 bool notice_get(const struct sock *s, int level, int name, void *answer, socklen_t *size)
 {
 	uint32_t form = stamp_form(level, name), bit = switch_of(level, name), now = atomic_load(&s->notices);
-	struct timestamping t = {atomic_load(&s->tsflags), atomic_load(&s->bind_phc)};
+	struct timestamping t = {atomic_load(&sock_rare(s)->tsflags), atomic_load(&sock_rare(s)->bind_phc)};
 	int v;
 
 	/* Where it was never set, Linux has something to say: before 6.9 TCP had none. */

@@ -25,8 +25,8 @@ static void revive(struct stack *st, struct sock *s, struct conn *_Atomic *conn,
 
 	if (c) {
 		engine_set_user(c, (uintptr_t)s);
-		if (s->named &&
-		    (engine_bind(st->engine, c, &s->name) || s->backlog < 0 || engine_listen(st->engine, c, s->backlog, now)))
+		if (s->named && (engine_bind(st->engine, c, &sock_rare(s)->name) || s->backlog < 0 ||
+				 engine_listen(st->engine, c, s->backlog, now)))
 			rt.thin->log(LOG_LEVEL_DEBUG, "stack %u: a socket has lost its name", st->id);
 	}
 	atomic_store(conn, c);

@@ -243,7 +243,7 @@ static int bind_here(const struct fdref *r, const struct endpoint *want, struct 
 	rc = engine_bind(st->engine, s->conn, want);
 	if (!rc) {
 		engine_sockname(s->conn, got);
-		s->name = *got;
+		sock_set_rare(s)->name = *got;
 		s->named = true;
 	}
 	stack_leave(st, now);
@@ -372,7 +372,7 @@ static int disconnect(const struct fdref *r)
 	atomic_store(&s->phase, PHASE_UNCONNECTED);
 	atomic_store(&s->deferred, false);
 	if (!rc && s->named)
-		rc = bind_here(r, &s->name, &got);
+		rc = bind_here(r, &sock_rare(s)->name, &got);
 	return rc;
 }
 
@@ -439,7 +439,7 @@ static int connect_step(const struct fdref *r, const struct endpoint *remote, bo
 int sock_connect_wait(const struct fdref *r, const struct endpoint *remote)
 {
 	struct sock *s = sock_of(r);
-	usec_t deadline = sock_deadline(&s->sndtimeo);
+	usec_t deadline = sock_deadline(s, TIMEOUT_SND);
 	bool started = false, failed = false;
 	int rc, waited = 1;
 
@@ -582,6 +582,8 @@ void sock_bury(struct sock *s)
 {
 	epoll_forget(&s->poll);
 	sock_end(s);
+	if (s->has_rare)
+		memset(arena_beside(s), 0, sizeof(struct sock_rare));
 	arena_put(s);
 }
 

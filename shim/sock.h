@@ -45,20 +45,16 @@ struct sock {
 	uint16_t family; /* AF_INET, AF_INET6 */
 	bool v6only;
 	bool unheeded;		    /* what happens now is no news to the owner of its signals; under the stack's lock */
-	bool named;		    /* bind() gave it a name, this one */
+	bool named;		    /* bind() gave it a name: rare.name */
 	_Atomic bool dirty;	    /* the placeholder was used: not to be recycled */
 	_Atomic uint8_t phase;	    /* enum sock_phase */
 	_Atomic bool lingers;	    /* SO_LINGER was set, on or off: close() asks for it */
 	_Atomic uint16_t old_port;  /* of the connection it had: Linux goes on to show it (inet_put_port() leaves inet_sport) */
 	_Atomic bool kernel_turn;   /* as kernel_asked */
+	_Atomic bool has_rare;	    /* struct sock_rare holds something */
 	_Atomic uint32_t receivers; /* with told: threads in recv() */
-	struct endpoint name;
-	_Atomic usec_t rcvtimeo, sndtimeo;  /* 0: for ever */
-	int backlog;			    /* as given to listen(); -1 before */
-	_Atomic uint32_t tsflags, bind_phc; /* SO_TIMESTAMPING */
-	_Atomic int peek_off;		    /* SO_PEEK_OFF, with NOTICE_PEEK_OFF */
-	usec_t recv_at;			    /* engine_recv_at() of the last receive, with any notices; under the stack's lock */
-	uint32_t zc_first, zc_next; /* sends with MSG_ZEROCOPY: the first not told of, the next one; under the stack's lock */
+	int backlog;		    /* as given to listen(); -1 before */
+	_Atomic int peek_off;	    /* SO_PEEK_OFF, with NOTICE_PEEK_OFF */
 	/* Dual-homed listener: wait_may_ask()'s, and what was known when the kernel had no connection. */
 	_Atomic usec_t kernel_asked;
 	_Atomic uint32_t kernel_epoch;
@@ -66,7 +62,30 @@ struct sock {
 	_Atomic uint32_t due;
 };
 /* With its member of an epoll set, this is what a connection takes beside the engine's control block. */
-_Static_assert(sizeof(struct sock) <= 192, "three cache lines");
+_Static_assert(sizeof(struct sock) <= 128, "two cache lines");
+
+enum sock_timeout { TIMEOUT_RCV, TIMEOUT_SND };
+
+/* What few sockets have, beside the socket (arena_beside()): zero until it is set for the first time, and again at the end. */
+struct sock_rare {
+	struct endpoint name;
+	_Atomic usec_t timeout[2];	    /* SO_RCVTIMEO, SO_SNDTIMEO, by enum sock_timeout; 0: for ever */
+	_Atomic uint32_t tsflags, bind_phc; /* SO_TIMESTAMPING */
+	usec_t recv_at;			    /* engine_recv_at() of the last receive, with any notices; under the stack's lock */
+	uint32_t zc_first, zc_next; /* sends with MSG_ZEROCOPY: the first not told of, the next one; under the stack's lock */
+};
+/* To be written; to be read. */
+static inline struct sock_rare *sock_set_rare(struct sock *s)
+{
+	atomic_store_explicit(&s->has_rare, true, memory_order_relaxed);
+	return arena_beside(s);
+}
+static inline const struct sock_rare *sock_rare(const struct sock *s)
+{
+	static const struct sock_rare none;
+
+	return atomic_load_explicit(&s->has_rare, memory_order_relaxed) ? arena_beside(s) : &none;
+}
 
 /* Readiness as EPOLL* bits of the engine's side.  Any thread, no lock. */
 uint32_t spread_ready(const struct spread *sp);
@@ -120,7 +139,7 @@ int sock_wait(struct sock *s, uint32_t events, usec_t deadline);
  * readable as well, or -1. */
 int sock_wait_accept(struct sock *s, usec_t deadline, int kernel_fd);
 /* When a call that starts now times out by SO_RCVTIMEO or SO_SNDTIMEO; USEC_NEVER without. */
-usec_t sock_deadline(const _Atomic usec_t *timeout);
+usec_t sock_deadline(const struct sock *s, enum sock_timeout which);
 /* A new socket for a connection of a stack; NULL: no memory. */
 struct sock *sock_make(struct conn *c, unsigned stack, int family);
 

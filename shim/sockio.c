@@ -117,9 +117,9 @@ int sock_wait_accept(struct sock *s, usec_t deadline, int kernel_fd)
 	return rc;
 }
 
-usec_t sock_deadline(const _Atomic usec_t *timeout)
+usec_t sock_deadline(const struct sock *s, enum sock_timeout which)
 {
-	usec_t us = atomic_load_explicit(timeout, memory_order_relaxed);
+	usec_t us = atomic_load_explicit(&sock_rare(s)->timeout[which], memory_order_relaxed);
 
 	return us ? io_now() + us : USEC_NEVER;
 }
@@ -380,7 +380,7 @@ static __attribute__((noinline)) ssize_t recv_more(const struct fdref *r, const 
 		rs.target = 1;
 	if (recv_done(&rs, n))
 		return rs.got ? (ssize_t)rs.got : n;
-	rs.deadline = sock_deadline(&s->rcvtimeo);
+	rs.deadline = sock_deadline(s, TIMEOUT_RCV);
 	if (!hold_more(s, r->gen))
 		return n > 0 ? n : -EBADF;
 	n = recv_rounds(&rs, iov, iovcnt, n);
@@ -440,7 +440,7 @@ static inline __attribute__((always_inline)) ssize_t send_once(const struct fdre
 static ssize_t send_rounds(const struct fdref *r, const struct iovec *iov, int iovcnt, int flags, size_t sent)
 {
 	struct sock *s = sock_of(r);
-	usec_t deadline = sock_deadline(&s->sndtimeo);
+	usec_t deadline = sock_deadline(s, TIMEOUT_SND);
 	size_t total = iov_total(iov, iovcnt);
 	struct cursor rest;
 	ssize_t n;

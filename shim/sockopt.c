@@ -50,16 +50,16 @@ static usec_t tick_us(void)
 	return (usec_t)tv.tv_usec;
 }
 
-/* The field for an option of this kind; NULL: it is not one. */
-static _Atomic usec_t *timeout_field(struct sock *s, int level, int name)
+/* Which timeout an option sets, of enum sock_timeout; -1: none. */
+static int timeout_of(int level, int name)
 {
 	if (level != SOL_SOCKET)
-		return NULL;
+		return -1;
 	if (name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW)
-		return &s->rcvtimeo;
+		return TIMEOUT_RCV;
 	if (name == SO_SNDTIMEO || name == SO_SNDTIMEO_NEW)
-		return &s->sndtimeo;
-	return NULL;
+		return TIMEOUT_SND;
+	return -1;
 }
 
 static int timeout_set(_Atomic usec_t *field, const void *val, socklen_t len)
@@ -214,15 +214,15 @@ static bool congestion_denied(struct sock *s, const void *val, socklen_t len)
 int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, socklen_t len)
 {
 	const struct early_opt o = {.level = level, .name = name, .len = len};
-	_Atomic usec_t *timeout = timeout_field(s, level, name);
+	int timeout = timeout_of(level, name);
 	int rc;
 
 	if ((int)len < 0)
 		return -EINVAL;
 	if (!val && len)
 		return -EFAULT;
-	if (timeout)
-		return timeout_set(timeout, val, len);
+	if (timeout >= 0)
+		return timeout_set(&sock_set_rare(s)->timeout[timeout], val, len);
 	if (level == IPPROTO_IPV6 && s->family != AF_INET6)
 		return -ENOPROTOOPT;
 	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
@@ -280,7 +280,7 @@ int sock_setsockopt(const struct fdref *r, int level, int name, const void *val,
 int sock_getsockopt(const struct fdref *r, int level, int name, void *val, socklen_t *len)
 {
 	struct sock *s = sock_of(r);
-	_Atomic usec_t *timeout = timeout_field(s, level, name);
+	int timeout = timeout_of(level, name);
 	struct own_answer own = {.size = len ? *len : 0};
 	int rc;
 	bool is_own;
@@ -291,13 +291,13 @@ int sock_getsockopt(const struct fdref *r, int level, int name, void *val, sockl
 		return rc;
 	rc = !len || (!val && *len) ? -EFAULT : level == SOL_SOCKET && (int)*len < 0 ? -EINVAL : -ENOPROTOOPT;
 	is_own = sockopt_own(s, level, name, &own);
-	if (rc == -ENOPROTOOPT && !is_own && !timeout && (level != IPPROTO_IPV6 || s->family == AF_INET6))
+	if (rc == -ENOPROTOOPT && !is_own && timeout < 0 && (level != IPPROTO_IPV6 || s->family == AF_INET6))
 		rc = engine_getsockopt(st->engine, s->conn, level, name, val, len, now);
 	stack_leave(st, now);
 	if (rc != -ENOPROTOOPT)
 		return rc;
-	if (timeout)
-		return timeout_get(timeout, val, len);
+	if (timeout >= 0)
+		return timeout_get(&sock_rare(s)->timeout[timeout], val, len);
 	if (is_own)
 		return sockopt_answer(&own, val, len);
 	if (level == SOL_SOCKET && name == SO_COOKIE && (rc = rt.thin->placeholder_own(r->fd)))
