@@ -53,6 +53,20 @@ static void revive_sock(struct stack *st, struct sock *s, usec_t now)
 	pollable_notify(&s->poll, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
 }
 
+/*
+ * It is being taken apart, by somebody who may have been killed amid it: who goes on with that finds a closed connection in the
+ * place of the lost one.
+ */
+static void forget_conns(struct stack *st, struct sock *s)
+{
+	struct spread *sp = atomic_load(&s->spread);
+
+	if (sp)
+		sp->conn[st->id] = NULL;
+	if (st->id == atomic_load(&s->stack) && atomic_load(&s->conn))
+		atomic_store(&s->conn, engine_socket(st->engine));
+}
+
 static void reset_all(struct stack *st, usec_t now)
 {
 	for (unsigned i = 0; i < atomic_load(&st->nlost); i++) {
@@ -106,6 +120,8 @@ void stack_renew(struct stack *st, usec_t now)
 
 		if (object_is(s, object_gen(s)))
 			revive_sock(st, s, now);
+		else
+			forget_conns(st, s);
 	}
 	rt.thin->log(LOG_LEVEL_INFO, "stack %u: %u of %u packets are free", st->id, rte_mempool_avail_count(st->pool),
 		     st->pool->size);

@@ -172,13 +172,18 @@ struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, in
 /* Close those of a spread but one, and forget it. */
 static void spread_end(struct sock *s, unsigned keep)
 {
-	struct spread *sp = atomic_exchange(&s->spread, NULL);
+	unsigned age[IO_QUEUES_MAX];
+	struct spread *sp;
 
+	/* Until it is taken away here, a stack that is renewed sees to its part. */
+	for (unsigned i = 0; i < rt.nstacks; i++)
+		age[i] = rt.stacks[i]->age;
+	sp = atomic_exchange(&s->spread, NULL);
 	if (!sp)
 		return;
 	for (unsigned i = 0; i < rt.nstacks; i++)
 		if (i != keep)
-			conn_drop(i, sp->conn[i], rt.stacks[i]->age, false);
+			conn_drop(i, sp->conn[i], age[i], false);
 	arena_put(sp);
 }
 
@@ -567,14 +572,16 @@ static void linger(struct sock *s)
 void sock_end(struct sock *s)
 {
 	struct stack *st = rt.stacks[atomic_load(&s->stack)];
-	unsigned age = st->age;
 	usec_t now;
 
 	spread_end(s, st->id);
 	if (!atomic_load(&s->conn) || !stack_enter(st, &now))
 		return;
-	/* Taken inside: who is killed while it waits for the lock leaves it to whoever buries the socket. */
-	conn_close(st, atomic_exchange(&s->conn, NULL), age, false, now);
+	/*
+	 * Taken inside: who is killed while it waits for the lock leaves it to whoever buries the socket, and if the stack was
+	 * renewed meanwhile, this is not a connection of an earlier age (stack_renew()).
+	 */
+	conn_close(st, atomic_exchange(&s->conn, NULL), st->age, false, now);
 	stack_leave(st, now);
 }
 

@@ -241,12 +241,37 @@ static void killed_in_an_event(void **state)
 	killed_in(call_tell);
 }
 
+/*
+ * A process was killed as it let go of a socket's last hold, and another one inside the stack: the one that buries the socket
+ * must not close what is in the place of its connection now.
+ */
+static void buried_behind_a_renewal(void **state)
+{
+	int fd = world_connect(ECHO_PORT), other;
+	struct fdref r = world_ref(fd);
+	usec_t now;
+	char c;
+
+	world_forget(fd);
+	assert_int_equal(hold_none(r.obj), HOLD_NOBODY);
+	assert_true(stack_enter(rt.stacks[0], &now));
+	stack_renew(rt.stacks[0], now);
+	stack_leave(rt.stacks[0], now);
+	other = world_connect(ECHO_PORT);
+	sock_bury(r.obj);
+	assert_int_equal(world_send(other, "x", 1), 1);
+	assert_int_equal(world_recv(other, &c, 1, 0), 1);
+	world_close(other);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(killed_in_an_event),
 	    cmocka_unit_test(killed_in_epoll_wait),
 	    cmocka_unit_test(killed_in_epoll_ctl),
+	    cmocka_unit_test(buried_behind_a_renewal),
 	};
 
 	alarm(LIMIT_S);
