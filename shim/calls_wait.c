@@ -239,11 +239,18 @@ static __attribute__((noinline)) int bits_of_table(const struct sets *s)
 
 static inline struct sets sets_of(int n, fd_set *in, fd_set *out, fd_set *ex)
 {
-	struct sets s = {.bits = {(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, .n = n};
+	return (struct sets){.bits = {(unsigned long *)in, (unsigned long *)out, (unsigned long *)ex}, .n = n};
+}
 
-	if (__builtin_expect(n > __atomic_load_n(&table_room, __ATOMIC_RELAXED), 0) && fdtab_size)
-		s.n = bits_of_table(&s);
-	return s;
+/* How many bits of these sets count, of the n that the program says. */
+static inline int bits_of(int n, fd_set *in, fd_set *out, fd_set *ex)
+{
+	struct sets s;
+
+	if (__builtin_expect(n <= __atomic_load_n(&table_room, __ATOMIC_RELAXED), 1) || !fdtab_size)
+		return n;
+	s = sets_of(n, in, out, ex);
+	return bits_of_table(&s);
 }
 
 /* Who has to look, and at what: *count descriptors, which go to fds unless it is NULL. */
@@ -398,7 +405,7 @@ static void moment_passed(struct timespec *left)
 
 int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
-	struct sets s = sets_of(n, in, out, ex);
+	struct sets s = sets_of(bits_of(n, in, out, ex), in, out, ex);
 	struct pollfd few[s.n > 0 && s.n <= STACK_FDS ? s.n : 1];
 	struct timespec left = {0};
 	int saved = errno, rc;
@@ -430,7 +437,7 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 
 int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
-	struct sets s = sets_of(n, in, out, ex);
+	struct sets s = sets_of(bits_of(n, in, out, ex), in, out, ex);
 	struct pollfd few[s.n > 0 && s.n <= STACK_FDS ? s.n : 1];
 	struct timespec left = {0};
 	int saved = errno;
