@@ -241,7 +241,8 @@ struct conn {
 	uint8_t frto : 2;      /* enum frto */
 	uint8_t rcv_fills : 2; /* windows in a row that the peer filled and the user emptied (autotune.c) */
 	uint8_t dupacks;
-	uint8_t quickacks;	 /* ACKs still to be sent at once */
+	uint8_t quickacks : 7;	 /* ACKs still to be sent at once */
+	bool ack_waits : 1;	 /* out_link is, or was, on the list of ACKs */
 	uint8_t nofo_recent : 7; /* of ofo_recent[] */
 	bool rx_stamp : 1;	 /* arrival times are kept (notice.c) */
 	uint8_t tos, ttl;

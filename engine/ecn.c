@@ -112,6 +112,7 @@ void ecn_data_received(struct engine *e, struct conn *c, const struct seg *s)
 	if (s->flags & TH_CWR) {
 		c->ecn_echo = false;
 		c->ack_now = true;
+		tcp_want_output(e, c);
 	}
 	if (codepoint == CE && !c->ecn_echo) {
 		c->ecn_echo = true;

@@ -154,8 +154,15 @@ void engine_run(struct engine *e, usec_t now);
  * caller's: each must be transmitted or freed.  Fewer than max: nothing is left to send now.
  */
 unsigned engine_output(struct engine *e, struct rte_mbuf **out, unsigned max, usec_t now);
-/* True if engine_output() would have work. */
+/*
+ * The same, but ACKs stay that may be delayed (RFC 9293 3.8.6.3, RFC 5681 4.2) and would go at once for the peer's convenience:
+ * what the user does next with the connection may carry them.  For a caller who is sure to come with engine_output() within
+ * milliseconds.
+ */
+unsigned engine_output_pressing(struct engine *e, struct rte_mbuf **out, unsigned max, usec_t now);
+/* True if engine_output(), engine_output_pressing() would have work. */
 bool engine_has_output(const struct engine *e);
+bool engine_output_presses(const struct engine *e);
 /* Neither engine_output() nor engine_next_event() would have. */
 bool engine_is_quiet(const struct engine *e);
 /* When engine_run() must be called next; USEC_NEVER if no timer is armed. */

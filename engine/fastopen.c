@@ -148,6 +148,7 @@ static void take_data(struct input *in, struct conn *l)
 	if (in->seg.len) {
 		c->fo_data_acked = true;
 		input_queue_text(in);
+		input_schedule_ack(in);
 	}
 	ready_update(in->e, c, EPOLLOUT | EPOLLWRNORM);
 }

@@ -56,6 +56,17 @@ static inline void list_begin_at(struct list *h, struct list *n)
 	list_del(h);
 	list_add_tail(n, h);
 }
+/* All that is on the list `from` goes behind what is on h. */
+static inline void list_append(struct list *h, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = h->prev;
+	h->prev->next = from->next;
+	from->prev->next = h;
+	h->prev = from->prev;
+	list_init(from);
+}
 static inline struct list *list_pop(struct list *h)
 {
 	struct list *n = h->next;

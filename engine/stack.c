@@ -98,6 +98,7 @@ static void init_lists(struct engine *e)
 	for (unsigned i = 0; i < PORT_CHAINS; i++)
 		list_init(&e->ports[i]);
 	list_init(&e->out);
+	list_init(&e->acks);
 	list_init(&e->events);
 	list_init(&e->starved);
 	list_init(&e->tw_fifo);
@@ -395,6 +396,11 @@ usec_t engine_next_deadline(const struct engine *e)
 
 bool engine_has_output(const struct engine *e)
 {
+	return engine_output_presses(e) || !list_empty(&e->acks);
+}
+
+bool engine_output_presses(const struct engine *e)
+{
 	return ring_count(&e->tx) || !list_empty(&e->out) || e->announce;
 }
 
@@ -410,6 +416,12 @@ void engine_announce(struct engine *e, usec_t now)
 }
 
 unsigned engine_output(struct engine *e, struct rte_mbuf **out, unsigned max, usec_t now)
+{
+	list_append(&e->out, &e->acks);
+	return engine_output_pressing(e, out, max, now);
+}
+
+unsigned engine_output_pressing(struct engine *e, struct rte_mbuf **out, unsigned max, usec_t now)
 {
 	unsigned n = 0;
 	struct list *l;

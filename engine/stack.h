@@ -110,6 +110,7 @@ struct engine {
 	/* What every call of the user's touches. */
 	usec_t now;
 	struct list out;	 /* conns with something to send */
+	struct list acks;	 /* conns with an ACK to send that may wait for what their users do next */
 	struct list events;	 /* conns with news for the user */
 	struct list starved;	 /* conns that wait for packet memory */
 	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
@@ -323,6 +324,8 @@ bool tcp_icmp(struct engine *e, const struct icmp_report *r);
 
 /* ---- tcp_output.c ---- */
 void tcp_want_output(struct engine *e, struct conn *c); /* put on the out list */
+/* On the list of ACKs, for ack_now, unless there is more to send: the others go first. */
+void tcp_want_ack(struct engine *e, struct conn *c);
 /* Send what may be sent, at most turn segments and as far as e->tx has room; what is left stays on the out list. */
 void tcp_output(struct engine *e, struct conn *c, unsigned turn);
 void tcp_send_rst_for(struct engine *e, const struct seg *s); /* RFC 9293 3.10.7.1: for a segment without a connection */

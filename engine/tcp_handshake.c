@@ -104,7 +104,7 @@ void handshake_outdo_bare_syn(struct input *in)
 	    !acks_syn(in))
 		return;
 	input_learn_syn(in);
-	c->ack_now = true;
+	input_ack_now(in);
 }
 
 /* RFC 7413 4.2.2: the SYN of a Fast Open again, with its data or without: our SYN,ACK was lost. */
@@ -174,7 +174,7 @@ static void syn_sent_established(struct input *in)
 		input_process_ack(in);
 	active_open_done(in);
 	c->last_rcv_at = in->e->now;
-	input_ack_now(in);
+	c->ack_now = true; /* it may go with the request that the user has ready */
 }
 
 /* SYN without ACK: simultaneous open (figure 7). */

@@ -338,9 +338,21 @@ static bool fin_in_order(struct input *in)
 		c->peer_fin_known = true;
 		c->rcv_filled = false; /* shares the place */
 		c->peer_fin = at;
-		in->c->ack_now |= at != c->rcv_nxt;
+		if (at != c->rcv_nxt)
+			input_ack_now(in);
 	}
 	return c->peer_fin_known && c->peer_fin == c->rcv_nxt;
+}
+
+/*
+ * Whose peer has ended will most likely end as well, and one segment tells both: as Linux's tcp_fin() makes such a connection an
+ * interactive one.  Like there not if nothing had come before: then how long an ACK may be delayed is not known.
+ */
+static void acknowledge_passive_close(struct input *in)
+{
+	if (in->c->data_segs_in)
+		in->c->pingpong = true;
+	in->ack_due = true;
 }
 
 /* The end of the stream is reached. */
@@ -352,8 +364,12 @@ static bool take_fin(struct input *in)
 	c->rcv_nxt++;
 	/* What is said to lie behind the end of the data can't be (as Linux's tcp_fin(): dropped). */
 	reasm_purge(in->e, c);
+	repair_settle(in->e, c);
 	c->rcv_shutdown = true;
-	input_ack_now(in);
+	if (STATE_BIT(c->state) & (STATE_BIT(SYN_RECEIVED) | STATE_BIT(ESTABLISHED)))
+		acknowledge_passive_close(in);
+	else
+		input_ack_now(in);
 	switch (c->state) {
 	case SYN_RECEIVED:
 	case ESTABLISHED:
@@ -436,6 +452,19 @@ static bool passes_checks(struct input *in)
 	return check_seq(in) && check_rst(in) && check_syn(in) && check_ack(in);
 }
 
+/* The segment is taken: what has the connection to say to it, and may that wait? */
+static void answer(struct input *in)
+{
+	struct conn *c = in->c;
+
+	if (in->ack_due)
+		input_schedule_ack(in);
+	if (c->snd_new || c->lost_out || (c->fin_queued && !c->fin_sent))
+		tcp_want_output(in->e, c);
+	else if (c->ack_now)
+		tcp_want_ack(in->e, c);
+}
+
 /* 3.10.7.4: all states but CLOSED, LISTEN and SYN-SENT. */
 static void otherwise(struct input *in)
 {
@@ -448,8 +477,7 @@ static void otherwise(struct input *in)
 	input_behind_syn(in);
 	if (!process_text(in) || !process_fin(in))
 		return;
-	if (in->c->ack_now || in->c->snd_new || in->c->lost_out || (in->c->fin_queued && !in->c->fin_sent))
-		tcp_want_output(in->e, in->c);
+	answer(in);
 	output_at_first_hint(in);
 }
 
@@ -505,8 +533,8 @@ void input_segment(struct input *in)
 	in->c->segs_in++;
 	if (in->c->state != SYN_SENT)
 		otherwise(in);
-	else if (handshake_syn_sent(in) && process_text(in))
-		process_fin(in);
+	else if (handshake_syn_sent(in) && process_text(in) && process_fin(in))
+		answer(in);
 }
 
 /* To the connection, the TIME-WAIT entry or the listener; nobody there: a reset. */
@@ -538,7 +566,7 @@ static void input_begin(struct input *in, struct engine *e, struct rte_mbuf *m, 
 	in->rate = (struct rate_sample){0};
 	in->acked = NULL;
 	in->fack = in->reordered_seq = 0;
-	in->reordered = in->original_acked = in->tlp_duplicate = false;
+	in->reordered = in->original_acked = in->tlp_duplicate = in->ack_due = false;
 }
 
 void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)

@@ -22,6 +22,7 @@ struct input {
 	bool reordered;	     /* delivers what was sent once, after something that had been sent later (RFC 8985 6.2 step 3) */
 	bool original_acked; /* delivers what was sent once, before recovery_point (RFC 5682) */
 	bool tlp_duplicate;  /* the tail loss probe arrived twice */
+	bool ack_due;	     /* it took rcv_nxt further: that is to be acknowledged, now or later */
 };
 
 /* The window that the segment offers: that of a SYN is never scaled (RFC 7323 2.2). */
@@ -132,5 +133,7 @@ bool undo_loss(struct input *in, bool frto); /* after a timeout, amid the episod
 
 /* ---- tcp_text.c ---- */
 void input_queue_text(struct input *in);
+/* ack_due, when all of the segment was taken: mark the ACK, or arm the timer that does. */
+void input_schedule_ack(struct input *in);
 
 #endif

@@ -17,8 +17,21 @@
 
 void tcp_want_output(struct engine *e, struct conn *c)
 {
-	if (!list_linked(&c->out_link))
-		list_add_tail(&e->out, &c->out_link);
+	if (list_linked(&c->out_link)) {
+		if (!c->ack_waits)
+			return;
+		list_del(&c->out_link);
+	}
+	c->ack_waits = false;
+	list_add_tail(&e->out, &c->out_link);
+}
+
+void tcp_want_ack(struct engine *e, struct conn *c)
+{
+	if (list_linked(&c->out_link))
+		return;
+	c->ack_waits = true;
+	list_add_tail(&e->acks, &c->out_link);
 }
 
 /* An ACK went out. One that was to carry SACK blocks and could not still owes them. */

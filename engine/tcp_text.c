@@ -99,21 +99,21 @@ static void measure_rcv_mss(struct conn *c, uint32_t len)
 		c->rcv_mss = len < c->mss ? len : c->mss;
 }
 
-static void schedule_ack(struct input *in)
+void input_schedule_ack(struct input *in)
 {
 	struct conn *c = in->c;
 
 	c->ack_pending = true;
-	if (conn_has_hole(c) || c->rcv_nxt - c->rcv_wup > c->rcv_mss)
-		c->ack_now = true;
-	else if (c->quickacks && !c->pingpong) {
+	if (conn_has_hole(c) || c->rcv_nxt - c->rcv_wup > c->rcv_mss) {
+		input_ack_now(in);
+	} else if (c->ack_now) {
+		return;
+	} else if (c->quickacks && !c->pingpong) {
 		c->quickacks--;
 		c->ack_now = true;
-	}
-	if (c->ack_now)
-		tcp_want_output(in->e, c);
-	else
+	} else {
 		timer_ack_delayed(in->e, c);
+	}
 }
 
 /* Text in one mbuf, as nearly all is: where it is small it needs none of its own. */
@@ -155,7 +155,7 @@ static void queue_in_order(struct input *in, struct text *t)
 		queue_single(in, t);
 	if (filled_gap) {
 		reasm_merge(in->e, c);
-		c->ack_now = true; /* RFC 5681 4.2: at once when a gap is filled, wholly or in part */
+		input_ack_now(in); /* RFC 5681 4.2: at once when a gap is filled, wholly or in part */
 	}
 }
 
@@ -207,7 +207,7 @@ void input_queue_text(struct input *in)
 	}
 	queue_in_order(in, &t);
 	tune_received(in, len, occupied(c, before, len));
-	schedule_ack(in);
+	in->ack_due = true;
 	listener_child_data(in->e, c);
 	/* After SHUT_RD the bytes are taken and forgotten, as on Linux the reader sees end of stream. */
 	ready_update(in->e, c, EPOLLIN | EPOLLRDNORM);

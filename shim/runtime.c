@@ -24,6 +24,7 @@
 /* Turns: see there. */
 #define TURN_EVENTS 2
 #define TURN_CALLS 8
+#define TURN_MOST_US 1000
 #define TURN_LATE_US 50
 /* Late less often than once in so many calls: another process or another virtual machine had the core, not the program. */
 #define LATE_RARELY 1024
@@ -38,10 +39,11 @@ struct runtime rt;
  */
 
 /*
- * A drive that brings news of several sockets begins a turn of somebody's event loop: the program is about to make call after
- * call.  Until it comes to wait again, what its calls have to send waits for a few microseconds at a time, so that an answer, the
- * acknowledgment of the request and the end of the connection become one segment, and what several connections have to say one
- * burst.  The next drive sends what is left.
+ * A drive that brings news begins a turn of somebody's event loop: the program is about to make call after call.  Until it comes
+ * to wait again, or the turn has lasted too long, ACKs that need not go at once wait for the data that it is likely to send. With
+ * news of several sockets what its calls have to send waits as well, for a few microseconds at a time, so that an answer and the
+ * end of the connection become one segment, and what several connections have to say one burst.  The next drive sends what is
+ * left.
  *
  * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks,
  * and a program that does so more than rarely is not trusted to come back soon for a while, which grows with each time that it
@@ -49,16 +51,21 @@ struct runtime rt;
  */
 static void turn_begin(struct stack *st, unsigned events, usec_t now)
 {
-	if (events < TURN_EVENTS || now < st->turn.trust_at)
+	if (!events || now < st->turn.trust_at)
 		return;
-	st->turn.calls = events * TURN_CALLS;
+	if (!st->turn.calls) {
+		st->turn.ends = now + TURN_MOST_US;
+		st->turn.several = false;
+	}
+	st->turn.calls += events * TURN_CALLS;
+	st->turn.several |= events >= TURN_EVENTS;
 	st->turn.until = now + TURN_US;
 }
 
 /* The caller of a call of this turn will be back soon. */
 static bool turn_goes_on(struct stack *st, usec_t now)
 {
-	if (__builtin_expect(!st->turn.calls, 1) || now >= st->turn.until || engine_next_deadline(st->engine) <= now)
+	if (__builtin_expect(!st->turn.calls, 1) || now >= st->turn.ends || engine_next_deadline(st->engine) <= now)
 		return false;
 	/* Who sleeps for all would have to be woken. */
 	if (atomic_load_explicit(&rt.shared->watcher, memory_order_relaxed))
@@ -177,14 +184,17 @@ static void transmit(struct stack *st, usec_t now)
 		st->tx[i] = st->tx[i + sent];
 }
 
-/* Fetch what the engine wants to send, and give it to the port now or later. */
-static void output(struct stack *st, usec_t now, bool ring)
+/* What an engine says is to be sent: engine_output() or engine_output_pressing(). */
+typedef unsigned (*fetch_fn)(struct engine *, struct rte_mbuf **, unsigned, usec_t);
+
+/* Fetch it, and give it to the port now or later. */
+static void output(struct stack *st, usec_t now, bool ring, fetch_fn fetch)
 {
 	unsigned room, n;
 
 	do {
 		room = TX_PENDING - st->ntx;
-		n = room ? engine_output(st->engine, st->tx + st->ntx, room, now) : 0;
+		n = room ? fetch(st->engine, st->tx + st->ntx, room, now) : 0;
 		st->ntx += n;
 		if (!st->ntx)
 			return;
@@ -197,13 +207,13 @@ static void output(struct stack *st, usec_t now, bool ring)
 
 void stack_flush(struct stack *st, usec_t now)
 {
-	output(st, now, true);
+	output(st, now, true, engine_output);
 }
 
 void stack_settle(struct stack *st, usec_t now)
 {
-	if (st->turn.held)
-		output(st, now, false);
+	if (st->ntx || engine_has_output(st->engine))
+		output(st, now, false, engine_output);
 	st->turn.held = false;
 }
 
@@ -304,7 +314,7 @@ static usec_t send_all(struct stack *st, usec_t now)
 
 	for (unsigned turn = 0;; turn++) {
 		if (st->ntx || engine_has_output(st->engine))
-			output(st, now, false);
+			output(st, now, false, engine_output);
 		deadline = engine_next_deadline(st->engine);
 		if (deadline > now || turn == LOOP_TURNS)
 			return deadline;
@@ -318,20 +328,25 @@ static usec_t finish_call(struct stack *st, usec_t now)
 	usec_t deadline;
 
 	if (!turn_goes_on(st, now)) {
+		st->turn.calls = 0;
 		st->turn.held = false;
-		st->turn.until = now + TURN_US;
 		return send_all(st, now);
 	}
+	if (!st->turn.several || now >= st->turn.until) {
+		output(st, now, false, engine_output_pressing);
+		st->turn.until = now + TURN_US;
+	}
 	deadline = engine_next_deadline(st->engine);
-	st->turn.held = st->ntx || engine_has_output(st->engine);
-	return st->turn.held && deadline > st->turn.until ? st->turn.until : deadline;
+	st->turn.held = st->ntx || engine_output_presses(st->engine);
+	return engine_has_output(st->engine) && deadline > st->turn.ends ? st->turn.ends : deadline;
 }
 
 usec_t stack_finish(struct stack *st, usec_t now)
 {
 	usec_t deadline = finish_call(st, now);
 
-	stack_notify(st);
+	/* Those that a call found, which looked for packets in passing. */
+	turn_begin(st, stack_notify(st), now);
 	return deadline;
 }
 

@@ -26,8 +26,10 @@ struct rte_ring;
 /* A turn of a program's event loop, in whose calls output may wait (runtime.c). */
 struct turn {
 	unsigned calls;	 /* still to come */
-	bool held;	 /* something waits */
+	bool held;	 /* some data waits */
+	bool several;	 /* news of more than one socket began it: data may wait, not ACKs alone */
 	usec_t until;	 /* ... and no longer than until then */
+	usec_t ends;	 /* no call after this one's is of the turn */
 	usec_t trust_at; /* from when on the program is trusted to come back soon, again */
 	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not */
 	usec_t distrust; /* how long it was not, the last time; less with each turn that went well */
