@@ -22,8 +22,6 @@
 #define WATCHED_TICKS 20
 /* Application threads that have not driven for this long are away. */
 #define AWAY_US 1000
-/* A deadline that comes this much earlier than its own waking time is worth waking it for. */
-#define POKE_SLACK_US 5000
 
 static struct {
 	pthread_mutex_t mutex;
@@ -38,9 +36,8 @@ static struct {
 void helper_poke(usec_t deadline)
 {
 	static const uint64_t one = 1;
-	usec_t until = atomic_load(&rt.shared->helper_until);
 
-	if (deadline >= until || until - deadline < POKE_SLACK_US || atomic_load(&rt.shared->watcher))
+	if (!helper_oversleeps(deadline) || atomic_load(&rt.shared->watcher))
 		return;
 	if (atomic_exchange(&rt.shared->helper_until, 0))
 		rt.real->syscall(SYS_write, helper.efd, &one, sizeof(one));

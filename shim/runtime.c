@@ -46,19 +46,19 @@ struct runtime rt;
  * left.
  *
  * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks,
- * and a program that does so more than rarely is not trusted to come back soon for a while, which grows with each time that it
- * disappoints.
+ * and the data of a program that does so more than rarely does not wait for a while, which grows with each time that it
+ * disappoints.  The peer waits for no ACK.
  */
 static void turn_begin(struct stack *st, unsigned events, usec_t now)
 {
-	if (!events || now < st->turn.trust_at)
+	if (!events)
 		return;
 	if (!st->turn.calls) {
 		st->turn.ends = now + TURN_MOST_US;
 		st->turn.several = false;
 	}
 	st->turn.calls += events * TURN_CALLS;
-	st->turn.several |= events >= TURN_EVENTS;
+	st->turn.several |= events >= TURN_EVENTS && now >= st->turn.trust_at;
 	st->turn.until = now + TURN_US;
 }
 
@@ -82,7 +82,7 @@ static void turn_judge(struct turn *t, usec_t now, usec_t away)
 		t->late -= t->late > 0;
 		return;
 	}
-	t->calls = 0;
+	t->several = false;
 	t->late += LATE_RARELY;
 	if (t->late <= LATE_RARELY)
 		return;

@@ -29,7 +29,7 @@ struct turn {
 	bool held;	 /* some data waits */
 	bool several;	 /* news of more than one socket began it: data may wait, not ACKs alone */
 	usec_t until;	 /* ... and no longer than until then */
-	usec_t ends;	 /* no call after this one's is of the turn */
+	usec_t ends;	 /* ... and then the turn is over */
 	usec_t trust_at; /* from when on the program is trusted to come back soon, again */
 	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not */
 	usec_t distrust; /* how long it was not, the last time; less with each turn that went well */
@@ -110,6 +110,16 @@ bool stack_enter(struct stack *st, usec_t *now);
 /* Send what is to be sent (as the turn and the doorbell's price allow), tell the waiters, release the lock. */
 void stack_leave(struct stack *st, usec_t now);
 
+/* A deadline that comes this much earlier than the helper's own waking time is worth waking it for. */
+#define POKE_SLACK_US 5000
+
+static inline bool helper_oversleeps(usec_t deadline)
+{
+	usec_t until = atomic_load(&rt.shared->helper_until);
+
+	return until > deadline && until - deadline >= POKE_SLACK_US;
+}
+
 /*
  * The same two inline, for the calls that are made most; the parts of them that few calls come to: with the lock of a process
  * that ends (false: it was given back; where exec has failed there was no end), after what the last call has left (torn: its
@@ -159,7 +169,7 @@ static inline __attribute__((always_inline)) void stack_leave_fast(struct stack 
 	usec_t deadline = engine_next_deadline(st->engine);
 	struct thread *t = thread_self();
 
-	if (__builtin_expect(st->turn.calls || st->ntx || deadline <= now || !engine_is_quiet(st->engine), 0)) {
+	if (__builtin_expect(st->ntx || deadline <= now || !engine_is_quiet(st->engine), 0)) {
 		deadline = stack_finish(st, now);
 	} else {
 		st->turn.held = false;
@@ -172,9 +182,7 @@ static inline __attribute__((always_inline)) void stack_leave_fast(struct stack 
 	t->stacks_held--;
 	st->inside = false;
 	lock_drop(&st->lock);
-	if (__builtin_expect(t->nwakes || deadline < atomic_load(&rt.shared->watch_until) ||
-				 deadline < atomic_load(&rt.shared->helper_until),
-			     0))
+	if (__builtin_expect(t->nwakes || deadline < atomic_load(&rt.shared->watch_until) || helper_oversleeps(deadline), 0))
 		stack_wake(deadline);
 }
 
