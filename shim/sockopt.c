@@ -291,6 +291,9 @@ int sock_getsockopt(const struct fdref *r, int level, int name, void *val, sockl
 		return rc;
 	rc = !len || (!val && *len) ? -EFAULT : level == SOL_SOCKET && (int)*len < 0 ? -EINVAL : -ENOPROTOOPT;
 	is_own = sockopt_own(s, level, name, &own);
+	/* Who looks at the connection is to see what has been done for it as sent. */
+	if (level == IPPROTO_TCP && name == TCP_INFO)
+		stack_settle(st, now);
 	if (rc == -ENOPROTOOPT && !is_own && timeout < 0 && (level != IPPROTO_IPV6 || s->family == AF_INET6))
 		rc = engine_getsockopt(st->engine, s->conn, level, name, val, len, now);
 	stack_leave(st, now);
