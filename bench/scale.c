@@ -32,7 +32,7 @@ struct worker {
 	unsigned cpu;
 	int epfd, listener;
 	uint64_t done;
-};
+} __attribute__((aligned(64))); /* a cache line is one thread's */
 
 /* An event's data: the descriptor, and whether it is a client's end. */
 #define CLIENT (1ull << 32)

@@ -81,18 +81,23 @@ int addr_write(int family, const struct endpoint *ep, struct sockaddr *sa, sockl
 	return 0;
 }
 
-/* Is it so in any of the stacks? */
+/* Is it so in any of the stacks?  First that of this thread: listeners are in all of them, and the others have their own work. */
 static bool any_stack(bool (*is)(struct engine *, const struct endpoint *), const struct sockaddr *sa, socklen_t len)
 {
+	unsigned home = thread_self()->home;
 	struct endpoint at;
 	bool found = false;
 	usec_t now;
 
 	if (!rt_up() || addr_read(sa->sa_family, sa, len, &at))
 		return false;
-	for (unsigned i = 0; !found && i < rt.nstacks && stack_enter(rt.stacks[i], &now); i++) {
-		found = is(rt.stacks[i]->engine, &at);
-		stack_leave(rt.stacks[i], now);
+	for (unsigned i = 0; !found && i < rt.nstacks; i++) {
+		struct stack *st = rt.stacks[(home + i) % rt.nstacks];
+
+		if (!stack_enter(st, &now))
+			break;
+		found = is(st->engine, &at);
+		stack_leave(st, now);
 	}
 	return found;
 }

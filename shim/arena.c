@@ -4,6 +4,7 @@
  * long as no freed one is at hand; the kernel gives memory to the pages that were touched and no others.
  */
 #include "shim/arena.h"
+#include "io/io.h"
 #include "shim/epoll.h"
 #include "shim/lock.h"
 #include "shim/sock.h"
@@ -13,6 +14,7 @@
 #include <sys/mman.h>
 
 #define SLAB_ALIGN 64u
+#define MADE_AT_ONCE 16u
 #define ALIGNED(size) (((size) + SLAB_ALIGN - 1) & ~(size_t)(SLAB_ALIGN - 1))
 
 static const struct {
@@ -28,11 +30,16 @@ static const struct {
     [SLAB_THREAD] = {ALIGNED(sizeof(struct thread)), THREADS_MAX},
 };
 
-/* At the start of the region, shared like the objects themselves. */
+_Static_assert(SLABS <= 1 << 4 && IO_QUEUES_MAX <= 1 << 4, "slab and home fit into an object's header");
+
+/* At the start of the region, shared like the objects themselves.  Order: the lock of the new ones, then that of a list. */
 struct slab_head {
-	struct lock lock;
+	struct lock lock; /* of `made` */
 	_Atomic uint32_t made;
-	struct object *free;
+	struct free_list {
+		struct lock lock;
+		struct object *first;
+	} __attribute__((aligned(SLAB_ALIGN))) free[IO_QUEUES_MAX]; /* by the objects' home */
 } __attribute__((aligned(SLAB_ALIGN)));
 
 static struct slab_head *heads;
@@ -108,19 +115,69 @@ void *arena_beside(const void *obj)
 	return &rares[o->index];
 }
 
+static struct object *take_free(enum slab slab, unsigned home)
+{
+	struct free_list *l = &heads[slab].free[home];
+	struct object *o;
+
+	lock_take(&l->lock);
+	o = l->first;
+	if (o)
+		l->first = object_at(slab, o->next_free);
+	lock_drop(&l->lock);
+	return o;
+}
+
+static void put_free(struct object *o)
+{
+	struct free_list *l = &heads[o->slab].free[o->home];
+
+	lock_take(&l->lock);
+	o->next_free = l->first ? l->first->index + 1u : 0;
+	l->first = o;
+	lock_drop(&l->lock);
+}
+
 /* The next object never used before.  Caller holds the slab's lock. */
-static struct object *make(enum slab slab)
+static struct object *make_one(enum slab slab, unsigned home)
 {
 	uint32_t index = atomic_load_explicit(&heads[slab].made, memory_order_relaxed);
 	struct object *o;
 
 	if (index == kinds[slab].most)
 		return NULL;
-	o = (struct object *)(bases[slab] + (size_t)index * kinds[slab].size);
+	o = object_at(slab, index + 1);
 	o->index = index;
 	o->slab = slab;
+	o->home = home;
 	atomic_store_explicit(&o->ref, 1ull << 32, memory_order_relaxed);
 	atomic_store_explicit(&heads[slab].made, index + 1, memory_order_release);
+	return o;
+}
+
+/* A new object for the caller, and some for later: neighbours in memory are of one home. */
+static struct object *make(enum slab slab, unsigned home)
+{
+	struct slab_head *h = &heads[slab];
+	struct object *o, *more;
+
+	lock_take(&h->lock);
+	o = make_one(slab, home);
+	for (unsigned i = 1; i < MADE_AT_ONCE && (more = make_one(slab, home)); i++)
+		put_free(more);
+	lock_drop(&h->lock);
+	return o;
+}
+
+static struct object *take(enum slab slab)
+{
+	/* A thread's own record is taken before there is one. */
+	unsigned home = thread_known ? thread_known->home : 0;
+	struct object *o = take_free(slab, home);
+
+	o = o ? o : make(slab, home);
+	for (home = 0; !o && home < IO_QUEUES_MAX; home++)
+		o = take_free(slab, home);
 	return o;
 }
 
@@ -139,16 +196,8 @@ static void wipe(struct object *o, enum slab slab)
 
 void *arena_get(enum slab slab)
 {
-	struct slab_head *h = &heads[slab];
-	struct object *o;
+	struct object *o = take(slab);
 
-	lock_take(&h->lock);
-	o = h->free;
-	if (o)
-		h->free = object_at(slab, o->next_free);
-	else
-		o = make(slab);
-	lock_drop(&h->lock);
 	if (!o)
 		return NULL;
 	wipe(o, slab);
@@ -160,7 +209,6 @@ void *arena_get(enum slab slab)
 void arena_put(void *obj)
 {
 	struct object *o = obj;
-	struct slab_head *h = &heads[o->slab];
 	uint64_t ref = atomic_load_explicit(&o->ref, memory_order_relaxed);
 
 	/* object_release() moved the generation on already; an object with its one reference left has that still to come. */
@@ -168,10 +216,7 @@ void arena_put(void *obj)
 		atomic_store_explicit(&o->ref, ((ref >> 32) + 1) << 32, memory_order_release);
 	for (unsigned proc = 0; is_owned(o->slab) && proc < arena_procs(); proc += WORD_PROCS)
 		atomic_store_explicit(arena_holders(o, proc), 0, memory_order_relaxed);
-	lock_take(&h->lock);
-	o->next_free = h->free ? h->free->index + 1u : 0;
-	h->free = o;
-	lock_drop(&h->lock);
+	put_free(o);
 }
 
 void *arena_at(enum slab slab, uint32_t index)

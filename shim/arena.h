@@ -21,7 +21,8 @@ struct object {
 	_Atomic uint64_t ref; /* generation in the upper half, number of references in the lower */
 	uint32_t next_free;   /* while free: the index of the next one + 1; 0: none */
 	uint32_t index : 24;  /* its place in its slab, for ever */
-	uint32_t slab : 8;    /* enum slab */
+	uint32_t slab : 4;    /* enum slab */
+	uint32_t home : 4;    /* the stack whose threads it is handed out to first, for ever */
 };
 
 /* Processes that may share the engine: a fork family. */
@@ -37,7 +38,10 @@ enum slab { SLAB_SOCK, SLAB_SPREAD, SLAB_EPSET, SLAB_MEMBER, SLAB_WATCH, SLAB_TH
 
 /* Map the region.  0 or -ENOMEM.  Once. */
 int arena_init(void);
-/* A new object with one reference, zeroed; NULL when the slab is used up. */
+/*
+ * A new object with one reference, zeroed; NULL when the slab is used up.  Threads of different stacks are handed different
+ * objects as long as there are new ones: neither the objects nor the lists of the free ones go to and fro between their cores.
+ */
 void *arena_get(enum slab slab);
 /* Give back an object whose last reference is gone (or that has only the one of arena_get()): its generation moves on. */
 void arena_put(void *obj);

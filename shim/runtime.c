@@ -377,6 +377,7 @@ static bool try_drive(struct stack *st, bool ring, usec_t clock)
 
 	if (!lock_try(&st->lock) || !stack_entered(st, clock, &now))
 		return false;
+	atomic_store_explicit(&st->driver, lock_tid(), memory_order_relaxed);
 	st->turn.calls = 0;
 	stack_settle(st, now);
 	got = stack_drive(st, now);
@@ -389,9 +390,18 @@ static bool try_drive(struct stack *st, bool ring, usec_t clock)
 	return got < rt.rx_turn;
 }
 
-static bool drive_several(bool ring)
+/* Whose turn is it?  A thread's own stack is its own; another one's only if its threads have left it to us. */
+static bool is_ours(struct stack *st, usec_t now)
+{
+	return st->id == thread_self()->home || stack_stale(st, now, DRIVE_STALE_US) ||
+	       atomic_load_explicit(&st->driver, memory_order_relaxed) == lock_tid();
+}
+
+/* before_sleep: all of them, as nobody else may be there to look. */
+static bool drive_several(bool before_sleep)
 {
 	bool empty = true;
+	usec_t now = io_now();
 
 	/* Each thread begins at its own: those of several keep out of each other's way. */
 	unsigned at = thread_self()->home;
@@ -399,12 +409,13 @@ static bool drive_several(bool ring)
 	for (unsigned i = 0; i < rt.nstacks; i++, at++) {
 		if (at >= rt.nstacks)
 			at = 0;
-		empty &= try_drive(rt.stacks[at], ring, io_now());
+		if (before_sleep || is_ours(rt.stacks[at], now))
+			empty &= try_drive(rt.stacks[at], before_sleep, now = io_now());
 	}
 	/* A later stack may have received frames for an earlier one. */
 	for (unsigned i = 0; i < rt.nstacks; i++)
-		if (!rte_ring_empty(rt.stacks[i]->handed_over)) {
-			try_drive(rt.stacks[i], ring, io_now());
+		if (!rte_ring_empty(rt.stacks[i]->handed_over) && (before_sleep || is_ours(rt.stacks[i], now))) {
+			try_drive(rt.stacks[i], before_sleep, now = io_now());
 			empty &= rte_ring_empty(rt.stacks[i]->handed_over);
 		}
 	return empty;

@@ -43,6 +43,7 @@ struct stack {
 	struct engine *engine;
 	usec_t now;		   /* the latest time the engine was told: never goes back */
 	_Atomic usec_t last_drive; /* when packets were last looked for */
+	_Atomic uint32_t driver;   /* ... by stacks_drive(): the thread */
 	_Atomic usec_t deadline;   /* engine_next_deadline() when the lock was last released */
 	struct turn turn;
 	unsigned ntx;  /* frames that wait for the doorbell, or that the port refused */

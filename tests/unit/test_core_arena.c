@@ -154,6 +154,38 @@ static void objects_are_zeroed_and_distinct(void **state)
 	assert_null(arena_at(SLAB_WATCH, arena_count(SLAB_WATCH)));
 }
 
+/* Threads of two stacks do not hand each other their objects, whoever frees them, until there are no others. */
+static void objects_go_home(void **state)
+{
+	struct thread *self = thread_self();
+	uint32_t room = arena_room(SLAB_EPSET), nfirst, nlast = 0, i;
+	static void *first[1 << 16];
+	void *second;
+
+	assert_true(room <= sizeof(first) / sizeof(first[0]));
+	self->home = 1;
+	second = arena_get(SLAB_EPSET);
+	self->home = 0;
+	arena_put(second);
+	for (nfirst = 0; (first[nfirst] = arena_get(SLAB_EPSET)) != second; nfirst++)
+		assert_non_null(first[nfirst]);
+	/* New ones are made by the handful. */
+	assert_in_range(nfirst, room / 2, room - 1);
+	while (arena_get(SLAB_EPSET))
+		nlast++;
+	assert_int_equal(nfirst + 1 + nlast, room);
+	arena_put(second);
+	self->home = 1;
+	for (i = 0; i < nfirst; i++)
+		arena_put(first[i]);
+	assert_ptr_equal(arena_get(SLAB_EPSET), second);
+	first[0] = arena_get(SLAB_EPSET);
+	assert_non_null(first[0]);
+	arena_put(first[0]);
+	arena_put(second);
+	self->home = 0;
+}
+
 /* One object whose owner frees and remakes it, and threads that hold it when they can: never two lives at once. */
 static struct sock *shared;
 static _Atomic uint32_t shared_gen;
@@ -284,10 +316,15 @@ static void lock_works_across_fork(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(freed_object_is_stale),	       cmocka_unit_test(process_holds_once_however_often),
-	    cmocka_unit_test(killed_process_lets_go),	       cmocka_unit_test(child_holds_what_its_descriptors_say),
-	    cmocka_unit_test(objects_are_zeroed_and_distinct), cmocka_unit_test(lock_of_a_set_outlives_it),
-	    cmocka_unit_test(hold_and_release_race),	       cmocka_unit_test(lock_excludes),
+	    cmocka_unit_test(freed_object_is_stale),
+	    cmocka_unit_test(process_holds_once_however_often),
+	    cmocka_unit_test(killed_process_lets_go),
+	    cmocka_unit_test(child_holds_what_its_descriptors_say),
+	    cmocka_unit_test(objects_are_zeroed_and_distinct),
+	    cmocka_unit_test(lock_of_a_set_outlives_it),
+	    cmocka_unit_test(objects_go_home),
+	    cmocka_unit_test(hold_and_release_race),
+	    cmocka_unit_test(lock_excludes),
 	    cmocka_unit_test(lock_works_across_fork),
 	};
 
