@@ -235,6 +235,7 @@ struct conn {
 	bool rack_valid : 1;		      /* rack_xmit_at and its like say something of this flight */
 	bool rack_dsack_seen : 1;	      /* until snd_una reaches rack_dsack_round */
 	bool loss_is_reordering : 1;	      /* TIMER_LOSS ends the reordering window; else it sends a probe */
+	bool head_due : 1;		      /* the first in flight is to be sent again, without a scoreboard (repair.c) */
 	bool probe_due : 1;		      /* a tail loss probe is to be sent */
 	bool tlp_out : 1, tlp_is_retrans : 1; /* a probe is unanswered; it was a retransmission */
 	bool undo_armed : 1, retrans_stamped : 1;

@@ -495,6 +495,17 @@ static void count_failure(struct engine *e, const struct conn *c)
 		e->stats.reno_recovery_fail++;
 }
 
+/* RFC 5681 3.1 (4) without a scoreboard: what follows the first is sent again by its own timeout, or with the next episode. */
+static void resend_head(struct engine *e, struct conn *c)
+{
+	if (!c->retransmits)
+		c->cc.ssthresh = cc_ops(c->cc.algo)->on_loss(&c->cc, e->now);
+	cc_ops(c->cc.algo)->on_timeout(&c->cc, e->now);
+	ecn_window_reduced(c);
+	c->cc.cwnd = c->mss;
+	c->head_due = true;
+}
+
 /* RFC 5681 3.1 (4), RFC 6298 5.4-5.6, RFC 5682 step 1.  A timeout amid fast recovery is the same loss event, as on Linux. */
 void recovery_on_timeout(struct engine *e, struct conn *c)
 {
@@ -502,8 +513,10 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 
 	if (c->fin_sent && !c->fin_acked)
 		c->fin_due = true;
-	if (!repair_begin(e, c))
+	if (!repair_begin(e, c)) {
+		resend_head(e, c);
 		return;
+	}
 	count_failure(e, c);
 	if (c->ca_state <= CA_DISORDER || seq_geq(c->snd_una, c->recovery_point) || (c->ca_state == CA_LOSS && first)) {
 		undo_begin(c);

@@ -6,7 +6,7 @@
  * There is one for every fourth control block, or, if that is less, for every packet: who needs one holds a packet, in flight or
  * behind a hole, or did so a moment ago.  When there is none, a connection does without as if the news had been lost on its way:
  * SACK blocks and duplicate ACKs are not followed up, what comes out of order is dropped, duplicates are not reported, no probe
- * is sent, and a timeout is tried again after the next.  All of that TCP makes good; none of it is lost for good.
+ * is sent, and a timeout sends the first packet again and no more.  All of that TCP makes good; none of it is lost for good.
  */
 #include <string.h>
 

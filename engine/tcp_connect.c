@@ -30,6 +30,7 @@ static void reset_for_connect(struct engine *e, struct conn *c)
 	c->fin_received = c->peer_fin_known = c->urg_valid = c->snd_urgent = c->retrans_seen = false;
 	c->backoff = c->retransmits = c->probes = c->dupacks = 0;
 	c->ca_state = CA_OPEN;
+	c->head_due = false;
 	c->rtx_started_ms = 0;
 	c->soft_error = c->error = 0;
 	c->peer_mss = 0;

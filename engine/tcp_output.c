@@ -536,6 +536,21 @@ static void output_probe(struct engine *e, struct conn *c)
 	}
 }
 
+/* ---- a timeout without a scoreboard (repair.c) ---- */
+
+static void output_head(struct engine *e, struct conn *c)
+{
+	struct rte_mbuf *m = c->sndq.head;
+
+	if (!c->head_due)
+		return;
+	c->head_due = false;
+	if (!m || m == c->snd_new || c->lost_out || (pkt(m)->len > c->mss && !split(e, c, m, c->mss)) ||
+	    !send_packets(e, c, m, 1))
+		return;
+	pkt(m)->flags |= PKT_EVER_RETRANS;
+}
+
 /* ---- all of it ---- */
 
 static void output_fin(struct engine *e, struct conn *c)
@@ -589,6 +604,7 @@ void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 	if (c->syn_due)
 		send_syn(e, c);
 	if ((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) {
+		output_head(e, c);
 		output_probe(e, c);
 		if (output_lost(e, c, &turn))
 			output_new(e, c, &turn);

@@ -36,8 +36,8 @@ static void host_by_chance(struct world *w, struct host_config *h)
 	h->nstacks = one_in(r, 4) ? 2 : 1;
 	h->spread = rng_below(r, 2);
 	h->max_conns = one_in(r, 6) ? 2 + (unsigned)rng_below(r, 6) : 64;
-	/* Where control blocks are few, what repairs connections is fewer. */
-	h->max_repairs = (h->max_conns + 1) / 3;
+	/* What repairs connections is used up in many worlds. */
+	h->max_repairs = h->max_conns < 64 || h->spread ? 1 : 0;
 	h->backlog = backlogs[rng_below(r, 6)];
 	h->lazy_us = one_in(r, 4) ? rng_magnitude(r, 1, 3000000) : 0;
 	h->clock = rng_magnitude(r, 0, 1ull << 45);
