@@ -274,13 +274,12 @@ unsigned stack_notify(struct stack *st)
 
 	while ((c = engine_next_event(st->engine, &edges))) {
 		struct sock *s = (struct sock *)(uintptr_t)engine_user(c);
+		unsigned waiting = s ? engine_unaccepted(c) : 0;
 
-		if (s) {
-			unsigned waiting = engine_unaccepted(c);
-
+		if (s)
 			pollable_tell(&s->poll, &(struct news){edges, waiting ? waiting : 1, (int)st->id});
-		}
-		n++;
+		/* Who waits for accept() has no news of its own until then. */
+		n += 1 + waiting;
 	}
 	return n;
 }

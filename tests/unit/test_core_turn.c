@@ -20,6 +20,7 @@
 #define ECHO_PORT 7
 #define LIMIT_S 20
 #define CONNS 2
+#define NEW 8
 /* Longer than a call waits before it looks for packets, and still in time. */
 #define SOON_US 25
 /* Late for the rest of the turn. */
@@ -178,6 +179,39 @@ static void one_event_is_no_turn(void **state)
 }
 
 /* Turns that go well, until what went badly is forgotten. */
+/* Found in one look, but with no event of their own before accept(): answer and FIN of each leave as one segment all the same. */
+static void waiting_connections_are_news(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int listener = world_listen(80), fd;
+	struct fdref r = world_ref(listener);
+	unsigned before;
+	char c;
+
+	assert_int_equal(core->epoll_ctl(loop.epfd, EPOLL_CTL_ADD, listener, &ev), 0);
+	for (int i = 0; i < NEW; i++)
+		peer_connect_and_send(80, 1);
+	peer_turn();
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+	peer_turn();
+	world_pass(SOON_US);
+	assert_int_equal(events(), 1);
+	before = world_sent();
+	for (int i = 0; i < NEW; i++) {
+		fd = core->accept(&r, NULL, NULL, ACCEPT_NOW);
+		assert_true(fd >= 0);
+		assert_int_equal(world_recv(fd, &c, 1, MSG_DONTWAIT), 1);
+		assert_int_equal(world_send(fd, "y", 1), 1);
+		world_close(fd);
+	}
+	assert_int_equal(world_sent() - before, 0);
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+	assert_int_equal(world_sent() - before, NEW);
+	world_close(listener);
+}
+
 static void go_well(unsigned calls)
 {
 	for (unsigned i = 0; i < calls; i++)
@@ -253,6 +287,7 @@ static int run_in_world(enum world_wait wait)
 	    cmocka_unit_test(several_sends_become_one_segment),
 	    cmocka_unit_test(nothing_is_held_for_long),
 	    cmocka_unit_test(one_event_is_no_turn),
+	    cmocka_unit_test(waiting_connections_are_news),
 	    cmocka_unit_test(late_once_is_forgiven),
 	    cmocka_unit_test(late_again_soon_is_not_trusted_for_a_while),
 	    cmocka_unit_test(lateness_is_forgotten),
