@@ -410,6 +410,11 @@ static void on_ack_in_doubt(struct input *in, struct ack *a)
 		undo_by_dsack(in);
 	if (a->ece && c->ca_state <= CA_DISORDER)
 		ecn_enter_cwr(in->e, c, a);
+	/* With nothing in flight there is nothing left to reduce step by step, and silence may follow. */
+	if (c->ca_state == CA_CWR && !conn_flight(c)) {
+		leave_episode(in);
+		reducing = true;
+	}
 	look_for_loss(in->e, c, a);
 	next_state(in->e, c, a);
 	adjust_window(c, a, delivered, reducing);
@@ -536,10 +541,12 @@ void recovery_on_timeout(struct engine *e, struct conn *c)
 /* RFC 7413 4.2.1: the SYN,ACK left the SYN's data out. */
 void recovery_syn_data_refused(struct engine *e, struct conn *c)
 {
-	if (!repair_begin(e, c))
-		return;
-	recovery_mark_lost(c, c->sndq.head);
-	c->fast_retransmit = true;
+	if (repair_begin(e, c)) {
+		recovery_mark_lost(c, c->sndq.head);
+		c->fast_retransmit = true;
+	} else {
+		c->head_due = true;
+	}
 	tcp_want_output(e, c);
 }
 

@@ -27,6 +27,7 @@ bool repair_begin(struct engine *e, struct conn *c)
 
 void repair_end(struct engine *e, struct conn *c)
 {
+	c->tlp_out = c->probe_due = false;
 	if (!c->repair)
 		return;
 	slab_put(&e->repairs, c->repair);

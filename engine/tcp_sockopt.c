@@ -535,8 +535,8 @@ static int set_congestion(struct engine *e, struct conn *c, const void *val, soc
 	algo = congestion_of(val, len);
 	if (algo < 0)
 		return algo;
-	/* Before data can flow the name is kept; conn_init_transfer() does the rest. */
-	if (STATE_BIT(c->state) & SYNCHRONIZED)
+	/* Before data can flow the name is kept; conn_init_transfer() does the rest, for a Fast Open child with the SYN's. */
+	if (STATE_BIT(c->state) & SYNCHRONIZED || c->fo_child)
 		conn_set_cc(e, c, algo);
 	else
 		conn_choose_cc(e, c, algo);

@@ -64,6 +64,7 @@ void timer_stop_all(struct engine *e, struct conn *c)
 {
 	for (enum conn_timer t = 0; t < TIMERS; t++)
 		clear(c, t);
+	c->loss_is_reordering = false;
 	wheel_disarm(&e->wheel, &c->wheel);
 }
 

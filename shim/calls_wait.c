@@ -253,18 +253,21 @@ static inline int bits_of(int n, fd_set *in, fd_set *out, fd_set *ex)
 	return bits_of_table(&s);
 }
 
-/* Who has to look, and at what: *count descriptors, which go to fds unless it is NULL. */
-static inline unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned *count)
+/*
+ * Who has to look, and at what: *count descriptors, which go to fds unless it is NULL.  No more than `most`: another thread may
+ * add to the sets after they were counted.
+ */
+static inline unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, unsigned most, unsigned *count)
 {
 	unsigned need = 0, n = 0;
 
-	for (int first = 0; first < s->n; first += LONG_BITS) {
+	for (int first = 0; first < s->n && n < most; first += LONG_BITS) {
 		unsigned long in = word_of(s, SET_IN, first), out = word_of(s, SET_OUT, first), ex = word_of(s, SET_EX, first);
 		unsigned long any = in | out | ex;
 
 		if (s->n - first < LONG_BITS)
 			any &= ~(~0ul << (s->n - first));
-		for (; any; any &= any - 1, n++) {
+		for (; any && n < most; any &= any - 1, n++) {
 			int at = __builtin_ctzl(any), fd = first + at;
 
 			need |= need_of(fd);
@@ -370,7 +373,7 @@ static __attribute__((noinline)) int select_many(const struct sets *s, unsigned 
 	many = malloc(n * sizeof(*many));
 	if (!many)
 		return -ENOMEM;
-	sets_to_poll(s, many, &n);
+	sets_to_poll(s, many, n, &n);
 	rc = select_loop(s, many, n, left, mask);
 	free(many);
 	return rc;
@@ -388,7 +391,7 @@ static inline unsigned select_need(struct sets *s, struct pollfd *few, unsigned 
 {
 	if (s->n <= 0 || !fdtab_size || !sets_allow(s, user_read_byte))
 		return 0;
-	return sets_to_poll(s, s->n <= STACK_FDS ? few : NULL, n);
+	return sets_to_poll(s, s->n <= STACK_FDS ? few : NULL, (unsigned)s->n, n);
 }
 
 /* What is there at once costs the core no look at the clock; the kernel's has always moved on. */

@@ -62,7 +62,7 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 		/* The watcher's process may have been stopped, or be about to be buried. */
 		if (stacks_stale(now, FAMILY_LOOK_US))
 			stacks_drive(true, now);
-		until = until - now > FAMILY_LOOK_US ? now + FAMILY_LOOK_US : until;
+		until = until > now + FAMILY_LOOK_US ? now + FAMILY_LOOK_US : until;
 	}
 	if (until <= now)
 		return;

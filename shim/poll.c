@@ -88,7 +88,8 @@ static int glance(struct pollfd *fds, nfds_t n, const struct thread *t, usec_t n
 			fds[i].revents = asked_of(level_of_sock(r.obj, r.gen), fds[i].events);
 			kernel_too |= atomic_load_explicit(&sock_of(&r)->dual, memory_order_relaxed);
 		} else if (is_kernels(&r)) {
-			kernel_too = true;
+			/* Nothing is asked about a negative number (poll(2)). */
+			kernel_too |= fds[i].fd >= 0;
 		} else {
 			return 0;
 		}

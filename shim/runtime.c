@@ -307,13 +307,13 @@ unsigned stack_drive(struct stack *st, usec_t now)
 }
 
 /* Send.  What goes to ourselves arrives before the call returns, as on Linux's loopback; so do the answers. When to wake next. */
-static usec_t send_all(struct stack *st, usec_t now)
+static usec_t send_all(struct stack *st, usec_t now, fetch_fn fetch)
 {
 	usec_t deadline;
 
 	for (unsigned turn = 0;; turn++) {
 		if (st->ntx || engine_has_output(st->engine))
-			output(st, now, false, engine_output);
+			output(st, now, false, fetch);
 		deadline = engine_next_deadline(st->engine);
 		if (deadline > now || turn == LOOP_TURNS)
 			return deadline;
@@ -329,13 +329,14 @@ static usec_t finish_call(struct stack *st, usec_t now)
 	if (!turn_goes_on(st, now)) {
 		st->turn.calls = 0;
 		st->turn.held = false;
-		return send_all(st, now);
+		return send_all(st, now, engine_output);
 	}
 	if (!st->turn.several || now >= st->turn.until) {
-		output(st, now, false, engine_output_pressing);
+		deadline = send_all(st, now, engine_output_pressing);
 		st->turn.until = now + TURN_US;
+	} else {
+		deadline = engine_next_deadline(st->engine);
 	}
-	deadline = engine_next_deadline(st->engine);
 	st->turn.held = st->ntx || engine_output_presses(st->engine);
 	return engine_has_output(st->engine) && deadline > st->turn.ends ? st->turn.ends : deadline;
 }
@@ -411,10 +412,10 @@ static bool drive_several(bool before_sleep)
 		if (before_sleep || is_ours(rt.stacks[at], now))
 			empty &= try_drive(rt.stacks[at], before_sleep, now = io_now());
 	}
-	/* A later stack may have received frames for an earlier one. */
+	/* A stack may have received frames for another one, whose threads sleep. */
 	for (unsigned i = 0; i < rt.nstacks; i++)
-		if (!rte_ring_empty(rt.stacks[i]->handed_over) && (before_sleep || is_ours(rt.stacks[i], now))) {
-			try_drive(rt.stacks[i], before_sleep, now = io_now());
+		if (!rte_ring_empty(rt.stacks[i]->handed_over)) {
+			try_drive(rt.stacks[i], before_sleep, io_now());
 			empty &= rte_ring_empty(rt.stacks[i]->handed_over);
 		}
 	return empty;

@@ -195,10 +195,10 @@ unsigned stack_drive(struct stack *st, usec_t now);
 void stack_flush(struct stack *st, usec_t now);
 /* What waits for the end of the turn is sent now: what comes next changes how it would be. */
 void stack_settle(struct stack *st, usec_t now);
-/* Has it not looked for packets for that long? */
+/* Has it not looked for packets for that long?  It may have since `now`. */
 static inline bool stack_stale(struct stack *st, usec_t now, usec_t us)
 {
-	return now - atomic_load_explicit(&st->last_drive, memory_order_relaxed) > us;
+	return now > atomic_load_explicit(&st->last_drive, memory_order_relaxed) + us;
 }
 /* Is one of them that stale? */
 bool stacks_stale(usec_t now, usec_t us);

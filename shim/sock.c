@@ -105,17 +105,6 @@ static void conn_close(struct stack *st, struct conn *c, unsigned age, bool rese
 		engine_close(st->engine, c, now);
 }
 
-static void conn_drop(unsigned stack, struct conn *c, unsigned age, bool reset)
-{
-	struct stack *st = rt.stacks[stack];
-	usec_t now;
-
-	if (!c || !stack_enter(st, &now))
-		return;
-	conn_close(st, c, age, reset, now);
-	stack_leave(st, now);
-}
-
 /* A closed connection in a stack, which tells the socket of its events. NULL: none left. */
 static struct conn *conn_new(struct sock *s, unsigned stack)
 {
@@ -169,22 +158,27 @@ struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, in
 
 /* ---- several stacks: one connection in each ------------------------------------------------------------------------------- */
 
-/* Close those of a spread but one, and forget it. */
+/*
+ * Close those of a spread but one, and forget it.  Each is taken out inside its stack, while the spread is still the socket's: a
+ * stack that is renewed sees to its part until then, and is not being renewed meanwhile.
+ */
 static void spread_end(struct sock *s, unsigned keep)
 {
-	unsigned age[IO_QUEUES_MAX];
-	struct spread *sp;
+	struct spread *sp = atomic_load(&s->spread);
+	struct conn *c;
+	usec_t now;
 
-	/* Until it is taken away here, a stack that is renewed sees to its part. */
-	for (unsigned i = 0; i < rt.nstacks; i++)
-		age[i] = rt.stacks[i]->age;
-	sp = atomic_exchange(&s->spread, NULL);
-	if (!sp)
-		return;
-	for (unsigned i = 0; i < rt.nstacks; i++)
-		if (i != keep)
-			conn_drop(i, sp->conn[i], age[i], false);
-	arena_put(sp);
+	for (unsigned i = 0; sp && i < rt.nstacks; i++) {
+		if (i == keep || !stack_enter(rt.stacks[i], &now))
+			continue;
+		c = atomic_load(&s->spread) == sp ? sp->conn[i] : NULL;
+		if (c)
+			sp->conn[i] = NULL;
+		conn_close(rt.stacks[i], c, rt.stacks[i]->age, false, now);
+		stack_leave(rt.stacks[i], now);
+	}
+	if (sp && atomic_compare_exchange_strong(&s->spread, &sp, NULL))
+		arena_put(sp);
 }
 
 /* Give every other stack a connection bound to the same address and port. */
@@ -288,14 +282,17 @@ static int listen_in(const struct fdref *r, unsigned stack, int backlog)
 	struct sock *s = sock_of(r);
 	struct stack *st = rt.stacks[stack];
 	struct spread *sp;
+	struct conn *c;
 	usec_t now;
 	int rc = -EBADF;
 
 	if (!stack_enter(st, &now))
 		return -EAGAIN;
 	sp = atomic_load(&s->spread);
+	c = sp ? sp->conn[stack] : atomic_load(&s->conn);
+	/* NULL: it connects or is disconnected at this moment. */
 	if (object_is(s, r->gen))
-		rc = engine_listen(st->engine, sp ? sp->conn[stack] : atomic_load(&s->conn), backlog, now);
+		rc = c ? engine_listen(st->engine, c, backlog, now) : -EINVAL;
 	if (!rc)
 		s->backlog = backlog;
 	stack_leave(st, now);
@@ -517,7 +514,8 @@ int sock_shutdown(const struct fdref *r, int how)
 	for (unsigned i = 0; sp && i < rt.nstacks; i++) {
 		if (sp->conn[i] == s->conn || !stack_enter(rt.stacks[i], &now))
 			continue;
-		engine_shutdown(rt.stacks[i]->engine, sp->conn[i], how, now);
+		if (sp->conn[i])
+			engine_shutdown(rt.stacks[i]->engine, sp->conn[i], how, now);
 		stack_leave(rt.stacks[i], now);
 	}
 	if (!rc && atomic_load(&s->dual))
