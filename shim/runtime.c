@@ -49,17 +49,21 @@ struct runtime rt;
  * and the data of a program that does so more than rarely does not wait for a while, which grows with each time that it
  * disappoints.  The peer waits for no ACK.
  */
-static void turn_begin(struct stack *st, unsigned events, usec_t now)
+static void turn_prolong(struct stack *st, unsigned events, usec_t now)
 {
-	if (!events)
-		return;
-	if (!st->turn.calls) {
+	if (events && !st->turn.calls) {
 		st->turn.ends = now + TURN_MOST_US;
 		st->turn.several = false;
 	}
 	st->turn.calls += events * TURN_CALLS;
+}
+
+static void turn_begin(struct stack *st, unsigned events, usec_t now)
+{
+	turn_prolong(st, events, now);
 	st->turn.several |= events >= TURN_EVENTS && now >= st->turn.trust_at;
-	st->turn.until = now + TURN_US;
+	if (events)
+		st->turn.until = now + TURN_US;
 }
 
 /* The caller of a call of this turn will be back soon. */
@@ -345,8 +349,11 @@ usec_t stack_finish(struct stack *st, usec_t now)
 {
 	usec_t deadline = finish_call(st, now);
 
-	/* Those that a call found, which looked for packets in passing. */
-	turn_begin(st, stack_notify(st), now);
+	/*
+	 * Those that a call found, which looked for packets in passing.  ACKs may wait for what the program does about them; data
+	 * may not, or two busy ends would each collect what the other one waits for, and take turns at sleeping.
+	 */
+	turn_prolong(st, stack_notify(st), now);
 	return deadline;
 }
 
