@@ -38,6 +38,16 @@ struct runtime rt;
 /* ---- turns of an event loop -------------------------------------------------------------------------------------------------
  */
 
+/* Call after call is about to come, for each of the events. */
+static void turn_prolong(struct stack *st, unsigned events, usec_t now)
+{
+	if (events && !st->turn.calls) {
+		st->turn.ends = now + TURN_MOST_US;
+		st->turn.several = false;
+	}
+	st->turn.calls += events * TURN_CALLS;
+}
+
 /*
  * A drive that brings news begins a turn of somebody's event loop: the program is about to make call after call.  Until it comes
  * to wait again, or the turn has lasted too long, ACKs that need not go at once wait for the data that it is likely to send. With
@@ -49,15 +59,6 @@ struct runtime rt;
  * and the data of a program that does so more than rarely does not wait for a while, which grows with each time that it
  * disappoints.  The peer waits for no ACK.
  */
-static void turn_prolong(struct stack *st, unsigned events, usec_t now)
-{
-	if (events && !st->turn.calls) {
-		st->turn.ends = now + TURN_MOST_US;
-		st->turn.several = false;
-	}
-	st->turn.calls += events * TURN_CALLS;
-}
-
 static void turn_begin(struct stack *st, unsigned events, usec_t now)
 {
 	turn_prolong(st, events, now);

@@ -93,10 +93,10 @@ struct sock *sock_make(struct conn *c, unsigned stack, int family)
 	return s;
 }
 
-/* Inside the stack: close a connection that is its user's no more, and was one of the stack at that age. */
-static void conn_close(struct stack *st, struct conn *c, unsigned age, bool reset, usec_t now)
+/* Inside the stack: close a connection that is its user's no more; NULL: there is none. */
+static void conn_close(struct stack *st, struct conn *c, bool reset, usec_t now)
 {
-	if (!c || st->age != age)
+	if (!c)
 		return;
 	engine_set_user(c, 0);
 	if (reset)
@@ -174,7 +174,7 @@ static void spread_end(struct sock *s, unsigned keep)
 		c = atomic_load(&s->spread) == sp ? sp->conn[i] : NULL;
 		if (c)
 			sp->conn[i] = NULL;
-		conn_close(rt.stacks[i], c, rt.stacks[i]->age, false, now);
+		conn_close(rt.stacks[i], c, false, now);
 		stack_leave(rt.stacks[i], now);
 	}
 	if (sp && atomic_compare_exchange_strong(&s->spread, &sp, NULL))
@@ -222,9 +222,10 @@ static int conn_renew(struct sock *s, bool reset)
 	sockopt_copy(rt.stacks[home], old, rt.stacks[home], c);
 	atomic_store(&s->conn, c);
 	if (stack_enter(rt.stacks[home], &now)) {
-		if (old && rt.stacks[home]->age == age)
+		if (old && rt.stacks[home]->age == age) {
 			engine_move_notices(rt.stacks[home]->engine, old, c);
-		conn_close(rt.stacks[home], old, age, reset, now);
+			conn_close(rt.stacks[home], old, reset, now);
+		}
 		stack_leave(rt.stacks[home], now);
 	}
 	return 0;
@@ -579,7 +580,7 @@ void sock_end(struct sock *s)
 	 * Taken inside: who is killed while it waits for the lock leaves it to whoever buries the socket, and if the stack was
 	 * renewed meanwhile, this is not a connection of an earlier age (stack_renew()).
 	 */
-	conn_close(st, atomic_exchange(&s->conn, NULL), st->age, false, now);
+	conn_close(st, atomic_exchange(&s->conn, NULL), false, now);
 	stack_leave(st, now);
 }
 

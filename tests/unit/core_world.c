@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shim/config.h"
@@ -309,4 +310,19 @@ int world_epoll(void)
 
 	world_set(fd, FD_EPOLL, NULL, ++id);
 	return fd;
+}
+
+int world_each_wait(int (*tests)(enum world_wait))
+{
+	int status, failed = 0;
+
+	for (int i = 0; i < WORLD_WAITS; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			exit(tests(i) != 0);
+		waitpid(child, &status, 0);
+		failed |= status;
+	}
+	return failed != 0;
 }

@@ -22,6 +22,8 @@ extern const struct core_ops *core;
 enum world_wait { WORLD_NAPS, WORLD_INTERRUPTS, WORLD_WEAK_INTERRUPTS, WORLD_WAITS };
 /* Start both sides, once per process.  spin_us: MTCPSHIM_SPIN_US. */
 void world_start(enum world_wait wait, long spin_us);
+/* Tests that start a world, for each way to wait in a process of its own, as the core starts once: 0, or 1 if one failed. */
+int world_each_wait(int (*tests)(enum world_wait));
 /*
  * Before that: by hand.  Neither the peer nor the helper has a thread that does anything; the peer has its turn when it is told
  * or when the test's thread sleeps in the core, and time passes when it is told or by what that sleep has for a time-out.  A

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -320,20 +319,9 @@ static int run_in_world(enum world_wait wait)
 
 int main(void)
 {
-	int status, failed = 0;
-
 	if (getenv("RANDOM_SEED"))
 		seed = strtoull(getenv("RANDOM_SEED"), NULL, 0);
 	if (getenv("RANDOM_STEPS"))
 		steps = (unsigned)atoi(getenv("RANDOM_STEPS"));
-	/* A process each: the core starts once. */
-	for (int i = 0; i < WORLD_WAITS; i++) {
-		pid_t child = fork();
-
-		if (!child)
-			exit(run_in_world(i) != 0);
-		waitpid(child, &status, 0);
-		failed |= status;
-	}
-	return failed != 0;
+	return world_each_wait(run_in_world);
 }

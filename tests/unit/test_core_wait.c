@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -318,16 +317,5 @@ static int run_in_world(enum world_wait wait)
 
 int main(void)
 {
-	int status, failed = 0;
-
-	/* A process each: the core starts once. */
-	for (int i = 0; i < WORLD_WAITS; i++) {
-		pid_t child = fork();
-
-		if (!child)
-			exit(run_in_world(i) != 0);
-		waitpid(child, &status, 0);
-		failed |= status;
-	}
-	return failed != 0;
+	return world_each_wait(run_in_world);
 }
