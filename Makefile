@@ -40,7 +40,7 @@ $(BUILD)/%.o: %.c
 # A unit test links the engine, io, the tests' helpers and the thin library's plain parts; each names in comments what it tests.
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB_OBJ) $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lm -lpthread
-CORE_WORLD := $(BUILD)/tests/unit/core_world.o $(BUILD)/tests/unit/core_wire.o
+CORE_WORLD := $(patsubst %,$(BUILD)/tests/unit/core_%.o,world wire step) $(BUILD)/shim/fdtab.o
 # Tests of the core bring a world of their own in the place of io/ and the preloaded library.
 $(BUILD)/tests/unit/test_core_%: $(BUILD)/tests/unit/test_core_%.o $(CORE_WORLD) $(TESTLIB_OBJ) $(CORE_OBJ) $(ENGINE_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -lpthread

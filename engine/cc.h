@@ -139,7 +139,6 @@ struct cc {
 			struct cubic_stage stage; /* with epoch_at first */
 			uint32_t est_acked;	  /* bytes counted towards the next growth of w_est */
 			struct hystart hystart;
-			struct cubic_stage undo; /* as it was before the last loss */
 		} cubic;
 		struct dctcp dctcp;
 		struct bbr *bbr; /* has_model: its own, from before init() on */
@@ -153,15 +152,16 @@ struct cc_ops {
 	void (*init)(struct cc *cc, const struct cc_view *v);
 	/* Grow: called for each ACK that is not part of recovery.  NULL: control() does it. */
 	void (*on_ack)(struct cc *cc, const struct ack *a);
-	/* A loss event: returns the new ssthresh (multiplicative decrease), changes neither window; remembers what it needs of
-	 * the old one. */
+	/* A loss event: returns the new ssthresh (multiplicative decrease), changes neither window. */
 	uint32_t (*on_loss)(struct cc *cc, usec_t now);
 	/* The same for an echo of congestion experienced (RFC 3168 6.1.2), at most once per round trip. */
 	uint32_t (*on_ece)(struct cc *cc, usec_t now);
 	/* A timeout: on_loss() was called before; forget the epoch. */
 	void (*on_timeout)(struct cc *cc, usec_t now);
-	/* The reduction was for nothing: cwnd and ssthresh are restored by the caller, this restores the rest.  May be NULL. */
-	void (*undo)(struct cc *cc, usec_t now);
+	/* Before a reduction that may be for nothing: what undo() is to be given of the state.  May be NULL. */
+	void (*keep)(const struct cc *cc, struct cubic_stage *kept);
+	/* It was: cwnd and ssthresh are restored by the caller, this restores the rest.  May be NULL. */
+	void (*undo)(struct cc *cc, const struct cubic_stage *kept);
 	/* The application was idle or limited for so long: time in which nothing was sent does not count. */
 	void (*on_idle)(struct cc *cc, usec_t idle_us);
 

@@ -353,7 +353,7 @@ static void bbr_on_timeout(struct cc *cc, usec_t now)
 	cc->bbr->cwnd = cc->mss;
 }
 
-static void bbr_undo(struct cc *cc, usec_t now)
+static void bbr_undo(struct cc *cc, const struct cubic_stage *kept)
 {
 	cc->bbr->undo_due = true;
 }

@@ -199,7 +199,6 @@ static uint32_t cubic_on_loss(struct cc *cc, usec_t now)
 {
 	uint64_t cwnd = cc->cwnd;
 
-	cc->cubic.undo = cc->cubic.stage;
 	cc->cubic.stage.w_max = cwnd < cc->cubic.stage.w_max ? cwnd * (BETA_DEN + BETA_NUM) / (2 * BETA_DEN) : cwnd;
 	cc->cubic.stage.cwnd_prior = cwnd;
 	cc->cubic.stage.epoch_at = 0;
@@ -212,10 +211,15 @@ static void cubic_on_timeout(struct cc *cc, usec_t now)
 	cc->cubic.stage.w_max = 0;
 }
 
-/* Section 4.9: what the curve was before the reduction, less the time since then. */
-static void cubic_undo(struct cc *cc, usec_t now)
+static void cubic_keep(const struct cc *cc, struct cubic_stage *kept)
 {
-	cc->cubic.stage = cc->cubic.undo;
+	*kept = cc->cubic.stage;
+}
+
+/* Section 4.9: what the curve was before the reduction. */
+static void cubic_undo(struct cc *cc, const struct cubic_stage *kept)
+{
+	cc->cubic.stage = *kept;
 }
 
 /* Section 5.8: t is the time in which the window was in use. */
@@ -232,6 +236,7 @@ const struct cc_ops cc_cubic = {
     .on_ack = cubic_on_ack,
     .on_loss = cubic_on_loss,
     .on_ece = cubic_on_loss,
+    .keep = cubic_keep,
     .undo = cubic_undo,
     .on_timeout = cubic_on_timeout,
     .on_idle = cubic_on_idle,

@@ -20,23 +20,34 @@ static uint32_t clock_ms(const struct engine *e)
 	return e->now / 1000;
 }
 
-void chrono_update(const struct engine *e, struct conn *c)
+static void gather(struct engine *e, struct conn *c, uint32_t ms)
+{
+	if (c->chrono == CHRONO_BUSY)
+		c->busy_ms += ms;
+	else if (c->chrono == CHRONO_RWND)
+		extra_of(e, c)->rwnd_ms += ms;
+	else
+		extra_of(e, c)->sndbuf_ms += ms;
+}
+
+void chrono_update(struct engine *e, struct conn *c)
 {
 	enum chrono now = limit_of(c);
 
 	if (now == c->chrono)
 		return;
-	if (c->chrono != CHRONO_NONE)
-		c->chrono_ms[c->chrono] += clock_ms(e) - c->chrono_since_ms;
+	if (c->chrono != CHRONO_NONE && clock_ms(e) != c->chrono_since_ms)
+		gather(e, c, clock_ms(e) - c->chrono_since_ms);
 	c->chrono = now;
 	c->chrono_since_ms = clock_ms(e);
 }
 
 uint64_t chrono_us(const struct engine *e, const struct conn *c, enum chrono which)
 {
-	uint64_t ms = c->chrono_ms[which];
+	const struct extra *x = conn_extra(c);
+	uint64_t ms = which == CHRONO_BUSY ? c->busy_ms : which == CHRONO_RWND ? x->rwnd_ms : x->sndbuf_ms;
 
-	if (which != CHRONO_NONE && c->chrono == which)
+	if (c->chrono == which)
 		ms += clock_ms(e) - c->chrono_since_ms;
 	return ms * 1000;
 }

@@ -103,7 +103,8 @@ struct repair {
 	struct rte_mbuf *sack_hint[SACK_HINTS]; /* where recent SACK blocks began, latest first; NULL: none */
 	struct pkt_list lost_list;		/* LOST, to be sent again; empty before the connection is established */
 	struct pkt_list rtx_list;		/* RETRANS, in order of transmission */
-	struct rte_mbuf *rack_passed; /* no packet sent once only, up to this one, has its fate open; NULL: from the head */
+	struct rte_mbuf *rack_passed;	/* no packet sent once only, up to this one, has its fate open; NULL: from the head */
+	struct cubic_stage prior_stage; /* for undo.c, as what is below */
 	uint32_t sacked_pkts;
 	seq_t tlp_end_seq; /* snd_nxt after the probe (tlp.c) */
 
@@ -118,7 +119,7 @@ struct repair {
 	int undo_retrans;	/* segments sent again in it and not reported as duplicates; -1: none sent again yet */
 	uint32_t retrans_stamp; /* timestamp clock at the first retransmission, when retrans_stamped */
 };
-_Static_assert(sizeof(struct repair) <= 192, "three cache lines");
+_Static_assert(sizeof(struct repair) <= 200, "there is one for every fourth connection");
 
 /*
  * What few connections need, for as long as they last, from a slab of its own of which there are as many as connections: options
@@ -126,6 +127,7 @@ _Static_assert(sizeof(struct repair) <= 192, "three cache lines");
  */
 struct extra {
 	uint64_t max_pacing_rate; /* SO_MAX_PACING_RATE, bytes per second; UINT64_MAX: none */
+	uint64_t pace_ns;	  /* departure time of the next frame (pace.c) */
 	uint32_t linger_s;
 	int priority;
 	uint16_t defer_accept_s;
@@ -135,7 +137,8 @@ struct extra {
 	usec_t keepalive_at;		  /* deadline of TIMER_KEEPALIVE, 0: off */
 	seq_t snd_up, rcv_up;		  /* with snd_urgent, urg_valid: numbers of the urgent bytes */
 	uint32_t fo_max;		  /* TCP_FASTOPEN */
-	struct rte_mbuf *fo_keys;	  /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
+	uint32_t user_timeout_ms;
+	struct rte_mbuf *fo_keys; /* TCP_FASTOPEN_KEY, of a listener to be too; NULL: the engine's */
 	/* Probing the path MTU (mtu_probe.c): sizes of IP packets. */
 	uint16_t probe_low, probe_high; /* known to get through; thought to be the most */
 	seq_t probe_seq;
@@ -143,8 +146,9 @@ struct extra {
 	/* For TCP_INFO. */
 	uint32_t total_retrans, dsack_dups, rcv_ooopack;
 	uint64_t bytes_retrans;
-	uint32_t delivered_ce; /* packets that the peer got with a congestion mark */
-	uint32_t reord_seen;   /* for rack.c too */
+	uint32_t rwnd_ms, sndbuf_ms; /* limited by the peer's window, by the send buffer (chrono.c) */
+	uint32_t delivered_ce;	     /* packets that the peer got with a congestion mark */
+	uint32_t reord_seen;	     /* for rack.c too */
 	seq_t rack_dsack_round;
 	seq_t pmtu_claim_seq;	  /* of the packet that the claim quotes */
 	uint32_t last_oow_ack_ms; /* rate limit of answers to invalid segments, 0: none yet */
@@ -205,7 +209,7 @@ struct conn {
 	bool more : 1;		/* MSG_MORE on the last write */
 	bool rcv_filled : 1;	/* the peer filled the window (autotune.c) */
 	bool retrans_seen : 1;	/* something was retransmitted since the last RTO-free ACK */
-	uint8_t chrono : 2;	/* enum chrono: which clock of chrono_ms runs */
+	uint8_t chrono : 2;	/* enum chrono: which clock of chrono.c runs */
 	uint8_t pmtudisc : 3;	/* IP_MTU_DISCOVER */
 	bool pmtu_locked : 1;	/* the path takes less than we care to send: DF is off */
 	bool probing : 1;	/* mtu_probe.c searches for the path MTU */
@@ -239,6 +243,7 @@ struct conn {
 	bool probe_due : 1;		      /* a tail loss probe is to be sent */
 	bool tlp_out : 1, tlp_is_retrans : 1; /* a probe is unanswered; it was a retransmission */
 	bool undo_armed : 1, retrans_stamped : 1;
+	bool to_self : 1;      /* it was opened from here to a socket of this engine */
 	uint8_t frto : 2;      /* enum frto */
 	uint8_t rcv_fills : 2; /* windows in a row that the peer filled and the user emptied (autotune.c) */
 	uint8_t dupacks;
@@ -265,6 +270,7 @@ struct conn {
 	uint32_t ready; /* EPOLL* now; atomic, read by any thread */
 	uint32_t edges; /* EPOLL* that fired since the last engine_next_event() */
 	uint32_t rcvlowat, notsent_lowat;
+	struct wheel_timer wheel; /* of the timers below: one for all, at or before the earliest deadline */
 
 	/* Queues, and lists of the engine. */
 	struct rte_mbuf *snd_new; /* first packet not yet transmitted, NULL: none */
@@ -292,10 +298,9 @@ struct conn {
 	uint32_t segs_in, data_segs_in;
 	uint64_t bytes_received;
 
-	/* Timers: deadlines, 0 is off (conn_deadline() reads them); one wheel entry at or before the earliest. */
+	/* Timers: deadlines, 0 is off (conn_deadline() reads them). */
 	uint32_t deadline[SHORT_TIMERS];
-	usec_t life_deadline; /* that of TIMER_KEEPALIVE is elsewhere (struct extra) */
-	struct wheel_timer wheel;
+	usec_t life_deadline;	 /* that of TIMER_KEEPALIVE is elsewhere (struct extra) */
 	uint32_t delivered_pkts; /* that the peer got, SYN included */
 	seq_t recovery_point;	 /* snd_nxt when recovery or loss began */
 
@@ -309,7 +314,7 @@ struct conn {
 	usec_t last_snd_at;    /* last data out */
 	uint32_t segs_out, data_segs_out;
 	uint64_t bytes_sent;
-	uint32_t chrono_since_ms, chrono_ms[CHRONO_NONE]; /* since when; what each has gathered */
+	uint32_t chrono_since_ms, busy_ms; /* since when; gathered while neither window nor buffer was the limit */
 
 	/* ---- Of new data out, and of an ACK of it. ---- */
 
@@ -364,8 +369,9 @@ struct conn {
 	uint16_t max_acked;  /* payload of the largest packet that got through whole */
 	uint16_t pmtu_claim; /* 0: none */
 	uint16_t probe_size; /* of the IP packet that probes it (mtu_probe.c), in flight; 0: none */
-	uint32_t user_timeout_ms;
-	uint64_t pace_ns; /* departure time of the next frame (pace.c) */
+
+	/* Receive buffer tuning, once per round trip: its start, low half of the clock. */
+	uint32_t rcv_space_at;
 
 	struct cc cc;
 
@@ -377,13 +383,11 @@ struct conn {
 		seq_t rcv_filled_seq; /* rcv_nxt when it last came up to rcv_adv, when rcv_filled */
 	};
 
-	/* Receive buffer tuning, once per round trip. */
-	uint32_t rcv_space_at; /* start of this round trip; low half of the clock */
-	seq_t rcv_space_seq;   /* copied_seq then */
-	uint32_t rcv_space;    /* bytes the user took in the best one so far */
+	seq_t rcv_space_seq; /* copied_seq at rcv_space_at */
+	uint32_t rcv_space;  /* bytes the user took in the best round trip so far */
 };
-_Static_assert(sizeof(struct conn) <= 704, "what an idle connection takes grew: see also bench/measure_conns.sh");
-#define CONN_HOT_LINES 10
+_Static_assert(sizeof(struct conn) <= 640, "what an idle connection takes grew: see also bench/measure_conns.sh");
+#define CONN_HOT_LINES 9
 _Static_assert(offsetof(struct conn, cc.cubic.stage.w_max) <= CONN_HOT_LINES * RTE_CACHE_LINE_SIZE, "what segments touch grew");
 
 static inline const struct extra *conn_extra(const struct conn *c)
@@ -402,6 +406,20 @@ static inline usec_t conn_deadline(const struct conn *c, enum conn_timer t, usec
 		return c->life_deadline;
 	ahead = c->deadline[t] - (uint32_t)now;
 	return !c->deadline[t] ? 0 : ahead <= SHORT_TIMER_MAX_US ? now + ahead : now;
+}
+
+/* The earliest of them; USEC_NEVER: none is on. */
+static inline usec_t conn_next_deadline(const struct conn *c, usec_t now)
+{
+	usec_t first = USEC_NEVER;
+
+	for (enum conn_timer t = 0; t < TIMERS; t++) {
+		usec_t at = conn_deadline(c, t, now);
+
+		if (at && at < first)
+			first = at;
+	}
+	return first;
 }
 
 static inline uint32_t conn_flight(const struct conn *c)

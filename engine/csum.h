@@ -26,8 +26,10 @@ uint64_t csum_chain(const struct rte_mbuf *m);
 /* 64 bits with the carry gone round (RFC 1071 section 2): such a sum may be added to for ever, and is zero of zeros only. */
 static inline uint64_t csum_plus(uint64_t sum, uint64_t more)
 {
-	sum += more;
-	return sum + (sum < more);
+	uint64_t plain;
+	bool carry = __builtin_add_overflow(sum, more, &plain);
+
+	return plain + carry;
 }
 /*
  * Is this the sum of something with its checksum in place?  Folded it would be all ones, unless all bytes are zero, which nothing

@@ -163,6 +163,8 @@ unsigned engine_output_pressing(struct engine *e, struct rte_mbuf **out, unsigne
 /* True if engine_output(), engine_output_pressing() would have work. */
 bool engine_has_output(const struct engine *e);
 bool engine_output_presses(const struct engine *e);
+/* Are there connections whose other end is a socket of this engine?  What is sent to one is received by engine_run(), at once. */
+bool engine_has_own_peers(const struct engine *e);
 /* Neither engine_output() nor engine_next_event() would have. */
 bool engine_is_quiet(const struct engine *e);
 /* When engine_run() must be called next; USEC_NEVER if no timer is armed. */

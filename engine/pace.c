@@ -49,22 +49,24 @@ static bool exempt(const struct conn *c, uint64_t rate)
 bool pace_blocks(struct engine *e, struct conn *c)
 {
 	uint64_t now_ns = e->now * NS_PER_US, rate = pace_rate(e, c), late_ns;
+	struct extra *x;
 
 	if (exempt(c, rate))
 		return false;
-	if (c->pace_ns <= now_ns) {
+	x = extra_of(e, c);
+	if (x->pace_ns <= now_ns) {
 		/* Time in which nothing was to be sent is not saved up; that in which the timer was late is. */
-		late_ns = c->pace_waiting ? now_ns - c->pace_ns : 0;
-		c->pace_ns = now_ns - (late_ns < CREDIT_NS ? late_ns : CREDIT_NS);
+		late_ns = c->pace_waiting ? now_ns - x->pace_ns : 0;
+		x->pace_ns = now_ns - (late_ns < CREDIT_NS ? late_ns : CREDIT_NS);
 		return false;
 	}
 	if (c->pace_waiting)
 		return true;
 	/* Is as much time spent ahead as a quantum takes?  That the timer counts whole microseconds must not add a segment. */
-	if ((wide)(c->pace_ns - now_ns + NS_PER_US - 1) * rate < (wide)cc_quantum(rate, c->mss) * NS_PER_S)
+	if ((wide)(x->pace_ns - now_ns + NS_PER_US - 1) * rate < (wide)cc_quantum(rate, c->mss) * NS_PER_S)
 		return false;
 	c->pace_waiting = true;
-	timer_pace(e, c, (c->pace_ns + NS_PER_US - 1) / NS_PER_US);
+	timer_pace(e, c, (x->pace_ns + NS_PER_US - 1) / NS_PER_US);
 	return true;
 }
 
@@ -75,7 +77,13 @@ void pace_sent(struct engine *e, struct conn *c, uint32_t bytes)
 	if (exempt(c, rate))
 		return;
 	/* Rounded up: a quantum must not look unfinished. */
-	c->pace_ns += (bytes * NS_PER_S + rate - 1) / rate;
-	if (c->pace_ns >= e->now * NS_PER_US)
+	extra_of(e, c)->pace_ns += (bytes * NS_PER_S + rate - 1) / rate;
+	if (c->extra->pace_ns >= e->now * NS_PER_US)
 		c->pace_waiting = false;
+}
+
+void pace_reset(struct conn *c)
+{
+	if (c->extra)
+		c->extra->pace_ns = 0;
 }

@@ -73,6 +73,27 @@ static inline uint32_t pkt_truesize(const struct rte_mbuf *m)
 	return m->buf_len + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
 }
 
+/*
+ * A queue of some depth has left the cache, and each packet names the next: while one is worked on, the first two lines from
+ * `from` bytes behind the payload's beginning of the one after are fetched, and what lies behind that one, with all that handling
+ * and freeing it will look at.
+ */
+static inline void pkt_fetch_ahead(struct rte_mbuf *next, int from)
+{
+	struct rte_mbuf *behind;
+
+	if (!next)
+		return;
+	rte_prefetch0(pkt_data(next) + from);
+	rte_prefetch0(pkt_data(next) + from + RTE_CACHE_LINE_SIZE);
+	behind = pkt(next)->next;
+	if (!behind)
+		return;
+	rte_prefetch0(behind);
+	rte_mbuf_prefetch_part2(behind);
+	rte_prefetch0(pkt(behind));
+}
+
 /* A queue of packets in sequence order. */
 struct pktq {
 	struct rte_mbuf *head, *tail;

@@ -31,7 +31,7 @@ static void mark_app_limited(struct conn *c)
 void rate_start(struct conn *c)
 {
 	c->delivered = c->lost = c->app_limited = c->rate_bytes = c->rate_us = 0;
-	c->pace_ns = 0;
+	pace_reset(c);
 }
 
 void rate_out_of_data(struct conn *c)

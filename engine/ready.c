@@ -63,26 +63,68 @@ static inline uint32_t level_established(const struct engine *e, const struct co
 	return (stream_readable(c) ? READABLE : 0) | (stream_writable(e, c) ? WRITABLE : 0);
 }
 
-void ready_update(struct engine *e, struct conn *c, uint32_t edges)
+/* Nothing in the way of data either way, nothing to say but what the queues hold. */
+static inline bool is_plain(const struct conn *c)
 {
-	bool plain = c->state == ESTABLISHED &&
-		     !(c->rcv_shutdown | c->snd_shutdown | c->fo_deferred | c->urg_valid | c->notices | c->icmp_told | c->error);
-	uint32_t level;
+	return c->state == ESTABLISHED &&
+	       !(c->rcv_shutdown || c->snd_shutdown || c->urg_valid || c->fo_deferred || c->notices || c->icmp_told || c->error);
+}
 
-	/* Nobody looks any more. */
-	if (c->orphan)
-		return;
-	level = plain ? level_established(e, c) : level_of(e, c);
+/* What rose. */
+static inline uint32_t set_level(const struct engine *e, struct conn *c)
+{
+	uint32_t level = is_plain(c) ? level_established(e, c) : level_of(e, c), rose = level & ~c->ready;
+
 	if (level & EPOLLOUT)
 		c->nospace = false;
-	edges |= level & ~c->ready;
 	__atomic_store_n(&c->ready, level, __ATOMIC_RELEASE);
-	if (!edges)
-		return;
+	return rose;
+}
+
+static inline void fire(struct engine *e, struct conn *c, uint32_t edges)
+{
 	c->edges |= edges;
-	/* A child that nobody has yet is no news. */
-	if (!c->unaccepted && !list_linked(&c->event_link))
+	if (!list_linked(&c->event_link))
 		list_add_tail(&e->events, &c->event_link);
+}
+
+/* Nobody looks any more, or yet. */
+static inline bool unseen(const struct conn *c)
+{
+	return c->orphan || c->unaccepted;
+}
+
+void ready_update(struct engine *e, struct conn *c, uint32_t edges)
+{
+	if (unseen(c))
+		return;
+	edges |= set_level(e, c);
+	if (edges)
+		fire(e, c, edges);
+}
+
+void ready_received(struct engine *e, struct conn *c)
+{
+	if (c->urg_valid || unseen(c)) {
+		ready_update(e, c, READABLE);
+		return;
+	}
+	if (!(c->ready & EPOLLIN) && stream_readable(c))
+		__atomic_store_n(&c->ready, c->ready | READABLE, __ATOMIC_RELEASE);
+	fire(e, c, READABLE);
+}
+
+void ready_acked(struct engine *e, struct conn *c)
+{
+	if (!(c->ready & EPOLLOUT) || c->nospace)
+		ready_update(e, c, 0);
+}
+
+/* Who has it now looks at its level first: there are no edges. */
+void ready_accepted(struct engine *e, struct conn *c)
+{
+	c->unaccepted = false;
+	set_level(e, c);
 }
 
 /* Part of the level ended: no edge can come of it. */

@@ -13,32 +13,6 @@
 
 /* ---- memory ---- */
 
-static void slab_init(struct slab *s, char *base, size_t size, uint32_t capacity)
-{
-	*s = (struct slab){.base = base, .size = size, .capacity = capacity};
-}
-
-void *slab_get(struct slab *s)
-{
-	void *obj = s->free;
-
-	if (obj)
-		s->free = *(void **)obj;
-	else if (s->virgin < s->capacity)
-		obj = s->base + (size_t)s->virgin++ * s->size;
-	else
-		return NULL;
-	s->used++;
-	return obj;
-}
-
-void slab_put(struct slab *s, void *obj)
-{
-	*(void **)obj = s->free;
-	s->free = obj;
-	s->used--;
-}
-
 static uint32_t bucket_count(const struct engine_config *cfg)
 {
 	uint32_t n = 64;
@@ -46,6 +20,12 @@ static uint32_t bucket_count(const struct engine_config *cfg)
 	while (n < cfg->max_conns + cfg->max_timewait)
 		n *= 2;
 	return n;
+}
+
+/* One for each connection and neighbour, and one for all that is in TIME-WAIT. */
+static uint32_t timer_count(const struct engine_config *cfg)
+{
+	return cfg->max_conns + NEIGH_MAX + 1;
 }
 
 /* As repair.c explains. */
@@ -59,7 +39,7 @@ static uint32_t repair_count(const struct engine_config *cfg)
 
 /* Where each table lies in the region; the last offset is the size. */
 struct layout {
-	size_t buckets, conns, extras, repairs, models, timewaits, end;
+	size_t buckets, conns, timers, extras, repairs, models, timewaits, end;
 };
 
 static struct layout layout_of(const struct engine_config *cfg)
@@ -68,9 +48,10 @@ static struct layout layout_of(const struct engine_config *cfg)
 
 	l.buckets = ALIGN_UP(sizeof(struct engine), 64);
 	l.conns = ALIGN_UP(l.buckets + bucket_count(cfg) * sizeof(struct flow *), 64);
-	l.extras = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
+	l.timers = ALIGN_UP(l.conns + cfg->max_conns * ALIGN_UP(sizeof(struct conn), 64), 64);
+	l.extras = ALIGN_UP(l.timers + timer_count(cfg) * sizeof(struct wheel_entry), 64);
 	l.repairs = ALIGN_UP(l.extras + cfg->max_conns * sizeof(struct extra), 64);
-	l.models = ALIGN_UP(l.repairs + repair_count(cfg) * ALIGN_UP(sizeof(struct repair), 64), 64);
+	l.models = ALIGN_UP(l.repairs + repair_count(cfg) * sizeof(struct repair), 64);
 	l.timewaits = ALIGN_UP(l.models + (size_t)cfg->max_conns * ALIGN_UP(sizeof(struct bbr), 64), 64);
 	l.end = ALIGN_UP(l.timewaits + cfg->max_timewait * ALIGN_UP(sizeof(struct timewait), 8), 64);
 	return l;
@@ -119,7 +100,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 		e->cfg.tso_max = 65535;
 	e->now = now;
 	e->rng = cfg->secret[0] ^ cfg->secret[1] ^ now;
-	wheel_init(&e->wheel, now);
+	wheel_init(&e->wheel, (struct wheel_entry *)((char *)region + l.timers), timer_count(cfg), now);
 	init_lists(e);
 	e->tw_timer.kind = TK_TIMEWAIT;
 	e->buckets = (struct flow **)((char *)region + l.buckets);
@@ -128,7 +109,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	e->flow_key[1] = engine_hash(e, "local", 5);
 	slab_init(&e->conns, (char *)region + l.conns, ALIGN_UP(sizeof(struct conn), 64), cfg->max_conns);
 	slab_init(&e->extras, (char *)region + l.extras, sizeof(struct extra), cfg->max_conns);
-	slab_init(&e->repairs, (char *)region + l.repairs, ALIGN_UP(sizeof(struct repair), 64), repair_count(cfg));
+	slab_init(&e->repairs, (char *)region + l.repairs, sizeof(struct repair), repair_count(cfg));
 	slab_init(&e->models, (char *)region + l.models, ALIGN_UP(sizeof(struct bbr), 64), cfg->max_conns);
 	slab_init(&e->timewaits, (char *)region + l.timewaits, ALIGN_UP(sizeof(struct timewait), 8), cfg->max_timewait);
 	e->mbuf_truesize = rte_pktmbuf_data_room_size(cfg->pool) + sizeof(struct rte_mbuf) + ENGINE_MBUF_PRIV;
@@ -404,6 +385,11 @@ bool engine_output_presses(const struct engine *e)
 	return ring_count(&e->tx) || !list_empty(&e->out) || e->announce;
 }
 
+bool engine_has_own_peers(const struct engine *e)
+{
+	return e->nto_self;
+}
+
 bool engine_is_quiet(const struct engine *e)
 {
 	return !engine_has_output(e) && list_empty(&e->events);
@@ -457,7 +443,7 @@ void engine_usage(const struct engine *e, struct engine_usage *u)
 				   .neighbours = e->nneighs,
 				   .mbufs = e->held + e->neigh_waiting + ring_count(&e->tx) + ring_count(&e->loop) +
 					    ring_count(&e->foreign),
-				   .timers = e->wheel.armed};
+				   .timers = e->wheel.entries.used};
 }
 
 void engine_each(struct engine *e, void (*visit)(struct conn *c, void *arg), void *arg)

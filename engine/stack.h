@@ -70,15 +70,6 @@ struct neigh_place {
 	uint16_t next; /* place behind it in the queue, or in the list of the free */
 };
 
-/* Fixed-size objects from one array: a free list threaded through them. */
-struct slab {
-	char *base;
-	size_t size;
-	uint32_t capacity, used;
-	uint32_t virgin; /* objects never handed out start here, so that untouched memory stays untouched */
-	void *free;
-};
-
 #define TS_OPTION 12	/* with its padding */
 #define DELACK_US 40000 /* Linux's TCP_DELACK_MIN; RFC 9293 3.8.6.3 allows up to 500 ms */
 
@@ -119,7 +110,8 @@ struct engine {
 	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */
 	uint32_t peek_from;	      /* within engine_peek(); else 0 */
 	bool announce;
-	usec_t recv_at; /* engine_recv_at() */
+	uint32_t nto_self; /* conns with to_self */
+	usec_t recv_at;	   /* engine_recv_at() */
 
 	struct engine_config cfg;
 	struct engine_stats stats;
@@ -161,6 +153,9 @@ struct engine {
 	/* The last keyed hashes of those that many connections share: of a pair of hosts, of a pair and a port. */
 	struct tuple ts_of, ports_of;
 	uint32_t ts_offset, ports_offset;
+	/* The peer that the last SYN or SYN,ACK went to, and the way it took. */
+	struct ip_addr syn_to;
+	uint16_t syn_neigh;
 	usec_t challenge_second;
 	uint32_t challenges_left;
 	uint32_t norphans;   /* connections that no user holds, TIME-WAIT not counted */
@@ -182,8 +177,6 @@ static inline void engine_free(struct engine *e, struct rte_mbuf *m)
 	else
 		rte_mbuf_raw_free(m);
 }
-void *slab_get(struct slab *s);
-void slab_put(struct slab *s, void *obj);
 uint64_t engine_random(struct engine *e); /* for spreading only, not for secrets */
 /* SipHash-2-4 of len bytes under a key, under the engine's secret. */
 uint64_t siphash(const uint64_t key[2], const void *data, size_t len);
@@ -377,7 +370,8 @@ ssize_t send_queue_iov(struct engine *e, struct conn *c, const struct iovec *iov
 void send_queued(struct engine *e, struct conn *c, uint32_t n, int flags);
 
 /* ---- tcp_timer.c: events in, deadlines out ---- */
-void timer_data_sent(struct engine *e, struct conn *c);		   /* data, SYN or FIN goes out; before it counts as in flight */
+void timer_data_sent(struct engine *e, struct conn *c); /* data, SYN or FIN goes out; before it counts as in flight */
+void timer_all_sent(struct engine *e, struct conn *c);	/* after timer_data_sent(), and timer_tail() where it has a say */
 void timer_acked(struct engine *e, struct conn *c, bool advanced); /* the window changed; advanced: snd_una moved */
 /* The tail loss probe: restart, because data went out or the ACK advanced; or only stop it if it is not wanted any more. */
 void timer_tail(struct engine *e, struct conn *c, bool restart);
@@ -467,6 +461,7 @@ uint64_t pace_rate(const struct engine *e, const struct conn *c); /* bytes per s
 void pace_update(struct conn *c);				  /* the algorithm or SO_MAX_PACING_RATE changed */
 bool pace_blocks(struct engine *e, struct conn *c); /* it is too early for the next frame; a timer says when it is time */
 void pace_sent(struct engine *e, struct conn *c, uint32_t bytes);
+void pace_reset(struct conn *c); /* another connection begins */
 
 /* ---- autotune.c ---- */
 void tune_engine_init(struct engine *e);
@@ -503,8 +498,8 @@ bool mtu_probe_lost(struct engine *e, struct conn *c);
 void mtu_probe_black_hole(struct engine *e, struct conn *c); /* tcp_retries1 timeouts in a row: what was sent may be too large */
 
 /* ---- chrono.c ---- */
-void chrono_update(const struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */
-uint64_t chrono_us(const struct engine *e, const struct conn *c, enum chrono which);
+void chrono_update(struct engine *e, struct conn *c); /* the send queue, or what it waits for, may have changed */
+uint64_t chrono_us(const struct engine *e, const struct conn *c, enum chrono which); /* not of CHRONO_NONE */
 
 /* ---- ecn.c ---- */
 void ecn_learn_syn(const struct engine *e, struct conn *c, const struct seg *s); /* the peer's SYN or SYN,ACK */
@@ -548,6 +543,9 @@ static inline uint32_t conn_unsent(const struct conn *c)
 
 /* ---- ready.c ---- */
 void ready_update(struct engine *e, struct conn *c, uint32_t edges); /* recompute the level; edges: what fired */
+void ready_received(struct engine *e, struct conn *c);		     /* text was queued, in order */
+void ready_acked(struct engine *e, struct conn *c);		     /* there may be room to write, and nothing else is new */
+void ready_accepted(struct engine *e, struct conn *c);		     /* a child is its user's from now on */
 /* The same where nothing but this has happened: the user queued bytes of a stream, or took some and no urgent mark was near. */
 void ready_queued(struct engine *e, struct conn *c);
 void ready_taken(struct conn *c);

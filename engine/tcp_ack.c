@@ -153,10 +153,11 @@ bool tcp_echoes_before(const struct input *in, uint32_t ts)
 	return in->c->ts_ok && (in->seg.opts & OPT_TS) && in->seg.tsecr && (int32_t)(in->seg.tsecr - ts) < 0;
 }
 
-void input_handshake_rtt(struct input *in)
+void input_syn_acked(struct input *in)
 {
 	struct conn *c = in->c;
 
+	neigh_confirm(in->e, c->neigh);
 	if (!c->retrans_seen && c->last_snd_at)
 		rtt_sample(in->e, c, in->e->now - c->last_snd_at);
 	else if (timestamp_rtt(in))
@@ -247,7 +248,7 @@ static void process_new_ack(struct input *in)
 	timer_tail(in->e, c, in->seg.ack != una);
 	if (in->seg.ack != una || window_changed) {
 		tune_sndbuf(in->e, c);
-		ready_update(in->e, c, 0);
+		ready_acked(in->e, c);
 		chrono_update(in->e, c);
 	}
 	if (c->snd_new || c->lost_out)

@@ -181,6 +181,12 @@ static void free_extra(struct engine *e, struct conn *c)
 	c->extra = NULL;
 }
 
+static void end_to_self(struct engine *e, struct conn *c)
+{
+	e->nto_self -= c->to_self;
+	c->to_self = false;
+}
+
 static void conn_free(struct engine *e, struct conn *c)
 {
 	if (c->state != LISTEN)
@@ -190,6 +196,7 @@ static void conn_free(struct engine *e, struct conn *c)
 	port_remove(&c->f);
 	conn_purge_queues(e, c);
 	e->norphans -= c->orphan_counted;
+	end_to_self(e, c);
 	list_del(&c->out_link);
 	list_del(&c->event_link);
 	stop_starving(c);
@@ -213,6 +220,7 @@ static void detach(struct engine *e, struct conn *c)
 	purge_send_queue(e, c);
 	reasm_purge(e, c);
 	repair_end(e, c);
+	end_to_self(e, c);
 	list_del(&c->out_link);
 	stop_starving(c);
 	c->rcv_shutdown = c->snd_shutdown = true;

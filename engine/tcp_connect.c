@@ -7,20 +7,21 @@
 
 #include "engine/fastopen.h"
 
-/* A socket that was connected before, or tried to be, begins anew. */
 /* What TCP_INFO counts is the new connection's (Linux's tcp_disconnect()). */
 static void reset_counts(struct conn *c)
 {
 	c->bytes_acked = c->bytes_received = c->bytes_sent = 0;
 	c->segs_in = c->segs_out = c->data_segs_in = c->data_segs_out = 0;
 	c->delivered_pkts = 0;
-	c->chrono_ms[CHRONO_BUSY] = c->chrono_ms[CHRONO_RWND] = c->chrono_ms[CHRONO_SNDBUF] = 0;
+	c->busy_ms = 0;
 	if (!c->extra)
 		return;
 	c->extra->total_retrans = c->extra->dsack_dups = c->extra->rcv_ooopack = c->extra->delivered_ce = 0;
 	c->extra->bytes_retrans = 0;
+	c->extra->rwnd_ms = c->extra->sndbuf_ms = 0;
 }
 
+/* A socket that was connected before, or tried to be, begins anew. */
 static void reset_for_connect(struct engine *e, struct conn *c)
 {
 	conn_purge_queues(e, c);
@@ -81,6 +82,8 @@ static void enter_syn_sent(struct engine *e, struct conn *c, struct timewait *tw
 	c->peer_mss = 0;
 	tcp_choose_wscale(e, c);
 	tcp_sync_mss(e, c);
+	c->to_self = engine_is_local(e, &c->f.t.raddr);
+	e->nto_self += c->to_self;
 	flow_insert(e, &c->f);
 	conn_set_state(e, c, SYN_SENT);
 	e->stats.active_opens++;

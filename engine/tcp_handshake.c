@@ -52,7 +52,7 @@ static bool complete_fastopen(struct input *in)
 	c->retransmits = c->backoff = 0;
 	c->rtx_started_ms = 0;
 	if (!c->data_segs_out)
-		input_handshake_rtt(in);
+		input_syn_acked(in);
 	c->snd_wl1 = in->seg.seq - 1; /* the SYN's window was not scaled: this one counts whatever was sent since */
 	c->snd_wnd = c->snd_wnd_max = input_window(in);
 	if (c->state == SYN_RECEIVED)
@@ -81,7 +81,7 @@ bool handshake_complete(struct input *in)
 	c->syn_due = false;
 	c->snd_wnd = c->snd_wnd_max = input_window(in);
 	c->snd_wl1 = in->seg.seq;
-	input_handshake_rtt(in);
+	input_syn_acked(in);
 	conn_init_transfer(in->e, c);
 	conn_set_state(in->e, c, ESTABLISHED);
 	if (c->parent)
@@ -167,7 +167,7 @@ static void syn_sent_established(struct input *in)
 	c->bytes_acked = 1; /* Linux counts the SYN of an active open */
 	c->syn_due = false;
 	if (in->seg.ack == c->snd_una)
-		input_handshake_rtt(in);
+		input_syn_acked(in);
 	conn_init_transfer(in->e, c);
 	conn_set_state(in->e, c, ESTABLISHED);
 	if (in->seg.ack != c->snd_una)

@@ -74,7 +74,7 @@ void syncookie_answer(struct input *in); /* a SYN for listener c: by a SYN,ACK o
 bool syncookie_ack(struct input *in);
 
 /* ---- tcp_ack.c ---- */
-void input_handshake_rtt(struct input *in);
+void input_syn_acked(struct input *in); /* our SYN: a round trip to measure, and the neighbour is there */
 void input_process_ack(struct input *in);
 
 /* ---- autotune.c ---- */

@@ -25,7 +25,6 @@ static void inherit(struct conn *child, const struct conn *l)
 	child->rcvbuf_locked = l->rcvbuf_locked;
 	child->user_mss = l->user_mss;
 	child->keepcnt = l->keepcnt;
-	child->user_timeout_ms = l->user_timeout_ms;
 	child->linger_on = l->linger_on;
 	child->syn_retries = l->syn_retries;
 	child->rcvlowat = l->rcvlowat;
@@ -44,13 +43,15 @@ static void inherit_extra(struct engine *e, struct conn *child, const struct con
 	const struct extra *from = conn_extra(l);
 	struct extra *to;
 
-	if (!from->linger_s && !from->linger2_s && !from->keepidle_s && !from->keepintvl_s && from->max_pacing_rate == UINT64_MAX)
+	if (!from->linger_s && !from->linger2_s && !from->keepidle_s && !from->keepintvl_s && !from->user_timeout_ms &&
+	    from->max_pacing_rate == UINT64_MAX)
 		return;
 	to = extra_of(e, child);
 	to->linger_s = from->linger_s;
 	to->linger2_s = from->linger2_s;
 	to->keepidle_s = from->keepidle_s;
 	to->keepintvl_s = from->keepintvl_s;
+	to->user_timeout_ms = from->user_timeout_ms;
 	to->max_pacing_rate = from->max_pacing_rate;
 }
 

@@ -426,6 +426,7 @@ static void output_new(struct engine *e, struct conn *c, unsigned *turn)
 			break;
 		probe = mtu_probe_ready(e, c);
 		n = probe ? 1 : tso_count(e, c, m);
+		pkt_fetch_ahead(pkt(m)->next, -(int)RTE_CACHE_LINE_SIZE);
 		if (!send_packets(e, c, m, n))
 			break;
 		if (probe)
@@ -471,6 +472,7 @@ static void send_syn(struct engine *e, struct conn *c)
 	struct path p = tcp_path(c);
 
 	timer_data_sent(e, c);
+	timer_all_sent(e, c);
 	if (!m) {
 		c->fo_syn_data = false; /* it goes when the connection is there */
 		return;			/* the timer tries again */
@@ -486,7 +488,7 @@ static void send_syn(struct engine *e, struct conn *c)
 	f.flags |= ecn_syn_flags(e, c);
 	p.tos |= ecn_syn_codepoint(c, f.flags);
 	c->syn_due = false;
-	c->neigh = NEIGH_NONE; /* the way to another peer, if this is not its first connection */
+	c->neigh = ip_equal(&e->syn_to, &c->f.t.raddr) ? e->syn_neigh : NEIGH_NONE;
 	c->last_snd_at = e->now;
 	if (data) {
 		note_sent(e, c, data, pkt(data)->len);
@@ -496,6 +498,8 @@ static void send_syn(struct engine *e, struct conn *c)
 		e->stats.out_segs++;
 	}
 	tcp_emit(e, m, &f, &p, data ? payload_sum(e, data) : 0);
+	e->syn_to = c->f.t.raddr;
+	e->syn_neigh = c->neigh;
 }
 
 /* ---- tail loss probe ---- */
@@ -587,47 +591,61 @@ static unsigned limit_turn(const struct engine *e, const struct conn *c, unsigne
 	return limit > frame ? limit / frame : 1;
 }
 
+/* Neither has it anything to send nor waits for an ACK, and rate.c knows: nothing but ACKs can leave. */
+static bool merely_receives(const struct conn *c)
+{
+	return !c->snd_new && !conn_flight(c) && c->app_limited && !(c->fin_queued && !c->fin_sent);
+}
+
+/* At most turn segments; false: more may be sent, in another turn. */
+static bool output_stream(struct engine *e, struct conn *c, unsigned turn)
+{
+	uint32_t rtx = c->deadline[TIMER_RTX];
+	seq_t nxt = c->snd_nxt;
+
+	turn = limit_turn(e, c, turn);
+	output_head(e, c);
+	output_probe(e, c);
+	if (output_lost(e, c, &turn))
+		output_new(e, c, &turn);
+	output_fin(e, c);
+	if (c->snd_nxt != nxt)
+		timer_tail(e, c, true);
+	if (c->deadline[TIMER_RTX] != rtx)
+		timer_all_sent(e, c);
+	/* The window is in full use: only then may it grow (RFC 7661, RFC 9438 5.8). */
+	if (!cwnd_allows(c, c->mss))
+		c->cwnd_limited_seq = c->snd_nxt;
+	chrono_update(e, c);
+	if (stalled(c))
+		timer_window_closed(e, c);
+	if (!c->snd_new && !c->lost_out) {
+		rate_out_of_data(c);
+		c->pace_waiting = false;
+	}
+	return turn;
+}
+
 void tcp_output(struct engine *e, struct conn *c, unsigned turn)
 {
 	uint32_t room = ring_room(&e->tx);
-	seq_t nxt = c->snd_nxt;
+	bool all = true;
 
 	if (room < 4) {
 		tcp_want_output(e, c);
 		return;
 	}
-	if (turn > room - 3)
-		turn = room - 3;
-	turn = limit_turn(e, c, turn);
 	if (STATE_BIT(c->state) & SYNCHRONIZED)
 		pmtu_sync(e, c);
 	if (c->syn_due)
 		send_syn(e, c);
-	if ((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) {
-		output_head(e, c);
-		output_probe(e, c);
-		if (output_lost(e, c, &turn))
-			output_new(e, c, &turn);
-		output_fin(e, c);
-		if (c->snd_nxt != nxt)
-			timer_tail(e, c, true);
-		/* The window is in full use: only then may it grow (RFC 7661, RFC 9438 5.8). */
-		if (!cwnd_allows(c, c->mss))
-			c->cwnd_limited_seq = c->snd_nxt;
-		chrono_update(e, c);
-		if (stalled(c))
-			timer_window_closed(e, c);
-		/* A mere receiver has been marked before. */
-		if (!c->snd_new && !c->lost_out && (conn_flight(c) || !c->app_limited)) {
-			rate_out_of_data(c);
-			c->pace_waiting = false;
-		}
-	}
+	if (((STATE_BIT(c->state) & MAY_SEND) || c->fo_child) && !merely_receives(c))
+		all = output_stream(e, c, turn > room - 3 ? room - 3 : turn);
 	if (c->ack_now && (STATE_BIT(c->state) & SYNCHRONIZED))
 		tcp_send_ack(e, c);
 	if (c->repair)
 		repair_settle(e, c);
-	if (!turn)
+	if (!all)
 		tcp_want_output(e, c);
 	/* What left may have made room for a writer who is to keep little waiting. */
 	if (tcp_notsent_lowat(e, c) != UINT32_MAX)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tcp_segment.c - a segment is written: header, options and checksum, and it is on its way.  Nearly all of an established
- * connection are alike: no options but timestamps, to a neighbour that is known to be there.  They take a short way, on which the
- * headers of all layers are written at once.
+ * tcp_segment.c - a segment is written: header, options and checksum, and it is on its way.  Nearly all go to a neighbour that is
+ * known to be there: they take a short way, on which the headers of all layers are written at once.  Nearly all of an established
+ * connection are alike besides, with no options but timestamps: those are written from registers.
  */
 #include "engine/tcp_segment.h"
 #include "engine/wire_put.h"
@@ -26,7 +26,15 @@ static void set_csum(const struct engine *e, struct rte_mbuf *m, const struct tu
 	wire_set_tcp_csum(tcp, csum_fold((uint64_t)sum + csum_partial(tcp, hdr_len) + payload_sum));
 }
 
-void tcp_emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
+struct path tcp_path(struct conn *c)
+{
+	return (struct path){
+	    .t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .may_fragment = pmtu_may_fragment(c), .neigh = &c->neigh};
+}
+
+/* Layer by layer. */
+static void send_by_layers(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p,
+			   uint16_t payload_sum)
 {
 	unsigned hdr_len = TCP_HDR + f->optlen;
 	struct ip_send ip = {
@@ -38,10 +46,87 @@ void tcp_emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, 
 	ip_output(e, m, &ip);
 }
 
-struct path tcp_path(struct conn *c)
+/* ---- the short way --------------------------------------------------------------------------------------------------------- */
+
+/* The timestamps option. */
+struct stamps {
+	uint32_t val, ecr;
+};
+
+/* The neighbour that it goes to, if nothing about the packet is out of the ordinary; else NULL. */
+static inline struct neigh *short_way(struct engine *e, const struct rte_mbuf *m, const struct path *p, unsigned tcp_hdr)
 {
-	return (struct path){
-	    .t = &c->f.t, .ttl = c->ttl, .tos = c->tos, .may_fragment = pmtu_may_fragment(c), .neigh = &c->neigh};
+	if (!p->neigh || (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) || IPV4_HDR + tcp_hdr + m->pkt_len > e->cfg.mtu)
+		return NULL;
+	return neigh_ready(e, *p->neigh, &p->t->raddr);
+}
+
+static inline void write_ipv4(struct engine *e, const struct path *p, uint8_t *ip, uint16_t total_len)
+{
+	put_ipv4(ip,
+		 &(struct ipv4_fields){.saddr = p->t->laddr,
+				       .daddr = p->t->raddr,
+				       .total_len = total_len,
+				       .id = e->ip_id++,
+				       .proto = PROTO_TCP,
+				       .ttl = p->ttl,
+				       .tos = p->tos,
+				       .dont_fragment = !p->may_fragment},
+		 e->cfg.caps & ENGINE_TX_IP_CSUM);
+}
+
+/* Header and options of a segment of tcp_len bytes, and as much of the checksum as is ours. */
+static inline void write_tcp(const struct engine *e, const struct tcp_fields *f, const struct stamps *ts, const struct tuple *t,
+			     uint8_t *tcp, uint16_t tcp_len, uint16_t payload_sum)
+{
+	uint64_t pseudo = (uint64_t)t->laddr.w[3] + t->raddr.w[3] + htons(PROTO_TCP) + htons(tcp_len);
+	uint64_t sum = pseudo + put_tcp(tcp, f) + payload_sum;
+
+	sum += ts ? put_ts(tcp + TCP_HDR, ts->val, ts->ecr) : put_options(tcp + TCP_HDR, f);
+	put_tcp_csum(tcp, e->cfg.caps & ENGINE_TX_TCP_CSUM ? ~csum_fold(pseudo) : csum_fold(sum));
+}
+
+/* Checksums that the port is to compute. */
+static inline void set_offload(struct rte_mbuf *m, unsigned caps, unsigned tcp_hdr)
+{
+	if (!(caps & (ENGINE_TX_IP_CSUM | ENGINE_TX_TCP_CSUM)))
+		return;
+	m->tx_offload = rte_mbuf_tx_offload(ETH_HDR, IPV4_HDR, tcp_hdr, 0, 0, 0, 0);
+	m->ol_flags |= RTE_MBUF_F_TX_IPV4 | (caps & ENGINE_TX_IP_CSUM ? RTE_MBUF_F_TX_IP_CKSUM : 0) |
+		       (caps & ENGINE_TX_TCP_CSUM ? RTE_MBUF_F_TX_TCP_CKSUM : 0);
+}
+
+/* The headers of all layers at once: what the layers would write one by one.  ts: the only option, else NULL. */
+static inline __attribute__((always_inline)) void send_short(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f,
+							     const struct stamps *ts, const struct path *p, uint16_t payload_sum,
+							     struct neigh *n)
+{
+	unsigned tcp_hdr = TCP_HDR + f->optlen, headers = ETH_HDR + IPV4_HDR + tcp_hdr;
+	uint16_t tcp_len = tcp_hdr + m->pkt_len;
+	uint8_t *at;
+
+	m->data_off -= headers; /* ENGINE_HEADROOM is enough for them */
+	m->data_len += headers;
+	m->pkt_len += headers;
+	at = rte_pktmbuf_mtod(m, uint8_t *);
+	put_eth(at, n->mac, e->cfg.mac, ETHERTYPE_IPV4);
+	write_ipv4(e, p, at + ETH_HDR, IPV4_HDR + tcp_len);
+	write_tcp(e, f, ts, p->t, at + ETH_HDR + IPV4_HDR, tcp_len, payload_sum);
+	set_offload(m, e->cfg.caps, tcp_hdr);
+	e->stats.ip_out_requests++;
+	n->used_at = e->now;
+	if (!ring_push(&e->tx, m))
+		rte_pktmbuf_free(m);
+}
+
+void tcp_emit(struct engine *e, struct rte_mbuf *m, const struct tcp_fields *f, const struct path *p, uint16_t payload_sum)
+{
+	struct neigh *n = short_way(e, m, p, TCP_HDR + f->optlen);
+
+	if (n)
+		send_short(e, m, f, NULL, p, payload_sum, n);
+	else
+		send_by_layers(e, m, f, p, payload_sum);
 }
 
 /* ---- of a connection ------------------------------------------------------------------------------------------------------- */
@@ -75,10 +160,11 @@ static void add_sack(struct engine *e, struct conn *c, struct tcp_fields *f, uns
 	c->dsack_pending = false;
 }
 
-/* Layer by layer. */
-static __attribute__((noinline)) void send_any(struct engine *e, struct conn *c, struct rte_mbuf *m, const struct outgoing *o)
+/* With what few have to say. */
+static __attribute__((noinline)) void segment_any(struct engine *e, struct conn *c, struct rte_mbuf *m, const struct outgoing *o,
+						  uint16_t wnd)
 {
-	struct tcp_fields f = fields_of(c, o, tcp_window(e, c) >> c->rcv_wscale);
+	struct tcp_fields f = fields_of(c, o, wnd);
 	struct path p = tcp_path(c);
 	unsigned room = o->room;
 
@@ -101,85 +187,27 @@ static __attribute__((noinline)) void send_any(struct engine *e, struct conn *c,
 	tcp_emit(e, m, &f, &p, o->payload_sum);
 }
 
-/* ---- the short way --------------------------------------------------------------------------------------------------------- */
-
-/* The neighbour that it goes to, if nothing about it is out of the ordinary; else NULL. */
-static inline struct neigh *short_way(struct engine *e, const struct conn *c, const struct rte_mbuf *m, unsigned tcp_hdr)
+/* With timestamps alone. */
+static inline void segment_plain(struct engine *e, struct conn *c, struct rte_mbuf *m, const struct outgoing *o, uint16_t wnd,
+				 struct neigh *n)
 {
-	if (c->dsack_pending || c->nofo_recent || c->snd_urgent || c->ecn_ok || (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) ||
-	    IPV4_HDR + tcp_hdr + m->pkt_len > e->cfg.mtu)
-		return NULL;
-	return neigh_ready(e, c->neigh, &c->f.t.raddr);
-}
+	struct tcp_fields f = fields_of(c, o, wnd);
+	const struct stamps ts = {tcp_ts_now(e, c->ts_offset), c->ts_recent};
+	const struct path p = tcp_path(c);
 
-static inline void write_ipv4(struct engine *e, const struct conn *c, uint8_t *p, uint16_t total_len)
-{
-	put_ipv4(p,
-		 &(struct ipv4_fields){.saddr = c->f.t.laddr,
-				       .daddr = c->f.t.raddr,
-				       .total_len = total_len,
-				       .id = e->ip_id++,
-				       .proto = PROTO_TCP,
-				       .ttl = c->ttl,
-				       .tos = c->tos,
-				       .dont_fragment = !pmtu_may_fragment(c)},
-		 e->cfg.caps & ENGINE_TX_IP_CSUM);
-}
-
-/* Header and timestamps of a segment of tcp_len bytes, and as much of the checksum as is ours. */
-static inline void write_tcp(struct engine *e, struct conn *c, uint8_t *p, const struct outgoing *o, uint16_t tcp_len)
-{
-	struct tcp_fields f = fields_of(c, o, tcp_window(e, c) >> c->rcv_wscale);
-	const struct tuple *t = &c->f.t;
-	uint64_t pseudo = (uint64_t)t->laddr.w[3] + t->raddr.w[3] + htons(PROTO_TCP) + htons(tcp_len), sum = pseudo;
-
-	if (c->ts_ok) {
-		f.optlen = TS_OPTION;
-		sum += put_ts(p + TCP_HDR, tcp_ts_now(e, c->ts_offset), c->ts_recent);
-	}
-	sum += put_tcp(p, &f) + o->payload_sum;
-	put_tcp_csum(p, e->cfg.caps & ENGINE_TX_TCP_CSUM ? ~csum_fold(pseudo) : csum_fold(sum));
-}
-
-/* Checksums that the port is to compute. */
-static inline void set_offload(struct rte_mbuf *m, unsigned caps, unsigned tcp_hdr)
-{
-	if (!(caps & (ENGINE_TX_IP_CSUM | ENGINE_TX_TCP_CSUM)))
-		return;
-	m->tx_offload = rte_mbuf_tx_offload(ETH_HDR, IPV4_HDR, tcp_hdr, 0, 0, 0, 0);
-	m->ol_flags |= RTE_MBUF_F_TX_IPV4 | (caps & ENGINE_TX_IP_CSUM ? RTE_MBUF_F_TX_IP_CKSUM : 0) |
-		       (caps & ENGINE_TX_TCP_CSUM ? RTE_MBUF_F_TX_TCP_CKSUM : 0);
-}
-
-/* The headers of all layers at once: what the layers would write one by one. */
-static inline void send_short(struct engine *e, struct conn *c, struct rte_mbuf *m, const struct outgoing *o, unsigned tcp_hdr,
-			      struct neigh *n)
-{
-	unsigned headers = ETH_HDR + IPV4_HDR + tcp_hdr;
-	uint16_t tcp_len = tcp_hdr + m->pkt_len;
-	uint8_t *p;
-
-	m->data_off -= headers; /* ENGINE_HEADROOM is enough for them */
-	m->data_len += headers;
-	m->pkt_len += headers;
-	p = rte_pktmbuf_mtod(m, uint8_t *);
-	put_eth(p, n->mac, e->cfg.mac, ETHERTYPE_IPV4);
-	write_ipv4(e, c, p + ETH_HDR, IPV4_HDR + tcp_len);
-	write_tcp(e, c, p + ETH_HDR + IPV4_HDR, o, tcp_len);
-	set_offload(m, e->cfg.caps, tcp_hdr);
-	e->stats.ip_out_requests++;
-	n->used_at = e->now;
-	if (!ring_push(&e->tx, m))
-		rte_pktmbuf_free(m);
+	f.optlen = TS_OPTION;
+	send_short(e, m, &f, &ts, &p, o->payload_sum, n);
 }
 
 void tcp_segment(struct engine *e, struct conn *c, struct rte_mbuf *m, const struct outgoing *o)
 {
-	unsigned tcp_hdr = TCP_HDR + (c->ts_ok ? TS_OPTION : 0);
-	struct neigh *n = short_way(e, c, m, tcp_hdr);
+	uint16_t wnd = tcp_window(e, c) >> c->rcv_wscale;
+	bool plain = c->ts_ok && !(c->dsack_pending || c->nofo_recent || c->snd_urgent || c->ecn_ok);
+	const struct path p = tcp_path(c);
+	struct neigh *n = plain ? short_way(e, m, &p, TCP_HDR + TS_OPTION) : NULL;
 
 	if (n)
-		send_short(e, c, m, o, tcp_hdr, n);
+		segment_plain(e, c, m, o, wnd, n);
 	else
-		send_any(e, c, m, o);
+		segment_any(e, c, m, o, wnd);
 }

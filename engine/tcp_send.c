@@ -8,6 +8,7 @@
 #include "engine/fastopen.h"
 
 #define MSS_DEFAULT 536
+#define DATA_LINES 2 /* of a packet: from there on the processor fetches by itself */
 
 /* One more packet for this socket? Up to tcp_wmem's least even when sockets together hold all that they should, as on Linux. */
 static bool packet_allowed(const struct engine *e, const struct conn *c)
@@ -79,6 +80,22 @@ static void append(struct engine *e, struct conn *c, struct rte_mbuf *m, const v
 	c->snd_end += n;
 }
 
+/* The packet that the pool hands out next: with queues of some depth it has left the cache long ago. */
+static inline void fetch_next_free(const struct engine *e)
+{
+	const struct rte_mempool_cache *cache = rte_mempool_default_cache(e->cfg.pool, rte_lcore_id());
+	struct rte_mbuf *m;
+
+	if (!cache || !cache->len)
+		return;
+	m = cache->objs[cache->len - 1];
+	rte_prefetch0(m);
+	rte_mbuf_prefetch_part2(m);
+	rte_prefetch0(pkt(m));
+	for (unsigned line = 0; line < DATA_LINES; line++)
+		rte_prefetch0((const char *)(m + 1) + ENGINE_MBUF_PRIV + RTE_PKTMBUF_HEADROOM + line * RTE_CACHE_LINE_SIZE);
+}
+
 /* Copy n bytes to the end of the queue: how many there was room for. */
 static inline size_t send_queue(struct engine *e, struct conn *c, const char *src, size_t n)
 {
@@ -95,6 +112,8 @@ static inline size_t send_queue(struct engine *e, struct conn *c, const char *sr
 		}
 		if (room > n - done)
 			room = n - done;
+		else
+			fetch_next_free(e);
 		append(e, c, m, src + done, room);
 		done += room;
 		room = 0;

@@ -295,12 +295,12 @@ static int set_user_timeout(struct engine *e, struct conn *c, int v)
 {
 	if (v < 0)
 		return -EINVAL;
-	c->user_timeout_ms = v;
+	extra_of(e, c)->user_timeout_ms = v;
 	return 0;
 }
 static int get_user_timeout(struct engine *e, struct conn *c)
 {
-	return c->user_timeout_ms;
+	return conn_extra(c)->user_timeout_ms;
 }
 static int set_notsent_lowat(struct engine *e, struct conn *c, int v)
 {

@@ -210,5 +210,5 @@ void input_queue_text(struct input *in)
 	in->ack_due = true;
 	listener_child_data(in->e, c);
 	/* After SHUT_RD the bytes are taken and forgotten, as on Linux the reader sees end of stream. */
-	ready_update(in->e, c, EPOLLIN | EPOLLRDNORM);
+	ready_received(in->e, c);
 }

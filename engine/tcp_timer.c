@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 
+#include "engine/ahead.h"
 #include "engine/fastopen.h"
 
 #define RTO_MAX_US 120000000ull
@@ -24,19 +25,24 @@ _Static_assert(RTO_MAX_US <= SHORT_TIMER_MAX_US, "a timeout is a short timer");
 /* The entry is at or before the other deadlines already. */
 static void schedule(struct engine *e, struct conn *c, usec_t at)
 {
-	if (at && (!wheel_armed(&c->wheel) || at < c->wheel.at))
+	if (at && (!wheel_armed(&c->wheel) || at < wheel_at(&e->wheel, &c->wheel)))
 		wheel_arm(&e->wheel, &c->wheel, at);
 }
 
 /* 0: off.  One that would be 0 as its low half is put off by a microsecond. */
-static void set(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
+static usec_t put(const struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
 {
 	if (at > e->now + SHORT_TIMER_MAX_US)
 		at = e->now + SHORT_TIMER_MAX_US;
 	if (at && !(uint32_t)at)
 		at++;
 	c->deadline[t] = (uint32_t)at;
-	schedule(e, c, at);
+	return at;
+}
+
+static void set(struct engine *e, struct conn *c, enum conn_timer t, usec_t at)
+{
+	schedule(e, c, put(e, c, t, at));
 }
 
 static void clear(struct conn *c, enum conn_timer t)
@@ -60,6 +66,23 @@ static void set_long(struct engine *e, struct conn *c, enum conn_timer t, usec_t
 	schedule(e, c, at);
 }
 
+/*
+ * Nothing is in flight any more.  An entry that was for what is over fires in vain: among many connections that is one more time
+ * that all of this one has to come from memory.  Now it is at hand, and so are its neighbours in the wheel, armed just before.
+ */
+static void rest(struct engine *e, struct conn *c)
+{
+	usec_t at;
+
+	if (!ahead_many(e) || !wheel_armed(&c->wheel))
+		return;
+	at = conn_next_deadline(c, e->now);
+	if (at == USEC_NEVER)
+		wheel_disarm(&e->wheel, &c->wheel);
+	else if (at > wheel_at(&e->wheel, &c->wheel))
+		wheel_arm(&e->wheel, &c->wheel, at);
+}
+
 void timer_stop_all(struct engine *e, struct conn *c)
 {
 	for (enum conn_timer t = 0; t < TIMERS; t++)
@@ -79,18 +102,24 @@ static void rtx_starts(struct conn *c, usec_t at)
 		c->rtx_started_ms = 1;
 }
 
-/* Milliseconds that TCP_USER_TIMEOUT leaves; 0: none, or that there is no such limit. */
+/* TCP_USER_TIMEOUT; 0: none. */
+static uint32_t user_timeout_ms(const struct conn *c)
+{
+	return conn_extra(c)->user_timeout_ms;
+}
+
+/* Milliseconds that it leaves; 0: none, or that there is no such limit. */
 static uint32_t user_time_left(const struct engine *e, const struct conn *c)
 {
 	uint32_t gone_ms = (uint32_t)(e->now / 1000) - c->rtx_started_ms;
 
-	return c->rtx_started_ms && gone_ms < c->user_timeout_ms ? c->user_timeout_ms - gone_ms : 0;
+	return c->rtx_started_ms && gone_ms < user_timeout_ms(c) ? user_timeout_ms(c) - gone_ms : 0;
 }
 
 /* RFC 5482: the last retransmission before the user's timeout is cut short to meet it. */
 static usec_t rtx_deadline(const struct engine *e, const struct conn *c)
 {
-	usec_t rto = rtt_rto(c), left = c->user_timeout_ms ? (usec_t)user_time_left(e, c) * 1000 : 0;
+	usec_t rto = rtt_rto(c), left = user_timeout_ms(c) ? (usec_t)user_time_left(e, c) * 1000 : 0;
 
 	return e->now + (left && left < rto ? left : rto);
 }
@@ -102,7 +131,12 @@ void timer_data_sent(struct engine *e, struct conn *c)
 		return;
 	/* The first in flight: what was armed before was for a window or a cork. */
 	if (!c->deadline[TIMER_RTX] || !conn_flight(c))
-		set(e, c, TIMER_RTX, rtx_deadline(e, c));
+		put(e, c, TIMER_RTX, rtx_deadline(e, c));
+}
+
+void timer_all_sent(struct engine *e, struct conn *c)
+{
+	schedule(e, c, conn_deadline(c, TIMER_RTX, e->now));
 }
 
 void timer_acked(struct engine *e, struct conn *c, bool advanced)
@@ -147,6 +181,8 @@ void timer_tail(struct engine *e, struct conn *c, bool restart)
 	wanted = tlp_wanted(e, c);
 	if (!wanted)
 		clear(c, TIMER_LOSS);
+	if (!conn_flight(c))
+		rest(e, c);
 	if (!wanted || !restart)
 		return;
 	rtx = conn_deadline(c, TIMER_RTX, e->now);
@@ -230,7 +266,7 @@ static bool give_up(struct engine *e, struct conn *c)
 
 static bool user_timed_out(const struct engine *e, const struct conn *c)
 {
-	return c->user_timeout_ms && c->rtx_started_ms && !user_time_left(e, c);
+	return user_timeout_ms(c) && c->rtx_started_ms && !user_time_left(e, c);
 }
 
 /* RFC 9293 3.8.3: a SYN that is not answered. */
@@ -288,7 +324,7 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 	if (orphan_too_many(e, c))
 		return false;
 	rtx_starts(c, e->now - c->rto_us);
-	if ((!c->user_timeout_ms && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
+	if ((!user_timeout_ms(c) && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
 		return give_up(e, c);
 	e->stats.timeouts++;
 	fastopen_timeout(e, c, false);
@@ -388,8 +424,8 @@ static bool delack_expired(struct engine *e, struct conn *c)
 /* Linux's tcp_keepalive_timer(): TCP_USER_TIMEOUT, if set, takes the place of the count of probes. */
 static bool keepalive_failed(const struct conn *c, usec_t idle)
 {
-	if (c->user_timeout_ms)
-		return c->probes && idle >= (usec_t)c->user_timeout_ms * 1000;
+	if (user_timeout_ms(c))
+		return c->probes && idle >= (usec_t)user_timeout_ms(c) * 1000;
 	return c->probes >= c->keepcnt;
 }
 

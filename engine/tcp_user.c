@@ -110,11 +110,10 @@ struct conn *engine_accept(struct engine *e, struct conn *c, int *err)
 		return NULL;
 	}
 	child = container_of(l, struct conn, accept_link);
-	child->unaccepted = child->in_accept_queue = false;
+	child->in_accept_queue = false;
 	if (!child->fo_child)
 		child->parent = NULL;
-	/* Who has it now looks at its level first. */
-	child->edges = 0;
+	ready_accepted(e, child);
 	c->naccept--;
 	ready_update(e, c, 0);
 	return child;
@@ -167,26 +166,6 @@ static void sink_put(struct sink *s, const uint8_t *src, uint32_t len)
 	}
 }
 
-/*
- * A queue of some depth has left the cache, and each packet names the next: while one is copied, the head of the one after is
- * fetched, with all that copying and freeing it will look at, and what lies behind that one.
- */
-static inline void fetch_ahead(struct rte_mbuf *next)
-{
-	struct rte_mbuf *behind;
-
-	if (!next)
-		return;
-	rte_prefetch0(pkt_data(next));
-	rte_prefetch0(pkt_data(next) + RTE_CACHE_LINE_SIZE);
-	behind = pkt(next)->next;
-	if (!behind)
-		return;
-	rte_prefetch0(behind);
-	rte_mbuf_prefetch_part2(behind);
-	rte_prefetch0(pkt(behind));
-}
-
 /* Copy n bytes from the head of the queue, skipping the first `skip`; nothing is taken off. */
 static void copy_out(struct engine *e, struct conn *c, struct sink *s, uint32_t skip, uint32_t n)
 {
@@ -203,7 +182,7 @@ static void copy_out(struct engine *e, struct conn *c, struct sink *s, uint32_t 
 		if (len > n)
 			len = n;
 		if (len < n)
-			fetch_ahead(pkt(m)->next);
+			pkt_fetch_ahead(pkt(m)->next, 0);
 		sink_put(s, pkt_data(m) + skip, len);
 		skip = 0;
 		n -= len;
@@ -214,9 +193,11 @@ static void copy_out(struct engine *e, struct conn *c, struct sink *s, uint32_t 
 	e->copying = NULL;
 }
 
-/* Take n bytes off the queue. */
-static inline __attribute__((always_inline)) void consume(struct engine *e, struct conn *c, uint32_t n)
+/* Take n bytes off the queue.  True if a packet's room came free by that. */
+static inline __attribute__((always_inline)) bool consume(struct engine *e, struct conn *c, uint32_t n)
 {
+	bool freed = false;
+
 	c->copied_seq += n;
 	while (n) {
 		struct rte_mbuf *m = c->rcvq.head;
@@ -225,13 +206,15 @@ static inline __attribute__((always_inline)) void consume(struct engine *e, stru
 			pkt(m)->off += n;
 			pkt(m)->seq += n;
 			pkt(m)->len -= n;
-			return;
+			return freed;
 		}
 		n -= pkt(m)->len;
 		pktq_pop(&c->rcvq);
 		c->rcv_queued -= pkt_truesize(m);
 		conn_free_pkt(e, m);
+		freed = true;
 	}
+	return freed;
 }
 
 /* RFC 9293 3.8.6.2.2: tell the sender about room only when there is much of it: twice what he knows of, as Linux. */
@@ -340,9 +323,11 @@ ssize_t engine_recv(struct engine *e, struct conn *c, const struct iovec *iov, i
 		e->recv_at = notice_arrived(e, c, skip + want);
 	if (flags & MSG_PEEK)
 		return want;
-	consume(e, c, skip + want);
-	tune_copied(e, c);
-	maybe_update_window(e, c);
+	/* The window is room for packets: of one that is not read to its end nothing is to be told, nor learnt. */
+	if (consume(e, c, skip + want)) {
+		tune_copied(e, c);
+		maybe_update_window(e, c);
+	}
 	if (c->urg_valid)
 		mark_nearer(e, c);
 	else
@@ -400,7 +385,7 @@ static void stop_listening(struct engine *e, struct conn *c)
 	c->rack_xmit_at = c->rack_rtt_us = c->rack_end_seq = 0;
 	c->rack_valid = false;
 	rtt_init(c);
-	c->pace_ns = 0;
+	pace_reset(c);
 	conn_closed(e, c);
 }
 

@@ -73,10 +73,10 @@ uint32_t tcp_syn_window(const struct engine *e, const struct conn *c)
 uint32_t tcp_window(struct engine *e, struct conn *c)
 {
 	uint32_t current = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0, offer = tcp_window_offer(e, c);
-	uint32_t unit = 1u << c->rcv_wscale;
+	uint32_t below_unit = (1u << c->rcv_wscale) - 1;
 
 	if (offer < current)
-		offer = (current + unit - 1) / unit * unit;
+		offer = (current + below_unit) & ~below_unit;
 	if (!offer && current == 0 && c->rcv_adv == c->rcv_nxt && !c->zero_window)
 		e->stats.to_zero_window++;
 	if (offer && c->zero_window)

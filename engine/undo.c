@@ -33,6 +33,8 @@ void undo_begin(struct conn *c)
 		c->repair->undo_retrans = -1;
 		c->retrans_stamped = false;
 	}
+	if (cc_ops(c->cc.algo)->keep)
+		cc_ops(c->cc.algo)->keep(&c->cc, &c->repair->prior_stage);
 	c->repair->prior_cwnd = c->cc.cwnd;
 	c->repair->prior_ssthresh = c->cc.ssthresh;
 }
@@ -79,7 +81,7 @@ static void unmark(struct conn *c)
 		recovery_unmark_lost(c, m);
 }
 
-static void restore(struct engine *e, struct conn *c)
+static void restore(struct conn *c)
 {
 	const struct cc_ops *ops = cc_ops(c->cc.algo);
 
@@ -88,7 +90,7 @@ static void restore(struct engine *e, struct conn *c)
 	if (c->cc.ssthresh < c->repair->prior_ssthresh)
 		c->cc.ssthresh = c->repair->prior_ssthresh;
 	if (ops->undo)
-		ops->undo(&c->cc, e->now);
+		ops->undo(&c->cc, &c->repair->prior_stage);
 	c->undo_armed = false;
 }
 
@@ -102,7 +104,7 @@ bool undo_recovery(struct input *in)
 		in->e->stats.loss_undo++;
 	else
 		in->e->stats.full_undo++;
-	restore(in->e, c);
+	restore(c);
 	return true;
 }
 
@@ -118,7 +120,7 @@ bool undo_partial(struct input *in, seq_t una)
 	if (c->retrans_out)
 		return false;
 	unmark(c);
-	restore(in->e, c);
+	restore(c);
 	in->e->stats.partial_undo++;
 	return true;
 }
@@ -129,7 +131,7 @@ bool undo_by_dsack(struct input *in)
 
 	if (!all_duplicates(c))
 		return false;
-	restore(in->e, c);
+	restore(c);
 	in->e->stats.dsack_undo++;
 	return true;
 }
@@ -142,7 +144,7 @@ bool undo_loss(struct input *in, bool frto)
 	if (!c->undo_armed || (!frto && !may_undo(in)))
 		return false;
 	unmark(c);
-	restore(in->e, c);
+	restore(c);
 	in->e->stats.loss_undo++;
 	in->e->stats.spurious_rtos += frto;
 	return true;

@@ -49,7 +49,7 @@ static void slot_emptied(struct wheel *w, unsigned level, unsigned slot)
 		w->levels &= ~(1u << level);
 }
 
-static void place(struct wheel *w, struct wheel_timer *t)
+static void place(struct wheel *w, struct wheel_entry *t)
 {
 	usec_t at = t->at > w->now ? t->at : w->now;
 	usec_t differs = at ^ w->now;
@@ -60,7 +60,7 @@ static void place(struct wheel *w, struct wheel_timer *t)
 	slot_filled(w, t->level, t->slot);
 }
 
-static void unplace(struct wheel *w, struct wheel_timer *t)
+static void unplace(struct wheel *w, struct wheel_entry *t)
 {
 	list_del(&t->link);
 	if (list_empty(&w->slots[t->level][t->slot]))
@@ -82,11 +82,11 @@ static unsigned first_slot(const struct wheel *w, unsigned level)
 	return i * 64 + (unsigned)__builtin_ctzll(w->used[level][i]);
 }
 
-void wheel_init(struct wheel *w, usec_t now)
+void wheel_init(struct wheel *w, struct wheel_entry *entries, uint32_t n, usec_t now)
 {
+	slab_init(&w->entries, entries, sizeof(*entries), n);
 	w->now = now;
 	w->next = USEC_NEVER;
-	w->armed = 0;
 	w->levels = 0;
 	memset(w->used, 0, sizeof(w->used));
 	for (unsigned level = 0; level < WHEEL_LEVELS; level++)
@@ -94,15 +94,36 @@ void wheel_init(struct wheel *w, usec_t now)
 			list_init(&w->slots[level][slot]);
 }
 
+static struct wheel_entry *entry_taken(struct wheel *w, struct wheel_timer *t)
+{
+	struct wheel_entry *entry = slab_get(&w->entries);
+
+	entry->timer = t;
+	t->place = (uint32_t)(entry - (struct wheel_entry *)w->entries.base) + 1;
+	return entry;
+}
+
+static void entry_given_back(struct wheel *w, struct wheel_entry *entry)
+{
+	entry->timer->place = 0;
+	slab_put(&w->entries, entry);
+	if (!w->entries.used)
+		w->next = USEC_NEVER;
+}
+
 void wheel_arm(struct wheel *w, struct wheel_timer *t, usec_t at)
 {
-	if (wheel_armed(t))
-		unplace(w, t);
-	else
-		w->armed++;
-	t->at = at < WHEEL_TIME_MAX ? at : WHEEL_TIME_MAX;
-	place(w, t);
-	if (at < w->next || w->armed == 1)
+	struct wheel_entry *entry;
+
+	if (wheel_armed(t)) {
+		entry = wheel_entry_of(w, t);
+		unplace(w, entry);
+	} else {
+		entry = entry_taken(w, t);
+	}
+	entry->at = at < WHEEL_TIME_MAX ? at : WHEEL_TIME_MAX;
+	place(w, entry);
+	if (at < w->next || w->entries.used == 1)
 		w->next = at > w->now ? at : w->now;
 }
 
@@ -110,9 +131,8 @@ void wheel_disarm(struct wheel *w, struct wheel_timer *t)
 {
 	if (!wheel_armed(t))
 		return;
-	unplace(w, t);
-	if (!--w->armed)
-		w->next = USEC_NEVER;
+	unplace(w, wheel_entry_of(w, t));
+	entry_given_back(w, wheel_entry_of(w, t));
 }
 
 /* Time reaches a slot: its timers go to lower levels. */
@@ -122,7 +142,7 @@ static void cascade(struct wheel *w, unsigned level, unsigned slot)
 
 	slot_emptied(w, level, slot);
 	while (!list_empty(head))
-		place(w, container_of(list_pop(head), struct wheel_timer, link));
+		place(w, container_of(list_pop(head), struct wheel_entry, link));
 }
 
 /* The earliest deadline, or where its slot begins. */
@@ -131,14 +151,14 @@ static usec_t look_for_next(const struct wheel *w)
 	usec_t earliest = USEC_NEVER;
 	unsigned level, slot, seen = 0;
 
-	if (!w->armed)
+	if (!w->entries.used)
 		return USEC_NEVER;
 	level = first_level(w);
 	slot = first_slot(w, level);
 	if (!level)
 		return slot_start(w, 0, slot);
 	list_each (pos, &w->slots[level][slot]) {
-		const struct wheel_timer *t = container_of(pos, struct wheel_timer, link);
+		const struct wheel_entry *t = container_of(pos, struct wheel_entry, link);
 
 		if (++seen > NEXT_SCAN)
 			return slot_start(w, level, slot);
@@ -148,9 +168,15 @@ static usec_t look_for_next(const struct wheel *w)
 	return earliest;
 }
 
+/* On level 0. */
+static struct wheel_entry *first_of(const struct wheel *w, unsigned slot)
+{
+	return container_of(w->slots[0][slot].next, struct wheel_entry, link);
+}
+
 struct wheel_timer *wheel_pop_due(struct wheel *w, usec_t now)
 {
-	while (w->armed) {
+	while (w->entries.used) {
 		unsigned level = first_level(w);
 		unsigned slot = first_slot(w, level);
 		usec_t start = slot_start(w, level, slot);
@@ -163,7 +189,7 @@ struct wheel_timer *wheel_pop_due(struct wheel *w, usec_t now)
 			cascade(w, level, slot);
 			continue;
 		}
-		t = container_of(w->slots[0][slot].next, struct wheel_timer, link);
+		t = first_of(w, slot)->timer;
 		wheel_disarm(w, t);
 		return t;
 	}
@@ -175,5 +201,5 @@ struct wheel_timer *wheel_pop_due(struct wheel *w, usec_t now)
 
 const struct wheel_timer *wheel_peek(const struct wheel *w)
 {
-	return w->levels & 1 ? container_of(w->slots[0][first_slot(w, 0)].next, struct wheel_timer, link) : NULL;
+	return w->levels & 1 ? first_of(w, first_slot(w, 0))->timer : NULL;
 }

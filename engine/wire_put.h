@@ -71,6 +71,20 @@ static inline uint64_t put_tcp(uint8_t *p, const struct tcp_fields *f)
 	return sum + put32(p + 16, f->up);
 }
 
+/* The options behind the header; their sum. */
+static inline uint64_t put_options(uint8_t *p, const struct tcp_fields *f)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (unsigned i = 0; i < f->optlen; i += sizeof(word)) {
+		memcpy(&word, f->opts + i, sizeof(word));
+		memcpy(p + i, &word, sizeof(word));
+		sum += word;
+	}
+	return sum;
+}
+
 /* The timestamps option with its padding; its sum. */
 static inline uint64_t put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr)
 {

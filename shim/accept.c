@@ -16,16 +16,6 @@
 /* Into a socket that nobody else knows of yet: no fence is needed. */
 #define put(field, value) atomic_store_explicit(field, value, memory_order_relaxed)
 
-/* The listening connection in a stack; NULL: none there. */
-static struct conn *listener_in(struct sock *s, unsigned stack)
-{
-	struct spread *sp = atomic_load(&s->spread);
-
-	if (sp)
-		return sp->conn[stack];
-	return stack == atomic_load(&s->stack) ? atomic_load(&s->conn) : NULL;
-}
-
 /* A stack in which a connection waits, the caller's own first; -EAGAIN, -EINVAL when it does not listen. */
 static int stack_with_connection(const struct fdref *r)
 {
@@ -48,7 +38,7 @@ static int stack_with_connection(const struct fdref *r)
 	for (unsigned i = 0; i < rt.nstacks; i++) {
 		unsigned stack = (thread_self()->home + i) % rt.nstacks;
 
-		c = listener_in(s, stack);
+		c = sock_conn_in(s, stack);
 		if (c && (engine_ready(c) & EPOLLIN))
 			return (int)stack;
 	}
@@ -75,7 +65,7 @@ static struct sock *take_from(const struct fdref *r, unsigned stack, struct endp
 	*err = -EAGAIN;
 	if (!stack_enter(st, &now))
 		return NULL;
-	listener = object_is(l, r->gen) ? listener_in(l, stack) : NULL;
+	listener = object_is(l, r->gen) ? sock_conn_in(l, stack) : NULL;
 	if (!listener)
 		*err = -EBADF;
 	c = listener ? engine_accept(st->engine, listener, err) : NULL;

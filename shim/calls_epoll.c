@@ -72,7 +72,7 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	int saved = errno, rc;
 
 	/* What is not there the kernel refuses before it looks at anything else. */
-	if (!fdtab_size || (op != EPOLL_CTL_DEL && user_readable(ev, sizeof(*ev))))
+	if (!fdtab.size || (op != EPOLL_CTL_DEL && user_readable(ev, sizeof(*ev))))
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
 	if (fdtab_kind(fd) == FD_RELAYED)
 		relay_touch(fd);

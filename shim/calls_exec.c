@@ -126,7 +126,7 @@ static void before_spawn(void)
 {
 	int saved = errno;
 
-	if (fdtab_size) {
+	if (fdtab.size) {
 		placeholder_fork_prepare();
 		placeholder_drain();
 	}

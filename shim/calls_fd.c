@@ -134,7 +134,7 @@ int close_range(unsigned first, unsigned last, int flags)
 {
 	int saved = errno;
 
-	if (!fdtab_size || first > last || first > INT_MAX || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)))
+	if (!fdtab.size || first > last || first > INT_MAX || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)))
 		return REAL(close_range)(first, last, flags);
 	if (flags & CLOSE_RANGE_CLOEXEC)
 		return (int)finish(saved, GUARDED(cloexec_numbers(first, last, (unsigned)flags)));
@@ -148,7 +148,7 @@ void closefrom(int low)
 	struct rlimit lim = {1024, 1024};
 	int saved = errno;
 
-	if (!fdtab_size) {
+	if (!fdtab.size) {
 		REAL(closefrom)(low);
 		return;
 	}
@@ -272,12 +272,12 @@ int dup2(int fd, int to)
 {
 	if (fd == to && fdtab_kind(fd) != FD_SPARE)
 		return REAL(dup2)(fd, to);
-	return fdtab_size || core() ? (int)GUARDED(dup_onto(fd, to, -1)) : REAL(dup2)(fd, to);
+	return fdtab.size || core() ? (int)GUARDED(dup_onto(fd, to, -1)) : REAL(dup2)(fd, to);
 }
 
 int dup3(int fd, int to, int flags)
 {
-	if (fd == to || (flags & ~O_CLOEXEC) || !(fdtab_size || core()) || CALLED_BY_CORE())
+	if (fd == to || (flags & ~O_CLOEXEC) || !(fdtab.size || core()) || CALLED_BY_CORE())
 		return REAL(dup3)(fd, to, flags);
 	return (int)GUARDED(dup_onto(fd, to, flags));
 }

@@ -2,8 +2,7 @@
 /*
  * calls_wait.c - poll, ppoll, select and pselect: libc's while no descriptor is the engine's, else the core's poll.
  *
- * select() becomes poll(): what each set asks for and is told is as in the kernel's fs/select.c (POLLIN_SET, POLLOUT_SET,
- * POLLEX_SET).
+ * select() becomes poll() (sets.h) unless a glance at the sets is enough, as it is in most calls.
  */
 #include "calls.h"
 
@@ -16,7 +15,6 @@
 #include <string.h>
 #include <sys/param.h>
 
-#define LONG_BITS (8 * (int)sizeof(long))
 /* Up to this many descriptors are kept on the stack. */
 #define STACK_FDS 1024
 /* A number that is never open: poll says POLLNVAL. */
@@ -79,7 +77,7 @@ static unsigned poll_need(const struct pollfd *fds, nfds_t n)
 {
 	unsigned need = 0;
 
-	if (!fdtab_size || n > INT_MAX / sizeof(*fds) || user_readable(fds, n * sizeof(*fds)))
+	if (!fdtab.size || n > INT_MAX / sizeof(*fds) || user_readable(fds, n * sizeof(*fds)))
 		return 0;
 	for (nfds_t i = 0; i < n; i++)
 		need |= need_of(fds[i].fd);
@@ -161,31 +159,6 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, co
 /* ---- select -----------------------------------------------------------------------------------------------------------------
  */
 
-/* The three sets as the bit arrays they are: of n bits, whatever FD_SETSIZE says. */
-enum { SET_IN, SET_OUT, SET_EX, SETS };
-
-struct sets {
-	unsigned long *bits[SETS];
-	int n;
-};
-
-static const short asks[SETS] = {
-    POLLIN | POLLRDNORM | POLLRDBAND,
-    POLLOUT | POLLWRNORM | POLLWRBAND,
-    POLLPRI,
-};
-static const short counts[SETS] = {
-    POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR,
-    POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR,
-    POLLPRI,
-};
-
-/* The bits of a word of one set; none if there is no such set. */
-static inline unsigned long word_of(const struct sets *s, int set, int first)
-{
-	return s->bits[set] ? s->bits[set][first / LONG_BITS] : 0;
-}
-
 /*
  * Linux looks at no more bits than the process's table of descriptors has room for (core_sys_select()), which grows with what is
  * open, so that programs may give getdtabsize() with sets of the ordinary size.  That table has descriptors of ours near its end,
@@ -206,9 +179,9 @@ static int highest_open(const struct sets *s, int first)
 {
 	unsigned long any = 0;
 
-	for (int set = 0; set < SETS; set++)
+	for (int set = 0; set < SET_KINDS; set++)
 		if (s->bits[set] && !user_readable(&s->bits[set][first / LONG_BITS], sizeof(long)))
-			any |= word_of(s, set, first);
+			any |= sets_word(s, set, first);
 	while (any) {
 		int at = LONG_BITS - 1 - __builtin_clzl(any);
 
@@ -247,7 +220,7 @@ static inline int bits_of(int n, fd_set *in, fd_set *out, fd_set *ex)
 {
 	struct sets s;
 
-	if (__builtin_expect(n <= __atomic_load_n(&table_room, __ATOMIC_RELAXED), 1) || !fdtab_size)
+	if (__builtin_expect(n <= __atomic_load_n(&table_room, __ATOMIC_RELAXED), 1) || !fdtab.size)
 		return n;
 	s = sets_of(n, in, out, ex);
 	return bits_of_table(&s);
@@ -262,20 +235,18 @@ static inline unsigned sets_to_poll(const struct sets *s, struct pollfd *fds, un
 	unsigned need = 0, n = 0;
 
 	for (int first = 0; first < s->n && n < most; first += LONG_BITS) {
-		unsigned long in = word_of(s, SET_IN, first), out = word_of(s, SET_OUT, first), ex = word_of(s, SET_EX, first);
-		unsigned long any = in | out | ex;
+		unsigned long in = sets_word(s, SET_IN, first), out = sets_word(s, SET_OUT, first);
+		unsigned long ex = sets_word(s, SET_EX, first), any = (in | out | ex) & sets_within(s, first);
 
-		if (s->n - first < LONG_BITS)
-			any &= ~(~0ul << (s->n - first));
 		for (; any && n < most; any &= any - 1, n++) {
 			int at = __builtin_ctzl(any), fd = first + at;
 
 			need |= need_of(fd);
 			if (fds)
 				fds[n] = (struct pollfd){.fd = fd,
-							 .events = (short)((in >> at & 1 ? asks[SET_IN] : 0) |
-									   (out >> at & 1 ? asks[SET_OUT] : 0) |
-									   (ex >> at & 1 ? asks[SET_EX] : 0))};
+							 .events = (short)((in >> at & 1 ? sets_ask[SET_IN] : 0) |
+									   (out >> at & 1 ? sets_ask[SET_OUT] : 0) |
+									   (ex >> at & 1 ? sets_ask[SET_EX] : 0))};
 		}
 	}
 	*count = n;
@@ -287,8 +258,8 @@ static inline unsigned found_in(const struct pollfd *p)
 {
 	unsigned found = 0;
 
-	for (int set = 0; set < SETS; set++)
-		if ((p->events & asks[set]) && (p->revents & counts[set]))
+	for (int set = 0; set < SET_KINDS; set++)
+		if ((p->events & sets_ask[set]) && (p->revents & sets_count[set]))
 			found |= 1u << set;
 	return found;
 }
@@ -321,7 +292,7 @@ static inline int poll_to_count(struct pollfd *fds, unsigned n)
 /* Write the answer over the question; whole words, as the kernel does. */
 static inline void poll_to_sets(const struct sets *s, const struct pollfd *fds, unsigned n)
 {
-	for (int set = 0; set < SETS; set++)
+	for (int set = 0; set < SET_KINDS; set++)
 		for (int first = 0; s->bits[set] && first < s->n; first += LONG_BITS)
 			s->bits[set][first / LONG_BITS] = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -339,7 +310,7 @@ static inline bool sets_allow(const struct sets *s, int (*byte)(uintptr_t))
 {
 	size_t size = (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(long);
 
-	for (int set = 0; set < SETS; set++)
+	for (int set = 0; set < SET_KINDS; set++)
 		if (s->bits[set] && user_touch_some(byte, (uintptr_t)s->bits[set], size))
 			return false;
 	return true;
@@ -379,19 +350,51 @@ static __attribute__((noinline)) int select_many(const struct sets *s, unsigned 
 	return rc;
 }
 
-/* few: the n descriptors, if sets of this size are.  *left: the time-out, and then what was left of it; NULL: none. */
-static inline int select_ours(const struct sets *s, struct pollfd *few, unsigned n, struct timespec *left, const sigset_t *mask)
+/* Nothing of it is ours. */
+#define KERNELS_ALONE INT_MIN
+
+/* poll() is to tell.  *left: the time-out, and then what was left of it; NULL: none. */
+static __attribute__((noinline)) int select_closely(const struct sets *s, struct timespec *left, const sigset_t *mask)
 {
+	struct pollfd few[STACK_FDS];
+	unsigned need, n;
+
+	/* Sets that are not there are the kernel's to complain of. */
+	if (s->n <= 0 || !sets_allow(s, user_read_byte))
+		return KERNELS_ALONE;
+	need = sets_to_poll(s, s->n <= STACK_FDS ? few : NULL, (unsigned)s->n, &n);
+	if (!need)
+		return KERNELS_ALONE;
+	if (need & NEED_SPARE)
+		return -EBADF;
 	return s->n <= STACK_FDS ? select_loop(s, few, n, left, mask) : select_many(s, n, left, mask);
 }
 
-/* Is a set of this process's to be looked at by us?  *n: how many descriptors it has.  Sets that are not there are the kernel's.
- */
-static inline unsigned select_need(struct sets *s, struct pollfd *few, unsigned *n)
+/* Of at most so many descriptors. */
+#define GLANCE_WORDS (STACK_FDS / LONG_BITS)
+
+/* As core()->select(). */
+static inline int select_glance(const struct sets *s, unsigned long (*found)[SET_KINDS])
 {
-	if (s->n <= 0 || !fdtab_size || !sets_allow(s, user_read_byte))
+	if (s->n <= 0 || s->n > STACK_FDS || !core() || !sets_allow(s, user_read_byte))
 		return 0;
-	return sets_to_poll(s, s->n <= STACK_FDS ? few : NULL, (unsigned)s->n, n);
+	cancel_point();
+	return GUARDED(core()->select(s, found));
+}
+
+static inline int select_ours(const struct sets *s, struct timespec *left, const sigset_t *mask)
+{
+	unsigned long found[GLANCE_WORDS][SET_KINDS];
+	int count = select_glance(s, found);
+
+	if (!count)
+		return select_closely(s, left, mask);
+	if (!sets_allow(s, user_write_byte))
+		return -EFAULT;
+	for (int set = 0; set < SET_KINDS; set++)
+		for (int first = 0; s->bits[set] && first < s->n; first += LONG_BITS)
+			s->bits[set][first / LONG_BITS] = found[first / LONG_BITS][set];
+	return count;
 }
 
 /* What is there at once costs the core no look at the clock; the kernel's has always moved on. */
@@ -409,25 +412,22 @@ static void moment_passed(struct timespec *left)
 int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
 	struct sets s = sets_of(bits_of(n, in, out, ex), in, out, ex);
-	struct pollfd few[s.n > 0 && s.n <= STACK_FDS ? s.n : 1];
 	struct timespec left = {0};
 	int saved = errno, rc;
-	unsigned count;
-	unsigned need = select_need(&s, few, &count);
 
-	if (!need)
-		return REAL(select)(s.n, in, out, ex, timeout);
+	if (!fdtab.size)
+		return REAL(select)(n, in, out, ex, timeout);
 	if (timeout && user_readable(timeout, sizeof(*timeout)))
 		return fail(EFAULT);
 	if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
 		return fail(EINVAL);
-	if (need & NEED_SPARE)
-		return fail(EBADF);
 	if (timeout) {
 		left.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
 		left.tv_nsec = timeout->tv_usec % 1000000 * 1000;
 	}
-	rc = select_ours(&s, few, count, timeout ? &left : NULL, NULL);
+	rc = select_ours(&s, timeout ? &left : NULL, NULL);
+	if (rc == KERNELS_ALONE)
+		return REAL(select)(s.n, in, out, ex, timeout);
 	moment_passed(&left);
 	/* Linux tells how much of the time was left, also after an error, and nothing to read-only memory: poll_select_finish().
 	 */
@@ -441,21 +441,17 @@ int select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 int pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct sets s = sets_of(bits_of(n, in, out, ex), in, out, ex);
-	struct pollfd few[s.n > 0 && s.n <= STACK_FDS ? s.n : 1];
 	struct timespec left = {0};
-	int saved = errno;
-	unsigned count;
-	unsigned need = select_need(&s, few, &count);
+	int saved = errno, rc;
 
-	if (!need)
-		return REAL(pselect)(s.n, in, out, ex, timeout, mask);
+	if (!fdtab.size)
+		return REAL(pselect)(n, in, out, ex, timeout, mask);
 	if (!waits_well(timeout, mask))
 		return fail(EFAULT);
 	if (!timespec_valid(timeout))
 		return fail(EINVAL);
-	if (need & NEED_SPARE)
-		return fail(EBADF);
 	if (timeout)
 		left = *timeout;
-	return (int)finish(saved, select_ours(&s, few, count, timeout ? &left : NULL, mask));
+	rc = select_ours(&s, timeout ? &left : NULL, mask);
+	return rc == KERNELS_ALONE ? REAL(pselect)(s.n, in, out, ex, timeout, mask) : (int)finish(saved, rc);
 }

@@ -41,6 +41,7 @@ static const struct core_ops ops = {
     .setfl = sock_setfl,
     .sigio = sigio_follow,
     .poll = core_poll,
+    .select = core_select,
     .epoll_ctl = epset_ctl,
     .epoll_wait = epset_wait,
     .epoll_retain = epset_retain,
@@ -65,6 +66,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	rt.thin = thin;
 	rt.real = thin->real;
 	rt.cfg = thin->cfg;
+	rt.fds = thin->fds;
 	rt.pid = getpid();
 	if (arena_init() || family_init()) {
 		thin->log(LOG_LEVEL_ERROR, "no address space for the core's objects (ulimit -v?)");

@@ -32,8 +32,9 @@
 #include <linux/errqueue.h>
 
 #include "placeholder.h"
+#include "sets.h"
 
-#define CORE_ABI 9
+#define CORE_ABI 10
 
 struct mmsghdr;
 struct stat;
@@ -42,7 +43,8 @@ struct stat64;
 struct config; /* config.h */
 struct sock;   /* sock.h: one open file description served by the engine */
 struct epset;  /* epoll.h: an epoll instance with engine members */
-struct guard;  /* guard.h: what this thread does with signals */
+struct fdtab;
+struct guard; /* guard.h: what this thread does with signals */
 
 /* What a descriptor is, as fdtab knows it. */
 enum fd_kind {
@@ -91,8 +93,8 @@ struct thin_ops {
 	const struct real_calls *real;
 	/* Log one line "mtcpshim: ..." if level is on (levels of config.h). */
 	void (*log)(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-	/* Look a descriptor up. */
-	struct fdref (*fd_get)(int fd);
+	/* What each descriptor is (fdtab.h). */
+	const struct fdtab *fds;
 	/* Attach an object to a descriptor, replacing what it was (FRESH -> SOCK). */
 	void (*fd_set)(int fd, enum fd_kind kind, void *obj, uint32_t gen);
 	/* Give an epoll instance its set, under all its numbers.  False: it was closed since it was looked up, nothing is done.
@@ -207,6 +209,11 @@ struct core_ops {
 	/* Waiting.  timeout NULL: for ever; sigmask NULL: unchanged.  Serve engine and kernel descriptors together. */
 	/* *timeout becomes what was left of it. */
 	int (*poll)(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask);
+	/*
+	 * select() at a glance: what the engine alone can tell to be there at once, how many bits and in found, word by word,
+	 * which.  0: that is nothing, or not all that there may be; poll() tells.
+	 */
+	int (*select)(const struct sets *s, unsigned long (*found)[SET_KINDS]);
 	/* epoll_ctl on an epoll descriptor when the target is FRESH, SOCK or EPOLL, or the instance has engine members. */
 	int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *ev);
 	int (*epoll_wait)(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask);

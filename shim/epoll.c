@@ -82,7 +82,7 @@ static struct epset *epset_create(int epfd, int *err)
 	struct fdref r;
 
 	lock_take(&create_lock);
-	r = rt.thin->fd_get(epfd);
+	r = rt_fd(epfd);
 	*err = -EBADF;
 	if (r.kind == FD_EPOLL && r.obj) {
 		set = hold_more(r.obj, r.gen) ? r.obj : NULL;
@@ -111,7 +111,7 @@ struct epset *epset_at(const struct fdref *r, int *err)
 
 struct epset *epset_of(int epfd, int *err)
 {
-	struct fdref r = rt.thin->fd_get(epfd);
+	struct fdref r = rt_fd(epfd);
 
 	return epset_at(&r, err);
 }
@@ -120,7 +120,7 @@ struct epset *epset_of(int epfd, int *err)
 void epoll_fork_prepare(void)
 {
 	for (int fd = rt.thin->fd_next(0); fd >= 0; fd = rt.thin->fd_next(fd + 1)) {
-		struct fdref r = rt.thin->fd_get(fd);
+		struct fdref r = rt_fd(fd);
 		struct epset *set;
 		int err;
 
@@ -264,7 +264,7 @@ static int member_change(struct member *m, const struct epoll_event *ev)
 /* Is its number still its target's?  When that was closed while a call went on with it, the number may be another file's. */
 static bool has_its_number(const struct member *m)
 {
-	struct fdref r = rt.thin->fd_get(m->fd);
+	struct fdref r = rt_fd(m->fd);
 
 	return m->kind == MEMBER_FRESH || r.kind == FD_SPARE || r.obj == m->watch.target;
 }
@@ -337,7 +337,7 @@ void epset_flush_fresh(struct epset *set)
 		if (!atomic_load(&m->in_kernel))
 			kernel_ctl(m, EPOLL_CTL_ADD);
 		/* The kernel got the socket: its member is the kernel's alone from now on. */
-		if (rt.thin->fd_get(m->fd).kind != FD_FRESH) {
+		if (rt_fd(m->fd).kind != FD_FRESH) {
 			atomic_store(&m->in_kernel, false);
 			member_remove(m);
 		}
@@ -468,7 +468,7 @@ static int ctl_set(struct epset *outer, int op, struct member *what)
 
 int epset_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
-	struct fdref er = rt.thin->fd_get(epfd), tr = rt.thin->fd_get(fd);
+	struct fdref er = rt_fd(epfd), tr = rt_fd(fd);
 	struct member what = {.fd = fd};
 	struct epset *set;
 	int rc;

@@ -291,7 +291,7 @@ static bool glance(struct answer *a, const struct fdref *r, usec_t now)
 
 int epset_wait(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout, const sigset_t *sigmask)
 {
-	struct fdref r = rt.thin->fd_get(epfd);
+	struct fdref r = rt_fd(epfd);
 	struct answer a = {.evs = evs, .max = max};
 	usec_t now = io_now();
 	int rc;

@@ -22,11 +22,16 @@
 
 /* The byte that is the turn; those before it are the processes'. */
 #define TURN PROCS_MAX
-/* A child that has not come to life by then never will: fork() failed. */
+/* A child that has not come to life by then never will, where its birth could not be locked (without /proc). */
 #define BIRTH_US 5000000
 
 /* The family's file; -1 until the first fork(). */
 static int file = -1;
+/*
+ * A second one, of a byte for each birth, and that opened once more while fork() goes on: the child's birth is locked until
+ * parent and child have closed it.  (To close a file ends a process's own locks of it, those of the first one must stay.)
+ */
+static int births = -1, birth = -1;
 
 int family_init(void)
 {
@@ -66,24 +71,56 @@ static int byte_lock(int cmd, unsigned byte)
 	return rt.real->fcntl(file, cmd, &l) ? -errno : 0;
 }
 
-/* Does another process have it? */
-static bool byte_taken(unsigned byte)
+/* Does another process, or an open file, have it? */
+static bool byte_taken_of(int file, unsigned byte)
 {
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
 
 	return rt.real->fcntl(file, F_GETLK, &l) || l.l_type != F_UNLCK;
 }
 
+static bool byte_taken(unsigned byte)
+{
+	return byte_taken_of(file, byte);
+}
+
+static int file_new(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	return fd < 0 ? -errno : rt.thin->fd_private(fd);
+}
+
 static int file_make(void)
 {
-	int fd = memfd_create("mtcpshim-family", MFD_CLOEXEC);
+	int fd = file_new("mtcpshim-family");
 
-	fd = fd < 0 ? -errno : rt.thin->fd_private(fd);
 	if (fd < 0)
 		return fd;
 	file = fd;
+	births = file_new("mtcpshim-births");
 	byte_lock(F_SETLK, rt.proc);
 	return byte_lock(F_SETLK, TURN);
+}
+
+/* A lock of the open file, which the child inherits, as it does not inherit a process's (fcntl(2)). */
+static bool birth_lock(unsigned child)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = child, .l_len = 1};
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", births);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	birth = fd < 0 ? fd : rt.thin->fd_private(fd);
+	return birth >= 0 && !rt.real->fcntl(birth, F_OFD_SETLK, &l);
+}
+
+void family_birth_over(void)
+{
+	if (birth >= 0)
+		rt.thin->fd_private_close(birth);
+	birth = -1;
 }
 
 /* ---- birth ---------------------------------------------------------------------------------------------------------------- */
@@ -100,6 +137,7 @@ static int number_take(void)
 			continue;
 		p->born = io_now();
 		atomic_store(&p->helps, false);
+		atomic_store(&p->watched, false);
 		atomic_store(&p->state, PROC_BORN);
 		/* While there is only one, nobody can die, and the helper whose turn it is may sleep for good. */
 		if (atomic_fetch_add(&rt.shared->nprocs, 1) == 1)
@@ -119,6 +157,9 @@ int family_prepare(void)
 	threads_make_wakeable();
 	child = number_take();
 	if (child >= 0) {
+		/* From then on it is known if it dies before it lives. */
+		if (birth_lock((unsigned)child))
+			atomic_store(&rt.shared->procs[child].watched, true);
 		hold_share(SLAB_SOCK, (unsigned)child);
 		hold_share(SLAB_EPSET, (unsigned)child);
 	}
@@ -128,9 +169,12 @@ int family_prepare(void)
 bool family_born(unsigned proc)
 {
 	int born = PROC_BORN;
+	bool lives;
 
 	rt.proc = proc;
-	return byte_lock(F_SETLK, proc) == 0 && atomic_compare_exchange_strong(&rt.shared->procs[proc].state, &born, PROC_LIVES);
+	lives = byte_lock(F_SETLK, proc) == 0 && atomic_compare_exchange_strong(&rt.shared->procs[proc].state, &born, PROC_LIVES);
+	family_birth_over();
+	return lives;
 }
 
 void family_await_turn(void)
@@ -147,7 +191,9 @@ static bool is_dead(unsigned i)
 
 	switch (atomic_load(&p->state)) {
 	case PROC_BORN:
-		return io_now() - p->born > BIRTH_US && !byte_taken(i);
+		if (io_now() - p->born <= BIRTH_US && !(atomic_load(&p->watched) && !byte_taken_of(births, i)))
+			return false;
+		return !byte_taken(i);
 	case PROC_LIVES:
 		return !byte_taken(i);
 	default:

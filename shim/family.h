@@ -25,9 +25,10 @@ enum proc_state {
 };
 
 struct proc {
-	_Atomic int state;  /* enum proc_state */
-	_Atomic bool helps; /* it has a helper thread, which serves when its turn comes */
-	uint64_t born;	    /* io_now() */
+	_Atomic int state;    /* enum proc_state */
+	_Atomic bool helps;   /* it has a helper thread, which serves when its turn comes */
+	_Atomic bool watched; /* its birth is locked: whether it died before it lived can be seen */
+	uint64_t born;	      /* io_now() */
 };
 
 /* What all processes of the family see. */
@@ -54,8 +55,9 @@ bool family_is_many(void);
 bool family_goes_on(void);
 
 /* fork(): prepare() gives the child a number, -1 if it cannot belong (too many processes, no descriptor left); born() is the
- * child's first act: false, it does not belong. */
+ * child's first act: false, it does not belong; birth_over() the parent's. */
 int family_prepare(void);
+void family_birth_over(void);
 bool family_born(unsigned proc);
 
 /* Wait for the turn; returns when it has come. Helper thread. */

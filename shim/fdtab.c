@@ -22,8 +22,7 @@
 #error "16-byte compare and swap is needed: build for x86-64-v2 or later"
 #endif
 
-struct fdtab_slot *fdtab_slots;
-unsigned fdtab_size;
+struct fdtab fdtab;
 static unsigned top; /* numbers at and above were never in the table */
 
 static void create(void)
@@ -37,15 +36,15 @@ static void create(void)
 	slots = mmap(NULL, n * sizeof(*slots), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (slots == MAP_FAILED)
 		return;
-	if (!__atomic_compare_exchange_n(&fdtab_slots, &none, slots, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (!__atomic_compare_exchange_n(&fdtab.slots, &none, slots, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		munmap(slots, n * sizeof(*slots));
 	/* A racing thread has read the same limit, so n is the same whoever's mapping won. */
-	__atomic_store_n(&fdtab_size, (unsigned)n, __ATOMIC_RELEASE);
+	__atomic_store_n(&fdtab.size, (unsigned)n, __ATOMIC_RELEASE);
 }
 
 static struct fdtab_slot *slot_make(int fd)
 {
-	if (!__atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE)) {
+	if (!__atomic_load_n(&fdtab.size, __ATOMIC_ACQUIRE)) {
 		int saved = errno;
 
 		create();

@@ -31,15 +31,23 @@ struct fdtab_slot {
 } __attribute__((aligned(16)));
 
 /* Published in this order: slots, then size. */
-extern struct fdtab_slot *fdtab_slots __attribute__((visibility("hidden")));
-extern unsigned fdtab_size __attribute__((visibility("hidden")));
+struct fdtab {
+	struct fdtab_slot *slots;
+	unsigned size; /* 0: there is none yet */
+};
+extern struct fdtab fdtab __attribute__((visibility("hidden")));
 
 /* NULL: a number that is not in the table. */
+static inline struct fdtab_slot *fdtab_slot_in(const struct fdtab *t, int fd)
+{
+	if ((unsigned)fd >= __atomic_load_n(&t->size, __ATOMIC_ACQUIRE))
+		return NULL;
+	return &t->slots[fd];
+}
+
 static inline struct fdtab_slot *fdtab_slot(int fd)
 {
-	if ((unsigned)fd >= __atomic_load_n(&fdtab_size, __ATOMIC_ACQUIRE))
-		return NULL;
-	return &fdtab_slots[fd];
+	return fdtab_slot_in(&fdtab, fd);
 }
 
 /* Both words as they were at one moment. */
@@ -74,10 +82,10 @@ static inline bool fdtab_is_kernel(int fd)
  * Look a number up.  Inline, so that the parts of the answer stay in registers: returned through memory they are copied as one
  * piece while they are still being stored as several, which the CPU has to wait for.
  */
-static inline struct fdref fdtab_get(int fd)
+static inline struct fdref fdtab_get_in(const struct fdtab *t, int fd)
 {
 	struct fdref r = {.fd = fd, .kind = FD_KERNEL};
-	const struct fdtab_slot *s = fdtab_slot(fd);
+	const struct fdtab_slot *s = fdtab_slot_in(t, fd);
 
 	if (s) {
 		struct fdtab_slot v = fdtab_slot_read(s);
@@ -87,6 +95,11 @@ static inline struct fdref fdtab_get(int fd)
 		r.obj = v.obj;
 	}
 	return r;
+}
+
+static inline struct fdref fdtab_get(int fd)
+{
+	return fdtab_get_in(&fdtab, fd);
 }
 
 /* Replace whatever the number was.  Traits stay, except that FD_KERNEL clears them.  -ENOMEM: no table, or number beyond it. */

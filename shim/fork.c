@@ -58,6 +58,7 @@ void core_threads_up(void)
 void core_fork_parent(void)
 {
 	sigio_fork_parent();
+	family_birth_over();
 	if (rt.forking)
 		io_fork_parent();
 	/* A process that forks and was forked itself (a daemon) may be all that is left one day. */
@@ -83,7 +84,7 @@ static void count_holds(void)
 {
 	hold_forget();
 	for (int fd = rt.thin->fd_next(0); fd >= 0; fd = rt.thin->fd_next(fd + 1)) {
-		struct fdref r = rt.thin->fd_get(fd);
+		struct fdref r = rt_fd(fd);
 
 		if (r.kind == FD_SOCK && !birth_shares(r.obj))
 			rt.thin->fd_set(fd, FD_KERNEL, NULL, 0);

@@ -4,7 +4,8 @@
  * stacks while no application thread does, so that a program that computes still acknowledges, retransmits and answers.
  *
  * While an application thread sleeps as the watcher, the helper sleeps for good.  While application threads drive, it looks in
- * every tick.  While they are away, it drives: woken by the ports' interrupts, or by naps.
+ * every tick, and once they are steady whenever the kernel's own tick has interrupted them anyway.  While they are away, it
+ * drives: woken by the ports' interrupts, or by naps.
  *
  * In a fork family each process has a helper from its first use of the engine on; only the one whose turn it is (family.h) does
  * anything.  The eventfd is the first one's, inherited, so that everybody wakes whichever it is.
@@ -22,6 +23,15 @@
 #define WATCHED_TICKS 20
 /* Application threads that have not driven for this long are away. */
 #define AWAY_US 1000
+/*
+ * So many ticks after they were away last, a tick may be this much late: the kernel then lets it wait for the next interrupt of
+ * any timer.  In a virtual machine an interrupt of its own costs whoever has the core some 50 us.  Below POKE_SLACK_US, or each
+ * call would poke.
+ */
+#define STEADY_TICKS 16
+#define STEADY_SLACK_US 3900
+/* Naps of 50 us mean 50 us. */
+#define EXACT_NS 1ul
 
 static struct {
 	pthread_mutex_t mutex;
@@ -75,12 +85,18 @@ static void doze(struct pollfd *fds, nfds_t n, usec_t until)
 		(void)!rt.real->read(helper.efd, &count, sizeof(count));
 }
 
-static void tick(usec_t until)
+/* Look again in a tick, or up to so much later. */
+static void tick(usec_t slack)
 {
 	struct pollfd fd;
+	usec_t until = io_now() + TICK_US;
 
-	atomic_store(&rt.shared->helper_until, until);
+	if (slack)
+		prctl(PR_SET_TIMERSLACK, slack * 1000);
+	atomic_store(&rt.shared->helper_until, until + slack);
 	doze(&fd, 1, until);
+	if (slack)
+		prctl(PR_SET_TIMERSLACK, EXACT_NS);
 }
 
 /* A watcher has taken the ports into its own wait: nothing to do until it leaves. */
@@ -133,21 +149,24 @@ static void stand_in(void)
 
 static void serve(void)
 {
-	unsigned watched = 0;
+	unsigned watched = 0, steady = 0;
 
 	for (;;) {
 		if (atomic_load(&rt.shared->watcher)) {
 			if (++watched < WATCHED_TICKS)
-				tick(io_now() + TICK_US);
+				tick(0);
 			else
 				sleep_deep();
 			continue;
 		}
 		watched = 0;
-		if (stacks_stale(io_now(), AWAY_US))
+		if (stacks_stale(io_now(), AWAY_US)) {
 			stand_in();
-		else
-			tick(io_now() + TICK_US);
+			steady = 0;
+		} else {
+			tick(steady < STEADY_TICKS ? 0 : STEADY_SLACK_US);
+			steady += steady < STEADY_TICKS;
+		}
 	}
 }
 
@@ -156,8 +175,7 @@ static void *helper_main(void *arg)
 	int rc;
 
 	prctl(PR_SET_NAME, "mtcpshim");
-	/* Naps of 50 us mean 50 us. */
-	prctl(PR_SET_TIMERSLACK, 1);
+	prctl(PR_SET_TIMERSLACK, EXACT_NS);
 	rc = helper.up();
 	pthread_mutex_lock(&helper.mutex);
 	helper.result = rc;
@@ -173,7 +191,7 @@ static void *helper_main(void *arg)
 static void *successor_main(void *arg)
 {
 	prctl(PR_SET_NAME, "mtcpshim");
-	prctl(PR_SET_TIMERSLACK, 1);
+	prctl(PR_SET_TIMERSLACK, EXACT_NS);
 	family_await_turn();
 	family_bury_dead();
 	port_take_over(rt.port);

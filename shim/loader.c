@@ -118,7 +118,7 @@ static const struct core_ops *load(void)
 	static struct thin_ops thin = {
 	    .real = &real,
 	    .log = log_line,
-	    .fd_get = fdtab_get,
+	    .fds = &fdtab,
 	    .fd_set = thin_fd_set,
 	    .epoll_set = thin_epoll_set,
 	    .placeholder_get = placeholder_get,

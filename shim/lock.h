@@ -4,8 +4,8 @@
  * a short spin, then a futex (not private, futex(2), so that processes of a fork family can share it).
  *
  * The word holds the owner's thread id: a signal handler that interrupts the owner can tell that it would wait for itself
- * (lock_mine()). Order, outermost first: stack -> pollable -> an epoll set's ready list; an epoll set's mtx -> pollable; arena
- * slabs are innermost.
+ * (lock_mine()). Order, outermost first: stacks by their numbers -> pollable -> an epoll set's ready list; an epoll set's mtx ->
+ * pollable; arena slabs are innermost.
  */
 #ifndef SHIM_LOCK_H
 #define SHIM_LOCK_H

@@ -41,26 +41,26 @@ void pollable_mend(struct pollable *p)
 	atomic_store(&p->nwatches, n);
 }
 
-/* The n-th object of the slab, if it is a member of the set. */
-static struct member *member_at(uint32_t n, const struct epset *set)
+/* The set's next member among the objects of the slab, beginning with the n-th; *n: the one behind it.  NULL: there is none. */
+static struct member *member_next(uint32_t *n, const struct epset *set)
 {
-	struct member *m = arena_at(SLAB_MEMBER, n);
+	while (*n < arena_count(SLAB_MEMBER)) {
+		struct member *m = arena_at(SLAB_MEMBER, (*n)++);
 
-	return object_is(m, object_gen(m)) && m->set == set ? m : NULL;
+		if (object_is(m, object_gen(m)) && m->set == set)
+			return m;
+	}
+	return NULL;
 }
 
 /* All that may have something: those that have nothing leave the list when it is looked at. */
 void epset_mend_ready(struct epset *set)
 {
-	uint32_t members = arena_count(SLAB_MEMBER);
+	struct member *m;
 	unsigned n = 0;
 
 	list_init(&set->ready);
-	for (uint32_t i = 0; i < members; i++) {
-		struct member *m = member_at(i, set);
-
-		if (!m)
-			continue;
+	for (uint32_t i = 0; (m = member_next(&i, set));) {
 		m->at_ready = (struct list){0};
 		if (!m->watch.on || m->disabled)
 			continue;
@@ -73,22 +73,17 @@ void epset_mend_ready(struct epset *set)
 /* Who came or went at that moment goes; and what the others were about to be told, they are asked. */
 void epset_mend_members(struct epset *set)
 {
-	uint32_t members = arena_count(SLAB_MEMBER);
+	struct member *m;
 	unsigned fresh = 0;
 
 	list_init(&set->members);
-	for (uint32_t i = 0; i < members; i++) {
-		struct member *m = member_at(i, set);
-
-		if (!m)
-			continue;
+	for (uint32_t i = 0; (m = member_next(&i, set));) {
 		list_add_tail(&set->members, &m->in_set);
 		fresh += m->kind == MEMBER_FRESH;
 	}
 	atomic_store(&set->nfresh, fresh);
 	list_each_safe (at, &set->members) {
-		struct member *m = container_of(at, struct member, in_set);
-
+		m = container_of(at, struct member, in_set);
 		if (m->kind != MEMBER_FRESH && !m->watch.on)
 			member_remove(m);
 	}

@@ -71,6 +71,22 @@ static inline bool is_kernels(const struct fdref *r)
 	return r->kind == FD_KERNEL || r->kind == FD_FRESH;
 }
 
+/* The engine's answer at a glance; *kernel_too: the kernel may have one as well.  False: it takes a closer look. */
+static inline bool glance_at(int fd, uint32_t *level, bool *kernel_too)
+{
+	struct fdref r = rt_fd(fd);
+
+	if (__builtin_expect(r.kind == FD_SOCK, 1)) {
+		*level = level_of_sock(r.obj, r.gen);
+		*kernel_too |= atomic_load_explicit(&sock_of(&r)->dual, memory_order_relaxed);
+		return true;
+	}
+	*level = 0;
+	/* Nothing is asked about a negative number (poll(2)). */
+	*kernel_too |= fd >= 0;
+	return is_kernels(&r);
+}
+
 /*
  * What most calls are: the engine has something, and the kernel need not be asked about what is its.  How many; 0: it takes a
  * closer look.
@@ -78,24 +94,60 @@ static inline bool is_kernels(const struct fdref *r)
 static int glance(struct pollfd *fds, nfds_t n, const struct thread *t, usec_t now)
 {
 	bool kernel_too = false;
+	uint32_t level;
 	int count = 0;
 
 	for (nfds_t i = 0; i < n; i++) {
-		struct fdref r = rt.thin->fd_get(fds[i].fd);
-
-		fds[i].revents = 0;
-		if (r.kind == FD_SOCK) {
-			fds[i].revents = asked_of(level_of_sock(r.obj, r.gen), fds[i].events);
-			kernel_too |= atomic_load_explicit(&sock_of(&r)->dual, memory_order_relaxed);
-		} else if (is_kernels(&r)) {
-			/* Nothing is asked about a negative number (poll(2)). */
-			kernel_too |= fds[i].fd >= 0;
-		} else {
+		if (!glance_at(fds[i].fd, &level, &kernel_too))
 			return 0;
-		}
+		fds[i].revents = asked_of(level, fds[i].events);
 		count += fds[i].revents != 0;
 	}
 	return kernel_too && wait_would_ask(&t->poll_asked, now) ? 0 : count;
+}
+
+/* The same for a word of select()'s sets: what each is to be answered. */
+static inline bool glance_word(const struct sets *s, int first, unsigned long found[SET_KINDS], bool *kernel_too)
+{
+	unsigned long asked[SET_KINDS], any;
+	uint32_t level;
+
+	for (int set = 0; set < SET_KINDS; set++) {
+		asked[set] = sets_word(s, set, first);
+		found[set] = 0;
+	}
+	any = (asked[SET_IN] | asked[SET_OUT] | asked[SET_EX]) & sets_within(s, first);
+	for (; any; any &= any - 1) {
+		if (!glance_at(first + __builtin_ctzl(any), &level, kernel_too) || (level & POLLNVAL))
+			return false;
+		for (int set = 0; set < SET_KINDS; set++)
+			found[set] |= level & (uint32_t)sets_count[set] ? asked[set] & (any & -any) : 0;
+	}
+	return true;
+}
+
+int core_select(const struct sets *s, unsigned long (*found)[SET_KINDS])
+{
+	bool kernel_too = false;
+	int count = 0;
+	usec_t now;
+
+	if (!rt_up())
+		return 0;
+	for (int first = 0; first < s->n; first += LONG_BITS, found++) {
+		if (!glance_word(s, first, *found, &kernel_too))
+			return 0;
+		for (int set = 0; set < SET_KINDS; set++)
+			count += __builtin_popcountl((*found)[set]);
+	}
+	if (!count)
+		return 0;
+	now = io_now();
+	if (kernel_too && wait_would_ask(&thread_self()->poll_asked, now))
+		return 0;
+	if (stacks_stale(now, DRIVE_STALE_US))
+		stacks_drive(false, now);
+	return count;
 }
 
 /* Sort the user's descriptors into ours and the kernel's. */
@@ -109,7 +161,7 @@ static void sort_out(struct poller *p)
 		*k = (struct pollfd){.fd = p->user[i].fd, .events = p->user[i].events};
 		if (k->fd < 0)
 			continue;
-		r = rt.thin->fd_get(k->fd);
+		r = rt_fd(k->fd);
 		*th = (struct thing){.at = i, .gen = r.gen};
 		if (r.kind == FD_SOCK) {
 			th->sock = r.obj;

@@ -53,10 +53,11 @@ void _Exit(int status)
  * to be fork(); what callers may rely on, that the child may exec or _exit, holds.  A process without a table keeps the real one:
  * reached by a jump, as the child must not return through our frame.
  */
+_Static_assert(offsetof(struct fdtab, size) == 8, "as below");
 __attribute__((naked)) __pid_t vfork(void)
 {
 	__asm__("endbr64\n\t"
-		"cmpl $0, fdtab_size(%rip)\n\t"
+		"cmpl $0, fdtab+8(%rip)\n\t"
 		"jne 1f\n\t"
 		"mov real_vfork(%rip), %rax\n\t"
 		"test %rax, %rax\n\t"

@@ -200,7 +200,7 @@ bool relay_exec_begin(void)
 	unsigned n;
 
 	/* Not in a child that shares our memory, made by a clone() of its own: its numbers are not those of the table. */
-	if (!fdtab_size || !loader_is_here() || __atomic_exchange_n(&ex.owner, getpid(), __ATOMIC_ACQ_REL) == getpid())
+	if (!fdtab.size || !loader_is_here() || __atomic_exchange_n(&ex.owner, getpid(), __ATOMIC_ACQ_REL) == getpid())
 		return false;
 	settle_all_fresh();
 	n = core() ? count_inherited() : 0;
@@ -282,7 +282,7 @@ bool relay_needed(const struct msghdr *msg)
 {
 	bool needed = false;
 
-	if (!fdtab_size || user_readable(msg, sizeof(*msg)) || !msg->msg_control || !msg->msg_controllen ||
+	if (!fdtab.size || user_readable(msg, sizeof(*msg)) || !msg->msg_control || !msg->msg_controllen ||
 	    user_readable(msg->msg_control, msg->msg_controllen))
 		return false;
 	each_right((struct msghdr *)msg, look, &needed);
@@ -354,7 +354,7 @@ ssize_t relay_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 bool relay_needed_by_any(const struct mmsghdr *msgs, unsigned n)
 {
-	for (unsigned i = 0; fdtab_size && i < n && i < IOV_MAX; i++)
+	for (unsigned i = 0; fdtab.size && i < n && i < IOV_MAX; i++)
 		if (relay_needed(&msgs[i].msg_hdr))
 			return true;
 	return false;

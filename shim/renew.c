@@ -25,23 +25,29 @@ static void revive(struct stack *st, struct sock *s, struct conn *_Atomic *conn,
 
 	if (c) {
 		engine_set_user(c, (uintptr_t)s);
-		if (s->named && (engine_bind(st->engine, c, &sock_rare(s)->name) || s->backlog < 0 ||
-				 engine_listen(st->engine, c, s->backlog, now)))
+		if (s->named && (engine_bind(st->engine, c, &sock_rare(s)->name) ||
+				 (s->backlog >= 0 && engine_listen(st->engine, c, s->backlog, now))))
 			rt.thin->log(LOG_LEVEL_DEBUG, "stack %u: a socket has lost its name", st->id);
 	}
 	atomic_store(conn, c);
 }
 
+/*
+ * What has no connection here is being made, in another stack, or this one's part of its spread is: by somebody who waits for the
+ * lock.  sock_make() stores the connection last.
+ */
 static void revive_sock(struct stack *st, struct sock *s, usec_t now)
 {
+	struct conn *own = atomic_load(&s->conn);
 	struct spread *sp = atomic_load(&s->spread);
 
-	if (sp && st->id != atomic_load(&s->stack)) {
-		revive(st, s, (struct conn * _Atomic *)&sp->conn[st->id], now);
+	if (!own)
+		return;
+	if (st->id != atomic_load(&s->stack)) {
+		if (sp && sp->conn[st->id])
+			revive(st, s, &sp->conn[st->id], now);
 		return;
 	}
-	if (st->id != atomic_load(&s->stack))
-		return;
 	if (s->backlog < 0 && atomic_load(&s->phase) != PHASE_UNCONNECTED) {
 		atomic_store(&s->error, ECONNRESET);
 		atomic_store(&s->phase, PHASE_UNCONNECTED);
@@ -59,11 +65,12 @@ static void revive_sock(struct stack *st, struct sock *s, usec_t now)
  */
 static void forget_conns(struct stack *st, struct sock *s)
 {
+	struct conn *own = atomic_load(&s->conn);
 	struct spread *sp = atomic_load(&s->spread);
 
 	if (sp)
 		sp->conn[st->id] = NULL;
-	if (st->id == atomic_load(&s->stack) && atomic_load(&s->conn))
+	if (own && st->id == atomic_load(&s->stack))
 		atomic_store(&s->conn, engine_socket(st->engine));
 }
 
@@ -106,7 +113,6 @@ void stack_renew(struct stack *st, usec_t now)
 	uint32_t n = arena_count(SLAB_SOCK);
 
 	rt.thin->log(LOG_LEVEL_WARN, "a process was killed inside stack %u: its connections are reset", st->id);
-	st->age++;
 	st->ntx = 0;
 	if (st->handed_over)
 		rte_ring_reset(st->handed_over);

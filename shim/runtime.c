@@ -42,7 +42,9 @@ struct runtime rt;
 static void turn_prolong(struct stack *st, unsigned events, usec_t now)
 {
 	if (events && !st->turn.calls) {
-		st->turn.ends = now + TURN_MOST_US;
+		/* What the turn before has left waiting was to wait no longer than that. */
+		if (!engine_has_output(st->engine))
+			st->turn.ends = now + TURN_MOST_US;
 		st->turn.several = false;
 	}
 	st->turn.calls += events * TURN_CALLS;
@@ -55,16 +57,19 @@ static void turn_prolong(struct stack *st, unsigned events, usec_t now)
  * end of the connection become one segment, and what several connections have to say one burst.  The next drive sends what is
  * left.
  *
- * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks,
- * and the data of a program that does so more than rarely does not wait for a while, which grows with each time that it
- * disappoints.  The peer waits for no ACK.
+ * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks
+ * (helper.c), and the data of a program that does so more than rarely does not wait for a while, which grows with each time that
+ * it disappoints.  The peer waits for no ACK.  Data for a socket of the same engine never waits: as on Linux's loopback it is
+ * there when the call returns.
  */
 static void turn_begin(struct stack *st, unsigned events, usec_t now)
 {
-	turn_prolong(st, events, now);
-	st->turn.several |= events >= TURN_EVENTS && now >= st->turn.trust_at;
-	if (events)
-		st->turn.until = now + TURN_US;
+	if (!events)
+		return;
+	st->turn.calls = events * TURN_CALLS;
+	st->turn.several = events >= TURN_EVENTS && now >= st->turn.trust_at;
+	st->turn.until = now + TURN_US;
+	st->turn.ends = now + TURN_MOST_US;
 }
 
 /* The caller of a call of this turn will be back soon. */
@@ -336,7 +341,7 @@ static usec_t finish_call(struct stack *st, usec_t now)
 		st->turn.held = false;
 		return send_all(st, now, engine_output);
 	}
-	if (!st->turn.several || now >= st->turn.until) {
+	if (!st->turn.several || now >= st->turn.until || engine_has_own_peers(st->engine)) {
 		deadline = send_all(st, now, engine_output_pressing);
 		st->turn.until = now + TURN_US;
 	} else {

@@ -13,6 +13,7 @@
 #include "shim/config.h"
 #include "shim/core.h"
 #include "shim/family.h"
+#include "shim/fdtab.h"
 #include "shim/lock.h"
 #include "shim/wait.h"
 
@@ -49,7 +50,6 @@ struct stack {
 	unsigned ntx;  /* frames that wait for the doorbell, or that the port refused */
 	void *trap[5]; /* __builtin_setjmp()'s: where the owner goes on when the application's memory is not there */
 
-	unsigned age; /* how often it was renewed: connections of another age are gone */
 	struct rte_mempool *pool;
 	_Atomic uint64_t frames; /* received so far */
 	usec_t last_ring;	 /* when the doorbell was last rung */
@@ -75,6 +75,7 @@ struct runtime {
 	const struct thin_ops *thin;
 	const struct real_calls *real;
 	const struct config *cfg;
+	const struct fdtab *fds;
 	_Atomic int state; /* enum rt_state */
 	pid_t pid;
 	uint32_t exiter; /* thread that ended the process's connections */
@@ -95,6 +96,12 @@ extern struct runtime rt;
 static inline bool rt_up(void)
 {
 	return atomic_load_explicit(&rt.state, memory_order_acquire) == RT_UP;
+}
+
+/* What a descriptor is now. */
+static inline struct fdref rt_fd(int fd)
+{
+	return fdtab_get_in(rt.fds, fd);
 }
 
 /* Is it up, or may it come up yet? */
@@ -257,6 +264,7 @@ void runtime_forget(void);
 
 /* core_ops, see core.h: poll.c, fork.c. */
 int core_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *sigmask);
+int core_select(const struct sets *s, unsigned long (*found)[SET_KINDS]);
 void core_exiting(void);
 void core_fork_prepare(void);
 void core_fork_parent(void);

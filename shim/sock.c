@@ -22,16 +22,6 @@
 /* A thread that uses a socket while the process exits is about to end: it is held up rather than told of an error. */
 #define EXIT_HOLD_MS 3000
 
-uint32_t spread_ready(const struct spread *sp)
-{
-	uint32_t ready = 0;
-
-	for (unsigned i = 0; i < rt.nstacks; i++)
-		if (sp->conn[i])
-			ready |= engine_ready(sp->conn[i]);
-	return ready;
-}
-
 /* Why no socket can be used at the moment. */
 static __attribute__((cold)) int not_up(void)
 {
@@ -93,8 +83,7 @@ struct sock *sock_make(struct conn *c, unsigned stack, int family)
 	return s;
 }
 
-/* Inside the stack: close a connection that is its user's no more; NULL: there is none. */
-static void conn_close(struct stack *st, struct conn *c, bool reset, usec_t now)
+void sock_conn_close(struct stack *st, struct conn *c, bool reset, usec_t now)
 {
 	if (!c)
 		return;
@@ -105,20 +94,39 @@ static void conn_close(struct stack *st, struct conn *c, bool reset, usec_t now)
 		engine_close(st->engine, c, now);
 }
 
-/* A closed connection in a stack, which tells the socket of its events. NULL: none left. */
-static struct conn *conn_new(struct sock *s, unsigned stack)
+struct conn *sock_conn_new(struct stack *st, struct sock *s, const struct kept_options *opts, usec_t now)
 {
-	struct stack *st = rt.stacks[stack];
-	struct conn *c;
-	usec_t now;
+	struct conn *c = engine_socket(st->engine);
 
-	if (!stack_enter(st, &now))
+	if (!c)
 		return NULL;
-	c = engine_socket(st->engine);
-	if (c)
-		engine_set_user(c, (uintptr_t)s);
-	stack_leave(st, now);
+	engine_set_user(c, (uintptr_t)s);
+	sockopt_give(st, c, opts, now);
 	return c;
+}
+
+/* Inside the stack: put a new, unbound connection with the same options in the place of the socket's own. */
+static int conn_renew(struct stack *st, struct sock *s, bool reset, usec_t now)
+{
+	struct conn *old = atomic_load(&s->conn), *c;
+	struct kept_options opts;
+
+	sockopt_keep(st, old, &opts, now);
+	c = sock_conn_new(st, s, &opts, now);
+	if (!c)
+		return -ENOBUFS;
+	engine_move_notices(st->engine, old, c);
+	atomic_store(&s->conn, c);
+	sock_conn_close(st, old, reset, now);
+	return 0;
+}
+
+/* A call that goes in and out of stacks holds the socket meanwhile: 0, or why it can't be used. */
+static int hold_for_call(const struct fdref *r)
+{
+	if (!rt_up())
+		return not_up();
+	return hold_more(r->obj, r->gen) ? 0 : -EBADF;
 }
 
 struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, int *err)
@@ -156,80 +164,7 @@ struct sock *sock_take(int fd, const struct fresh_info *fresh, uint32_t *gen, in
 	return s;
 }
 
-/* ---- several stacks: one connection in each ------------------------------------------------------------------------------- */
-
-/*
- * Close those of a spread but one, and forget it.  Each is taken out inside its stack, while the spread is still the socket's: a
- * stack that is renewed sees to its part until then, and is not being renewed meanwhile.
- */
-static void spread_end(struct sock *s, unsigned keep)
-{
-	struct spread *sp = atomic_load(&s->spread);
-	struct conn *c;
-	usec_t now;
-
-	for (unsigned i = 0; sp && i < rt.nstacks; i++) {
-		if (i == keep || !stack_enter(rt.stacks[i], &now))
-			continue;
-		c = atomic_load(&s->spread) == sp ? sp->conn[i] : NULL;
-		if (c)
-			sp->conn[i] = NULL;
-		conn_close(rt.stacks[i], c, false, now);
-		stack_leave(rt.stacks[i], now);
-	}
-	if (sp && atomic_compare_exchange_strong(&s->spread, &sp, NULL))
-		arena_put(sp);
-}
-
-/* Give every other stack a connection bound to the same address and port. */
-static int spread_bind(struct sock *s, const struct endpoint *local)
-{
-	struct spread *sp = arena_get(SLAB_SPREAD);
-	unsigned home = atomic_load(&s->stack);
-	usec_t now;
-	int rc = sp ? 0 : -ENOBUFS;
-
-	for (unsigned i = 0; sp && i < rt.nstacks && !rc; i++) {
-		struct stack *st = rt.stacks[i];
-
-		sp->conn[i] = i == home ? atomic_load(&s->conn) : conn_new(s, i);
-		if (!sp->conn[i])
-			rc = -ENOBUFS;
-		if (rc || i == home)
-			continue;
-		sockopt_copy(rt.stacks[home], atomic_load(&s->conn), st, sp->conn[i]);
-		if (!stack_enter(st, &now))
-			return -EAGAIN;
-		rc = engine_bind(st->engine, sp->conn[i], local);
-		stack_leave(st, now);
-	}
-	if (sp)
-		atomic_store(&s->spread, sp);
-	if (rc)
-		spread_end(s, home);
-	return rc;
-}
-
-/* Put a new, unbound connection with the same options in the place of the socket's own. */
-static int conn_renew(struct sock *s, bool reset)
-{
-	unsigned home = atomic_load(&s->stack), age = rt.stacks[home]->age;
-	struct conn *old = atomic_load(&s->conn), *c = conn_new(s, home);
-	usec_t now;
-
-	if (!c)
-		return -ENOBUFS;
-	sockopt_copy(rt.stacks[home], old, rt.stacks[home], c);
-	atomic_store(&s->conn, c);
-	if (stack_enter(rt.stacks[home], &now)) {
-		if (old && rt.stacks[home]->age == age) {
-			engine_move_notices(rt.stacks[home]->engine, old, c);
-			conn_close(rt.stacks[home], old, reset, now);
-		}
-		stack_leave(rt.stacks[home], now);
-	}
-	return 0;
-}
+/* ---- bind ----------------------------------------------------------------------------------------------------------------- */
 
 static int bind_here(const struct fdref *r, const struct endpoint *want, struct endpoint *got)
 {
@@ -250,20 +185,38 @@ static int bind_here(const struct fdref *r, const struct endpoint *want, struct 
 	return rc;
 }
 
+/* The name is taken in another stack. */
+static int unbind(const struct fdref *r)
+{
+	usec_t now;
+	int rc;
+	struct stack *st = sock_enter(r, &now, &rc);
+
+	if (!st)
+		return rc;
+	rc = conn_renew(st, sock_of(r), false, now);
+	sock_of(r)->named = false;
+	stack_leave(st, now);
+	return rc;
+}
+
 static int bind_everywhere(const struct fdref *r, const struct endpoint *want)
 {
-	struct sock *s = sock_of(r);
 	struct endpoint got;
-	int rc = bind_here(r, want, &got);
+	int rc = hold_for_call(r);
 
+	if (rc)
+		return rc;
+	rc = bind_here(r, want, &got);
 	for (int i = 0; !rc && rt.nstacks > 1; i++) {
-		rc = spread_bind(s, &got);
+		rc = spread_bind(r, &got);
 		if (rc != -EADDRINUSE)
 			break;
-		if (conn_renew(s, false) || want->port || i == PORT_TRIES)
+		if (unbind(r) || want->port || i == PORT_TRIES)
 			break;
 		rc = bind_here(r, want, &got);
 	}
+	sock_unhold(sock_of(r));
 	return rc;
 }
 
@@ -282,15 +235,13 @@ static int listen_in(const struct fdref *r, unsigned stack, int backlog)
 {
 	struct sock *s = sock_of(r);
 	struct stack *st = rt.stacks[stack];
-	struct spread *sp;
 	struct conn *c;
 	usec_t now;
 	int rc = -EBADF;
 
 	if (!stack_enter(st, &now))
 		return -EAGAIN;
-	sp = atomic_load(&s->spread);
-	c = sp ? sp->conn[stack] : atomic_load(&s->conn);
+	c = sock_conn_in(s, stack);
 	/* NULL: it connects or is disconnected at this moment. */
 	if (object_is(s, r->gen))
 		rc = c ? engine_listen(st->engine, c, backlog, now) : -EINVAL;
@@ -352,50 +303,32 @@ static bool is_reset_by_disconnect(int state)
 	       state == TCP_SYN_RECV || state == TCP_SYN_SENT;
 }
 
-/* Back to the closed state, keeping options and the name that bind() gave (tcp_disconnect()). */
+/* Back to the closed state, keeping options and the name that bind() gave (tcp_disconnect()).  The caller holds the socket. */
 static int disconnect(const struct fdref *r)
 {
 	struct sock *s = sock_of(r);
 	struct endpoint got;
+	struct stack *st;
 	bool reset;
 	usec_t now;
 	int rc;
-	struct stack *st = sock_enter(r, &now, &rc);
 
+	spread_end(s, atomic_load(&s->stack));
+	st = sock_enter(r, &now, &rc);
 	if (!st)
 		return rc;
 	reset = is_reset_by_disconnect(engine_state(s->conn));
 	if (!engine_sockname(s->conn, &got) && got.port)
 		atomic_store(&s->old_port, got.port);
-	stack_leave(st, now);
-	spread_end(s, atomic_load(&s->stack));
-	rc = conn_renew(s, true);
+	rc = conn_renew(st, s, true, now);
 	if (!rc)
 		atomic_store(&s->error, reset ? ECONNRESET : 0);
 	atomic_store(&s->phase, PHASE_UNCONNECTED);
 	atomic_store(&s->deferred, false);
 	if (!rc && s->named)
-		rc = bind_here(r, &sock_rare(s)->name, &got);
-	return rc;
-}
-
-/* A bound socket of several stacks connects in the one that the replies will arrive at. */
-static void settle(struct sock *s, const struct endpoint *remote)
-{
-	struct spread *sp = atomic_load(&s->spread);
-	struct stack *st = rt.stacks[atomic_load(&s->stack)];
-	struct endpoint local;
-	unsigned owner;
-	usec_t now;
-
-	if (!sp || !stack_enter(st, &now))
-		return;
-	engine_sockname(s->conn, &local);
-	owner = engine_owner(st->engine, &local, remote);
-	atomic_store(&s->conn, sp->conn[owner]);
-	atomic_store(&s->stack, owner);
+		rc = engine_bind(st->engine, s->conn, &sock_rare(s)->name);
 	stack_leave(st, now);
-	spread_end(s, owner);
+	return rc;
 }
 
 /*
@@ -469,7 +402,7 @@ int sock_connect_to(struct sock *s, const struct sockaddr *sa, socklen_t len, st
 	if (rc)
 		return rc;
 	if (atomic_load(&s->phase) == PHASE_UNCONNECTED)
-		settle(s, remote);
+		spread_settle(s, remote);
 	atomic_store_explicit(&rt.shared->link_wanted, true, memory_order_relaxed);
 	return 0;
 }
@@ -482,14 +415,13 @@ int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len
 
 	if (rc)
 		return rc;
-	if (sa->sa_family == AF_UNSPEC)
-		return disconnect(r);
-	rc = sock_connect_to(s, sa, len, &remote);
+	rc = hold_for_call(r);
 	if (rc)
 		return rc;
-	if (!hold_more(s, r->gen))
-		return -EBADF;
-	rc = sock_connect_wait(r, &remote);
+	if (sa->sa_family == AF_UNSPEC)
+		rc = disconnect(r);
+	else if (!(rc = sock_connect_to(s, sa, len, &remote)))
+		rc = sock_connect_wait(r, &remote);
 	sock_unhold(s);
 	return rc;
 }
@@ -500,7 +432,7 @@ int sock_connect(const struct fdref *r, const struct sockaddr *sa, socklen_t len
 int sock_shutdown(const struct fdref *r, int how)
 {
 	struct sock *s = sock_of(r);
-	struct spread *sp;
+	struct conn *c;
 	usec_t now;
 	int rc;
 	struct stack *st = sock_enter(r, &now, &rc);
@@ -511,12 +443,12 @@ int sock_shutdown(const struct fdref *r, int how)
 	rc = engine_shutdown(st->engine, s->conn, how, now);
 	sigio_heed(st, s);
 	stack_leave(st, now);
-	sp = atomic_load(&s->spread);
-	for (unsigned i = 0; sp && i < rt.nstacks; i++) {
-		if (sp->conn[i] == s->conn || !stack_enter(rt.stacks[i], &now))
+	for (unsigned i = 0; atomic_load(&s->spread) && i < rt.nstacks; i++) {
+		if (i == st->id || !stack_enter(rt.stacks[i], &now))
 			continue;
-		if (sp->conn[i])
-			engine_shutdown(rt.stacks[i]->engine, sp->conn[i], how, now);
+		c = object_is(s, r->gen) ? sock_conn_in(s, i) : NULL;
+		if (c)
+			engine_shutdown(rt.stacks[i]->engine, c, how, now);
 		stack_leave(rt.stacks[i], now);
 	}
 	if (!rc && atomic_load(&s->dual))
@@ -580,7 +512,7 @@ void sock_end(struct sock *s)
 	 * Taken inside: who is killed while it waits for the lock leaves it to whoever buries the socket, and if the stack was
 	 * renewed meanwhile, this is not a connection of an earlier age (stack_renew()).
 	 */
-	conn_close(st, atomic_exchange(&s->conn, NULL), false, now);
+	sock_conn_close(st, atomic_exchange(&s->conn, NULL), false, now);
 	stack_leave(st, now);
 }
 

@@ -19,10 +19,13 @@
 /* As Linux's SS_*: whether connect() has reported its result. */
 enum sock_phase { PHASE_UNCONNECTED, PHASE_CONNECTING, PHASE_CONNECTED };
 
-/* The connections of a socket that is not yet bound to one stack, by stack. */
+/*
+ * The connections of a socket that is not yet bound to one stack, by stack: each is changed under that stack's lock, and looked
+ * at outside for its readiness alone.  NULL: whoever puts the spread together or takes it apart has not been there yet, or has.
+ */
 struct spread {
 	struct object obj;
-	struct conn *conn[IO_QUEUES_MAX];
+	struct conn *_Atomic conn[IO_QUEUES_MAX];
 };
 
 struct sock {
@@ -98,6 +101,15 @@ static inline uint32_t sock_ready(struct sock *s)
 	if (__builtin_expect(atomic_load_explicit(&s->error, memory_order_relaxed) != 0, 0))
 		ready |= EPOLLERR;
 	return __builtin_expect(!sp, 1) ? ready : ready | spread_ready(sp);
+}
+/* The connection that it has in a stack; NULL: none.  Caller is inside the stack, or looks at its readiness alone. */
+static inline struct conn *sock_conn_in(struct sock *s, unsigned stack)
+{
+	struct spread *sp = atomic_load(&s->spread);
+
+	if (sp)
+		return sp->conn[stack];
+	return stack == atomic_load(&s->stack) ? atomic_load(&s->conn) : NULL;
 }
 /* The same as poll() has it: an error queue with something in it is an error. */
 static inline uint32_t sock_poll_ready(struct sock *s)
@@ -184,9 +196,30 @@ void sock_end(struct sock *s);
 int sockopt_set(struct sock *s, int fd, int level, int name, const void *val, socklen_t len);
 /* Set an option in all connections that the socket has. */
 int sockopt_engine(struct sock *s, int level, int name, const void *val, socklen_t len);
-/* Give the options of one connection to another one, possibly of another stack (inside neither: this enters them one after the
- * other). */
-void sockopt_copy(struct stack *from, struct conn *c, struct stack *to, struct conn *d);
+/* The options that a connection's successor is to have: take note of them inside its stack, give them to the successor inside
+ * that one's. */
+#define KEPT_OPTIONS 30
+struct kept_options {
+	struct {
+		socklen_t len; /* 0: not known */
+		unsigned char val[64];
+	} opt[KEPT_OPTIONS];
+};
+void sockopt_keep(struct stack *st, struct conn *c, struct kept_options *kept, usec_t now);
+void sockopt_give(struct stack *st, struct conn *c, const struct kept_options *kept, usec_t now);
+
+/* Inside the stack: a closed connection with these options, which tells the socket of its events. NULL: none left. */
+struct conn *sock_conn_new(struct stack *st, struct sock *s, const struct kept_options *opts, usec_t now);
+/* Inside the stack: close a connection that is its user's no more; NULL: there is none. */
+void sock_conn_close(struct stack *st, struct conn *c, bool reset, usec_t now);
+
+/* With several stacks (spread.c), inside none of them; the caller holds the socket, or nobody uses it any more. */
+/* Give every other stack a connection bound to the same address and port: 0, -EADDRINUSE in one of them and the like. */
+int spread_bind(const struct fdref *r, const struct endpoint *local);
+/* Close them all but the one in that stack, and forget the spread, if there is one. */
+void spread_end(struct sock *s, unsigned keep);
+/* A bound socket connects in the stack that the replies will arrive at, which becomes its own. */
+void spread_settle(struct sock *s, const struct endpoint *remote);
 
 /* Addresses (addr.c): from a sockaddr for a socket of this family; -EINVAL, -EAFNOSUPPORT. */
 int addr_read(int family, const struct sockaddr *sa, socklen_t len, struct endpoint *ep);

@@ -23,7 +23,6 @@
 #define SO_RCVTIMEO_NEW 66
 #define SO_SNDTIMEO_NEW 67
 #endif
-#define OPT_MAX 64
 /* When the kernel's tick cannot be found out: the usual one. */
 #define TICK_US_DEFAULT 4000
 
@@ -96,15 +95,19 @@ static int timeout_get(const _Atomic usec_t *field, void *val, socklen_t *len)
 /* ---- set ----------------------------------------------------------------------------------------------------------------------
  */
 
-static int engine_set(unsigned stack, struct conn *c, const struct early_opt *o, const void *val)
+/* In the connection that the socket has in that stack. */
+static int engine_set(struct sock *s, unsigned stack, const struct early_opt *o, const void *val)
 {
 	struct stack *st = rt.stacks[stack];
+	struct conn *c;
 	usec_t now;
-	int rc;
+	int rc = 0;
 
 	if (!stack_enter(st, &now))
 		return -EAGAIN;
-	rc = engine_setsockopt(st->engine, c, o->level, o->name, val, o->len, now);
+	c = sock_conn_in(s, stack);
+	if (c)
+		rc = engine_setsockopt(st->engine, c, o->level, o->name, val, o->len, now);
 	stack_leave(st, now);
 	return rc;
 }
@@ -136,13 +139,12 @@ static int refused(struct sock *s, int level, int name, socklen_t len)
 /* In all connections that the socket has. */
 static int engine_set_all(struct sock *s, const struct early_opt *o, const void *val)
 {
-	struct spread *sp = atomic_load(&s->spread);
-	struct conn *own = atomic_load(&s->conn);
-	int rc = own ? engine_set(atomic_load(&s->stack), own, o, val) : -EBADF;
+	unsigned home = atomic_load(&s->stack);
+	int rc = engine_set(s, home, o, val);
 
-	for (unsigned i = 0; sp && !rc && i < rt.nstacks; i++)
-		if (sp->conn[i] && sp->conn[i] != own)
-			rc = engine_set(i, sp->conn[i], o, val);
+	for (unsigned i = 0; atomic_load(&s->spread) && !rc && i < rt.nstacks; i++)
+		if (i != home)
+			rc = engine_set(s, i, o, val);
 	return rc;
 }
 
@@ -348,50 +350,39 @@ static const struct {
     {IPPROTO_IP, IP_TTL, false},
     {IPPROTO_IP, IP_RECVERR, false},
 };
-#define NINHERITED (sizeof(inherited) / sizeof(inherited[0]))
+_Static_assert(sizeof(inherited) / sizeof(inherited[0]) == KEPT_OPTIONS, "room for each");
 
-struct opt_value {
-	socklen_t len; /* 0: not known */
-	unsigned char val[OPT_MAX];
-};
-
-static void read_options(struct stack *st, struct conn *c, struct opt_value *v)
+void sockopt_keep(struct stack *st, struct conn *c, struct kept_options *kept, usec_t now)
 {
-	usec_t now;
-
-	memset(v, 0, sizeof(*v) * NINHERITED);
-	if (!stack_enter(st, &now))
-		return;
-	for (unsigned i = 0; i < NINHERITED; i++) {
-		v[i].len = OPT_MAX;
-		if (engine_getsockopt(st->engine, c, inherited[i].level, inherited[i].name, v[i].val, &v[i].len, now))
-			v[i].len = 0;
+	memset(kept, 0, sizeof(*kept));
+	for (unsigned i = 0; i < KEPT_OPTIONS; i++) {
+		kept->opt[i].len = sizeof(kept->opt[i].val);
+		if (engine_getsockopt(st->engine, c, inherited[i].level, inherited[i].name, kept->opt[i].val, &kept->opt[i].len,
+				      now))
+			kept->opt[i].len = 0;
 	}
-	stack_leave(st, now);
 }
 
-void sockopt_copy(struct stack *from, struct conn *c, struct stack *to, struct conn *d)
+void sockopt_give(struct stack *st, struct conn *c, const struct kept_options *kept, usec_t now)
 {
-	struct opt_value have[NINHERITED], want[NINHERITED];
-	usec_t now;
+	struct kept_options have;
 	int n;
 
-	read_options(from, c, want);
-	read_options(to, d, have);
-	if (!stack_enter(to, &now))
-		return;
-	for (unsigned i = 0; i < NINHERITED; i++) {
+	sockopt_keep(st, c, &have, now);
+	for (unsigned i = 0; i < KEPT_OPTIONS; i++) {
+		const unsigned char *val = kept->opt[i].val;
+		socklen_t len = kept->opt[i].len;
+
 		/* Setting a buffer to its default would switch its tuning off: only what differs was set by the user. */
-		if (!want[i].len || (want[i].len == have[i].len && !memcmp(want[i].val, have[i].val, want[i].len)))
+		if (!len || (len == have.opt[i].len && !memcmp(val, have.opt[i].val, len)))
 			continue;
 		if (inherited[i].doubled) {
-			memcpy(&n, want[i].val, sizeof(n));
+			memcpy(&n, val, sizeof(n));
 			n /= 2;
-			memcpy(want[i].val, &n, sizeof(n));
+			val = (const unsigned char *)&n;
 		}
-		engine_setsockopt(to->engine, d, inherited[i].level, inherited[i].name, want[i].val, want[i].len, now);
+		engine_setsockopt(st->engine, c, inherited[i].level, inherited[i].name, val, len, now);
 	}
-	stack_leave(to, now);
 }
 
 /* ---- ioctl --------------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ bool spawn_is_ours(const posix_spawn_file_actions_t *actions)
 	bool inherits = false;
 	int used = actions ? actions->__used : 0;
 
-	if (!fdtab_size)
+	if (!fdtab.size)
 		return false;
 	for (int fd = fdtab_next(0); !inherits && fd >= 0; fd = fdtab_next(fd + 1))
 		inherits = fdtab_kind(fd) == FD_SOCK && !(fdtab_traits(fd) & FD_CLOEXEC_ON);

@@ -17,9 +17,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define SPIN_MAX_US 100u
-/* An event that comes so soon after the wait began would have been worth spinning for. */
-#define SPIN_WORTH_US 300u
+/* An event that comes so soon after the wait began is worth spinning for. */
+#define SPIN_MAX_US 300u
 #define SPIN_LEAST_US 5u
 /* Somebody else may need this core to bring about what we spin for. */
 #define SPIN_YIELD_US 5u
@@ -262,10 +261,8 @@ static void spin_learn(struct thread *t, usec_t us, bool while_spinning)
 {
 	if (while_spinning || us < SPIN_MAX_US)
 		t->spin_us = us * 2 + 20 > t->spin_us ? us * 2 + 20 : t->spin_us;
-	else if (t->spin_us >= SPIN_LEAST_US)
+	else
 		t->spin_us /= 2;
-	else if (us < SPIN_WORTH_US)
-		t->spin_us = SPIN_MAX_US / 4;
 	if (t->spin_us > SPIN_MAX_US)
 		t->spin_us = SPIN_MAX_US;
 }

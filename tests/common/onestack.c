@@ -131,6 +131,16 @@ size_t onestack_out(struct onestack *s, uint8_t *out)
 	return len;
 }
 
+void onestack_alone(struct onestack *s, usec_t for_us)
+{
+	static uint8_t frame[FRAME_MAX];
+
+	for (usec_t end = s->now + for_us; s->now < end;) {
+		onestack_run(s, 1000);
+		assert_int_equal(onestack_out(s, frame), 0);
+	}
+}
+
 size_t build_arp(uint8_t *frame, const uint8_t dst[6], uint16_t op, const uint8_t sha[6], const char *spa, const uint8_t tha[6],
 		 const char *tpa)
 {

@@ -42,6 +42,8 @@ void onestack_in(struct onestack *s, const void *bytes, size_t len);
  * has FRAME_MAX bytes.
  */
 size_t onestack_out(struct onestack *s, uint8_t *out);
+/* Time passes, in steps of a millisecond, in which the engine talks to itself; asserts that nothing leaves it. */
+void onestack_alone(struct onestack *s, usec_t for_us);
 
 struct ip_addr v4(const char *text);
 /* An ARP packet to dst: the frame's length. */

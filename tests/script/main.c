@@ -35,17 +35,16 @@ static struct job jobs[2 * SCRIPTS_MAX];
 static unsigned njobs;
 static struct run_pools pools;
 static char report[REPORT_MAX];
-/* Of the tree being searched. */
+/* Of the tree being searched: where its scripts' names begin in their paths. */
 static size_t root_len;
 static bool root_broken;
 
-static void add_job(const char *path, bool offload)
+static void add_job(const char *path, const char *title, bool offload)
 {
 	struct job *j = &jobs[njobs++];
 
 	snprintf(j->path, sizeof(j->path), "%s", path);
-	snprintf(j->name, sizeof(j->name), "%s%s%s", root_broken ? "must fail: " : "", path + root_len,
-		 offload ? " (offload)" : "");
+	snprintf(j->name, sizeof(j->name), "%s%s%s", root_broken ? "must fail: " : "", title, offload ? " (offload)" : "");
 	j->opt.offload = offload;
 	j->broken = root_broken;
 }
@@ -55,13 +54,15 @@ static int visit(const char *path, const struct stat *st, int type, struct FTW *
 	size_t len = strlen(path);
 
 	(void)st;
-	(void)ftw;
+	/* The root itself comes first: a directory, or the one script. */
+	if (ftw->level == 0)
+		root_len = type == FTW_F ? (size_t)ftw->base : len + 1;
 	if (type != FTW_F || len < 4 || strcmp(path + len - 4, ".pkt"))
 		return 0;
 	if (njobs + 2 > 2 * SCRIPTS_MAX)
 		return -1;
-	add_job(path, false);
-	add_job(path, true);
+	add_job(path, path + root_len, false);
+	add_job(path, path + root_len, true);
 	return 0;
 }
 
@@ -108,7 +109,6 @@ static bool add_tree(const char *root, bool broken)
 {
 	unsigned before = njobs;
 
-	root_len = strlen(root) + 1;
 	root_broken = broken;
 	if (!nftw(root, visit, 16, FTW_PHYS) && njobs > before)
 		return true;
@@ -163,7 +163,8 @@ int main(int argc, char **argv)
 	}
 	if (optind + 1 != argc && (one || optind + 2 != argc)) {
 		fprintf(stderr,
-			"usage: %s SCRIPTS [BROKEN]   run all scripts below a directory; those below the other must fail\n       "
+			"usage: %s SCRIPTS [BROKEN]   run all scripts below a directory, or one; those below the other must "
+			"fail\n       "
 			"%s -v [-o] FILE   one script with a trace, -o: "
 			"with offloads\n",
 			argv[0], argv[0]);

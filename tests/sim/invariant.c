@@ -37,26 +37,13 @@ static void complain(const struct look *l, const struct conn *c, const char *wha
 	world_fail(l->w, "host %u, ports %u and %u, state %u: %s", l->host, c->f.t.lport, c->f.t.rport, c->state, what);
 }
 
-static usec_t earliest_deadline(const struct conn *c, usec_t now)
-{
-	usec_t first = USEC_NEVER;
-
-	for (enum conn_timer t = 0; t < TIMERS; t++) {
-		usec_t at = conn_deadline(c, t, now);
-
-		if (at && at < first)
-			first = at;
-	}
-	return first;
-}
-
 /* Who waits for the network must have a timer: nobody else would wake him. */
-static const char *timer_fault(const struct conn *c, usec_t now)
+static const char *timer_fault(const struct engine *e, const struct conn *c)
 {
-	usec_t first = earliest_deadline(c, now);
+	usec_t first = conn_next_deadline(c, e->now);
 	bool will_send = list_linked(&c->out_link) || c->starved;
 
-	if (first != USEC_NEVER && (!wheel_armed(&c->wheel) || c->wheel.at > first))
+	if (first != USEC_NEVER && (!wheel_armed(&c->wheel) || wheel_at(&e->wheel, &c->wheel) > first))
 		return "a deadline that the wheel does not know";
 	if (conn_flight(c) && !c->deadline[TIMER_RTX] && !will_send)
 		return "data in flight without a timer";
@@ -68,7 +55,7 @@ static const char *timer_fault(const struct conn *c, usec_t now)
 static void look_at(struct conn *c, void *arg)
 {
 	const struct look *l = arg;
-	const char *fault = STATE_BIT(c->state) & NO_DATA_STATES ? NULL : timer_fault(c, l->e->now);
+	const char *fault = STATE_BIT(c->state) & NO_DATA_STATES ? NULL : timer_fault(l->e, c);
 
 	if (fault)
 		complain(l, c, fault);
@@ -142,7 +129,7 @@ void invariants_empty(struct world *w, unsigned host)
 		if (e->held || e->nhalf_open)
 			world_fail(w, "host %u: the engine counts %u mbufs and %u half-open connections that are gone", host,
 				   e->held, e->nhalf_open);
-		if (e->wheel.armed > e->nneighs)
-			world_fail(w, "host %u: %u timers are armed for %u neighbours", host, e->wheel.armed, e->nneighs);
+		if (e->wheel.entries.used > e->nneighs)
+			world_fail(w, "host %u: %u timers are armed for %u neighbours", host, e->wheel.entries.used, e->nneighs);
 	}
 }

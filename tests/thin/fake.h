@@ -16,8 +16,8 @@
 /* How often each function of struct core_ops was called; shared with forked children. */
 struct fake_calls {
 	unsigned up, take, bind, listen, connect, accept, shutdown, retain, release, recv, send, getsockopt, setsockopt;
-	unsigned getsockname, getpeername, ioctl, getfl, setfl, sigio, poll, epoll_ctl, epoll_wait, epoll_retain, epoll_release,
-	    threads_up;
+	unsigned getsockname, getpeername, ioctl, getfl, setfl, sigio, poll, select, epoll_ctl, epoll_wait, epoll_retain,
+	    epoll_release, threads_up;
 	unsigned fd_closing, exiting;
 	/* Of the last call. */
 	int flags, backlog, option, closing;

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 #include "shim/core.h"
+#include "shim/fdtab.h"
 #include "shim/guard.h"
 #include "tests/thin/fake.h"
 
@@ -339,7 +340,7 @@ static int fake_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, con
 		*timeout = (struct timespec){.tv_sec = timeout->tv_sec - 1, .tv_nsec = 999999000};
 	COUNT(poll);
 	for (nfds_t i = 0; i < n; i++) {
-		struct fdref r = thin->fd_get(fds[i].fd);
+		struct fdref r = fdtab_get_in(thin->fds, fds[i].fd);
 		struct sock *s = r.kind == FD_SOCK ? find(&r) : NULL;
 
 		fds[i].revents = 0;
@@ -352,10 +353,32 @@ static int fake_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, con
 	return found;
 }
 
+/* Of engine sockets alone. */
+static int fake_select(const struct sets *s, unsigned long (*found)[SET_KINDS])
+{
+	int count = 0;
+
+	COUNT(select);
+	memset(found, 0, (size_t)(s->n + LONG_BITS - 1) / LONG_BITS * sizeof(*found));
+	for (int bit = 0; bit < s->n; bit++) {
+		unsigned long in = sets_word(s, SET_IN, bit) >> bit % LONG_BITS & 1;
+		unsigned long out = sets_word(s, SET_OUT, bit) >> bit % LONG_BITS & 1;
+		struct fdref r = fdtab_get_in(thin->fds, bit);
+
+		if ((in || out) && r.kind != FD_SOCK)
+			return 0;
+		in &= in && find(&r)->len;
+		found[bit / LONG_BITS][SET_IN] |= in << bit % LONG_BITS;
+		found[bit / LONG_BITS][SET_OUT] |= out << bit % LONG_BITS;
+		count += (int)(in + out);
+	}
+	return count;
+}
+
 static int fake_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
 	static int set;
-	struct fdref r = thin->fd_get(epfd);
+	struct fdref r = fdtab_get_in(thin->fds, epfd);
 
 	COUNT(epoll_ctl);
 	if (!r.obj)
@@ -454,6 +477,7 @@ __attribute__((visibility("default"))) const struct core_ops *mtcpshim_core(cons
 	    .setfl = fake_setfl,
 	    .sigio = fake_sigio,
 	    .poll = fake_poll,
+	    .select = fake_select,
 	    .epoll_ctl = fake_epoll_ctl,
 	    .epoll_wait = fake_epoll_wait,
 	    .epoll_retain = fake_epoll_retain,

@@ -15,6 +15,23 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, co
 /* ---- waiting ----------------------------------------------------------------------------------------------------------------
  */
 
+/* Only s is asked, which has something to read: what is beyond the count stays as it is. */
+static void select_alone(int (*f)(int, fd_set *, fd_set *, fd_set *))
+{
+	unsigned n = c->select, polled = c->poll;
+	fd_set in, out, ex;
+
+	FD_ZERO(&in);
+	FD_ZERO(&ex);
+	FD_SET(s, &in);
+	FD_SET(s, &ex);
+	FD_SET(FD_SETSIZE - 1, &ex);
+	out = in;
+	CHECK(f(s + 1, &in, &out, &ex) == 2 && c->select == n + 1 && c->poll == polled);
+	CHECK(FD_ISSET(s, &in) && FD_ISSET(s, &out) && !FD_ISSET(s, &ex) && FD_ISSET(FD_SETSIZE - 1, &ex));
+	CHECK(f(s + 1, &in, NULL, NULL) == 1 && FD_ISSET(s, &in));
+}
+
 /* s and a pipe's end are asked; both are ready. */
 static void select_with(int (*f)(int, fd_set *, fd_set *, fd_set *))
 {
@@ -35,6 +52,7 @@ static void select_with(int (*f)(int, fd_set *, fd_set *, fd_set *))
 	FD_SET(s, &in);
 	FD_CLR(s, &out);
 	CHECK(f(s + 1, &in, &out, NULL) >= 1 && FD_ISSET(s, &in));
+	select_alone(f);
 	close(pair[0]);
 	close(pair[1]);
 	FD_SET(pair[0], &in);

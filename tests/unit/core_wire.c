@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,8 @@ static struct queue to_us = {.mutex = PTHREAD_MUTEX_INITIALIZER}, to_peer = {.mu
 static struct rte_mempool *pool;
 static struct port wire;
 static _Atomic unsigned lost, sent;
+/* With engines that children share; 0: one, and each has its own. */
+static unsigned stacks;
 /* By hand: what time it is. */
 static struct {
 	bool on;
@@ -114,9 +117,9 @@ unsigned port_pool_elt_size(uint16_t mtu, unsigned priv)
 
 void *io_alloc(const char *name, size_t size)
 {
-	void *p = aligned_alloc(64, (size + 63) & ~(size_t)63);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, (stacks ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
 
-	return p ? memset(p, 0, size) : NULL;
+	return p == MAP_FAILED ? NULL : p;
 }
 
 struct port *port_open(const struct port_config *c, struct io_error *err)
@@ -397,6 +400,11 @@ static void peer_start(bool threaded)
 	assert(!threaded || !pthread_create(&thread, NULL, peer_main, NULL));
 }
 
+void wire_family(unsigned n)
+{
+	stacks = n;
+}
+
 void wire_start(enum world_wait wait, bool by_hand)
 {
 	hand.on = by_hand;
@@ -405,7 +413,7 @@ void wire_start(enum world_wait wait, bool by_hand)
 	assert(pool);
 	wire.info = (struct port_info){.mac = {2, 0, 0, 0, 0, 1},
 				       .mtu = 1500,
-				       .queues = 1,
+				       .queues = stacks ? stacks : 1,
 				       .doorbell = IO_DOORBELL_CHEAP,
 				       .has_interrupt = wait != WORLD_NAPS,
 				       .weak_interrupt = wait == WORLD_WEAK_INTERRUPTS,

@@ -14,6 +14,8 @@
 #include "tests/unit/core_world.h"
 
 struct ip_addr world_address(const char *text);
+/* Before that: as world_family(). */
+void wire_family(unsigned stacks);
 /* The wire and the peer, with its thread unless the world is driven by hand. */
 void wire_start(enum world_wait wait, bool by_hand);
 /* ppoll() of the thread that tests, by hand: the peer has its turn, and if nothing rings, the time-out passes. */

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdatomic.h>
@@ -24,24 +23,32 @@
 #include <unistd.h>
 
 #include "shim/config.h"
+#include "shim/fdtab.h"
 #include "shim/guard.h"
-
-#define FDS 65536
 
 const struct core_ops *core;
 
 /* ---- the thin library
  * ------------------------------------------------------------------------------------------------------------ */
 
-static pthread_mutex_t fds_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct fdref fds[FDS];
 static struct config cfg = {.enabled = true, .dev = "wire", .naddrs = 1, .cores = 1, .mem_mb = 64, .mtu = 1500};
 
-static bool by_hand;
+static bool by_hand, silent;
 
 void world_by_hand(void)
 {
 	by_hand = true;
+}
+
+void world_family(unsigned stacks)
+{
+	cfg.cores = stacks;
+	wire_family(stacks);
+}
+
+void world_silent(void)
+{
+	silent = true;
 }
 
 static long real_syscall(long number, ...)
@@ -89,7 +96,7 @@ static void world_log(int level, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (level > LOG_LEVEL_WARN && !getenv("MTCPSHIM_LOG"))
+	if (level > (silent ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN) && !getenv("MTCPSHIM_LOG"))
 		return;
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
@@ -99,35 +106,17 @@ static void world_log(int level, const char *fmt, ...)
 
 struct fdref world_ref(int fd)
 {
-	struct fdref r = {.kind = FD_KERNEL};
-
-	if (fd >= 0 && fd < FDS) {
-		pthread_mutex_lock(&fds_mutex);
-		r = fds[fd];
-		pthread_mutex_unlock(&fds_mutex);
-	}
-	r.fd = fd;
-	return r;
+	return fdtab_get(fd);
 }
 
 static void world_set(int fd, enum fd_kind kind, void *obj, uint32_t gen)
 {
-	pthread_mutex_lock(&fds_mutex);
-	fds[fd] = (struct fdref){.fd = fd, .kind = kind, .obj = obj, .gen = gen};
-	pthread_mutex_unlock(&fds_mutex);
+	assert(!fdtab_set(fd, kind, obj, gen));
 }
 
 static bool world_epoll_set(const struct fdref *was, void *obj, uint32_t gen)
 {
-	struct fdref *now = &fds[was->fd];
-	bool same;
-
-	pthread_mutex_lock(&fds_mutex);
-	same = now->kind == was->kind && now->obj == was->obj && now->gen == was->gen;
-	if (same)
-		*now = (struct fdref){.fd = was->fd, .kind = FD_EPOLL, .obj = obj, .gen = gen};
-	pthread_mutex_unlock(&fds_mutex);
-	return same;
+	return fdtab_swap(was, FD_EPOLL, obj, gen);
 }
 
 /*
@@ -161,13 +150,6 @@ static void world_private_close(int fd)
 	syscall(SYS_close, fd);
 }
 
-static int world_next(int fd)
-{
-	while (fd < FDS && world_ref(fd).kind == FD_KERNEL)
-		fd++;
-	return fd < FDS ? fd : -1;
-}
-
 static void world_list_start(void)
 {
 }
@@ -184,7 +166,7 @@ static const struct thin_ops thin = {
     .cfg = &cfg,
     .real = &real_libc,
     .log = world_log,
-    .fd_get = world_ref,
+    .fds = &fdtab,
     .fd_set = world_set,
     .epoll_set = world_epoll_set,
     .placeholder_get = world_placeholder,
@@ -192,7 +174,7 @@ static const struct thin_ops thin = {
     .placeholder_own = world_placeholder_own,
     .fd_private = world_private,
     .fd_private_close = world_private_close,
-    .fd_next = world_next,
+    .fd_next = fdtab_next,
     .list_start = world_list_start,
     .guard = world_guard,
 };
@@ -218,7 +200,7 @@ static struct sockaddr_in name(const char *addr, unsigned port)
 	    .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {.s_addr = inet_addr(addr)}};
 }
 
-static struct fdref new_socket(void)
+struct fdref world_socket(void)
 {
 	struct fresh_info fresh = {.family = AF_INET};
 	struct fdref r = {.fd = world_placeholder(AF_INET, 0, PLACEHOLDER_ANY), .kind = FD_SOCK};
@@ -232,8 +214,13 @@ static struct fdref new_socket(void)
 
 int world_connect(unsigned port)
 {
-	struct sockaddr_in to = name(PEER_ADDR, port);
-	struct fdref r = new_socket();
+	return world_connect_to(PEER_ADDR, port);
+}
+
+int world_connect_to(const char *addr, unsigned port)
+{
+	struct sockaddr_in to = name(addr, port);
+	struct fdref r = world_socket();
 	int rc = core->connect(&r, (struct sockaddr *)&to, sizeof(to));
 
 	if (rc) {
@@ -246,7 +233,7 @@ int world_connect(unsigned port)
 int world_listen(unsigned port)
 {
 	struct sockaddr_in at = name(OUR_ADDR, port);
-	struct fdref r = new_socket();
+	struct fdref r = world_socket();
 	int rc = core->bind(&r, (struct sockaddr *)&at, sizeof(at));
 
 	if (!rc)

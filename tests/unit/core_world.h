@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * core_world.h - a world for tests of the shim's core in one process: the real core and engine on one side of a wire of memory, a
- * second engine, the peer, on the other, driven by a thread of its own.  The thin library and io/ are replaced: descriptors are a
- * plain array, the port is two queues, the clock is the system's.
+ * second engine, the peer, on the other, driven by a thread of its own.  The thin library but for its table, and io/ are
+ * replaced: the port is two queues, the clock is the system's.
  */
 #ifndef TEST_CORE_WORLD_H
 #define TEST_CORE_WORLD_H
@@ -31,6 +31,10 @@ int world_each_wait(int (*tests)(enum world_wait));
  */
 void world_by_hand(void);
 void world_pass(unsigned us);
+/* Before that: with so many stacks, and engines in memory that children share; their packets and their wire are their own. */
+void world_family(unsigned stacks);
+/* Warnings are expected. */
+void world_silent(void);
 void peer_turn(void);
 /* So many frames that are nothing to us come over the wire; nobody rings. */
 void peer_noise(unsigned n);
@@ -41,8 +45,12 @@ unsigned world_lost(void);
 
 /* The reference of one of our descriptors. */
 struct fdref world_ref(int fd);
-/* An engine socket connected to the peer's listener; blocking.  Its descriptor. */
+/* An engine socket. */
+struct fdref world_socket(void);
+/* One that is connected to the peer's listener; blocking.  Its descriptor. */
 int world_connect(unsigned port);
+/* The same to a listener anywhere. */
+int world_connect_to(const char *addr, unsigned port);
 /* Our listening engine socket. */
 int world_listen(unsigned port);
 /* As close(): release the reference and close the placeholder. */

@@ -204,7 +204,7 @@ static void loss_ends_a_probe_and_undo_brings_it_back(void **state)
 	round_at(BW, RTT, 2 * BDP);
 	assert_int_equal(cc.bbr->state, BBR_PROBE_BW_DOWN);
 	assert_true(cc.bbr->prev_probe_too_high);
-	cc_ops(cc.algo)->undo(&cc, now);
+	cc_ops(cc.algo)->undo(&cc, NULL);
 	ack.view.in_recovery = false;
 	round_at(BW, RTT, BDP);
 	assert_int_equal(cc.bbr->inflight_longterm, BBR_INFINITE);
@@ -332,7 +332,7 @@ static void dctcp_without_ecn_is_reno(void **state)
 static void cubic_undo_restores_the_curve(void **state)
 {
 	struct ack a = {.acked = MSS, .delivered = MSS, .rtt = RTT, .cwnd_limited = true, .now = 2000000};
-	struct cubic_stage before;
+	struct cubic_stage before, kept;
 
 	start("cubic");
 	cc.cwnd = 100 * MSS;
@@ -340,11 +340,12 @@ static void cubic_undo_restores_the_curve(void **state)
 	cc.cwnd = cc.ssthresh;
 	cc_ops(cc.algo)->on_ack(&cc, &a);
 	before = cc.cubic.stage;
+	cc_ops(cc.algo)->keep(&cc, &kept);
 	assert_true(before.k_us && before.w_max == 100 * MSS);
 	cc_ops(cc.algo)->on_loss(&cc, now);
 	cc_ops(cc.algo)->on_timeout(&cc, now);
 	assert_memory_not_equal(&cc.cubic.stage, &before, sizeof(before));
-	cc_ops(cc.algo)->undo(&cc, now);
+	cc_ops(cc.algo)->undo(&cc, &kept);
 	assert_memory_equal(&cc.cubic.stage, &before, sizeof(before));
 }
 

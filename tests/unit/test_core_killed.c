@@ -10,22 +10,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shim/epoll.h"
+#include "tests/unit/core_step.h"
 #include "tests/unit/core_world.h"
 
 #define ECHO_PORT 7
 #define LIMIT_S 100
 #define SOCKS 3
-/* Instructions of one call that change something; of one call. */
+/* Instructions of one call that change something. */
 #define STATES_MAX 400
-#define STEPS_MAX 200000
 
 static struct {
 	int epfd, fd[SOCKS];
@@ -96,65 +93,39 @@ static void tear_down(void)
 	world_close(shared.epfd);
 }
 
-/* A call in the child, in its copy of the engine. */
-static pid_t begin(void (*call)(void))
-{
-	pid_t child;
+/* When the call has left something that was not there before. */
+static struct {
+	struct state was;
+	unsigned n;
+	struct moment at[STATES_MAX];
+} moments;
 
-	core->fork_prepare();
-	child = fork();
-	if (child == 0) {
-		if (!core->fork_child())
-			_exit(1);
-		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
-		call();
-		_exit(0);
-	}
-	core->fork_parent();
-	assert_int_equal(waitpid(child, NULL, 0), child);
-	return child;
+static void look(const struct moment *m)
+{
+	static struct state is;
+
+	state_take(&is);
+	if (!memcmp(&moments.was, &is, sizeof(is)))
+		return;
+	moments.was = is;
+	assert_true(moments.n < STATES_MAX);
+	moments.at[moments.n] = *m;
+	step_keep(&moments.at[moments.n++]);
 }
 
-/* True if it is still there. */
-static bool step(pid_t child)
+static void find_moments(void (*call)(void))
 {
-	int status;
-
-	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status) || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
-	return WIFSTOPPED(status);
-}
-
-static void end(pid_t child)
-{
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-}
-
-/* After which steps does the call leave something that was not there before? */
-static unsigned find_changes(void (*call)(void), unsigned *at)
-{
-	static struct state was, is;
-	unsigned n = 0;
 	pid_t child;
 
 	set_up(call);
-	child = begin(call);
-	state_take(&was);
-	for (unsigned i = 1; step(child); i++) {
-		assert_true(i < STEPS_MAX);
-		state_take(&is);
-		if (!memcmp(&was, &is, sizeof(was)))
-			continue;
-		was = is;
-		assert_true(n < STATES_MAX);
-		at[n++] = i;
-	}
+	child = step_begin(call);
+	moments.n = 0;
+	state_take(&moments.was);
+	step_through(child, look);
+	step_kill(child);
 	family_bury_dead();
 	tear_down();
-	return n;
+	assert_true(moments.n > 0);
 }
 
 /* All members are there, or can be put in again; those with something to read tell, then the third. */
@@ -177,17 +148,14 @@ static void check(void)
 
 static void killed_in(void (*call)(void))
 {
-	unsigned at[STATES_MAX], n = find_changes(call, at);
-
-	assert_true(n > 0);
-	for (unsigned i = 0; i < n; i++) {
+	find_moments(call);
+	for (unsigned i = 0; i < moments.n; i++) {
 		pid_t child;
 
 		set_up(call);
-		child = begin(call);
-		for (unsigned k = 0; k < at[i]; k++)
-			step(child);
-		end(child);
+		child = step_begin(call);
+		step_to(child, &moments.at[i]);
+		step_kill(child);
 		/* Buried before its parent comes, or after. */
 		if (i % 2)
 			family_bury_dead();
@@ -265,12 +233,43 @@ static void buried_behind_a_renewal(void **state)
 	close(fd);
 }
 
+static void call_nothing(void)
+{
+}
+
+/* It has inherited, and has not said that it lives: what it holds is let go when it is dead, and not before. */
+static void killed_at_birth(void **state)
+{
+	int fd = world_connect(ECHO_PORT);
+	struct fdref r = world_ref(fd);
+	pid_t child;
+
+	core->fork_prepare();
+	child = fork();
+	if (!child)
+		for (;;)
+			pause();
+	core->fork_parent();
+	family_bury_dead();
+	assert_int_equal(hold_processes(r.obj), 2);
+	step_kill(child);
+	family_bury_dead();
+	assert_int_equal(hold_processes(r.obj), 1);
+	/* One that lives is not taken for dead. */
+	child = step_begin(call_nothing);
+	family_bury_dead();
+	assert_int_equal(hold_processes(r.obj), 2);
+	step_kill(child);
+	family_bury_dead();
+	assert_int_equal(hold_processes(r.obj), 1);
+	world_close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(killed_in_an_event),
-	    cmocka_unit_test(killed_in_epoll_wait),
-	    cmocka_unit_test(killed_in_epoll_ctl),
+	    cmocka_unit_test(killed_in_an_event),      cmocka_unit_test(killed_in_epoll_wait),
+	    cmocka_unit_test(killed_in_epoll_ctl),     cmocka_unit_test(killed_at_birth),
 	    cmocka_unit_test(buried_behind_a_renewal),
 	};
 

@@ -32,6 +32,7 @@
 #define THREADS 4
 #define ROUNDS 5 /* of new threads */
 #define SOCKETS 16
+#define SELECT_WORDS 4
 #define SETS 4
 #define STEPS 1000
 #define CHUNK 3000
@@ -207,6 +208,23 @@ static void poll_some(struct worker *w)
 	check("poll", core->poll(fds, 4, &limit, NULL));
 }
 
+static void select_some(struct worker *w)
+{
+	unsigned long in[SELECT_WORDS] = {0}, out[SELECT_WORDS] = {0}, found[SELECT_WORDS][SET_KINDS];
+	struct sets s = {.bits = {in, out, NULL}, .n = SELECT_WORDS * LONG_BITS};
+	int n, fd;
+
+	for (int i = 0; i < 4; i++) {
+		fd = any_socket(w);
+		if (fd >= 0 && fd < s.n)
+			(draw(w, 2) ? in : out)[fd / LONG_BITS] |= 1ul << fd % LONG_BITS;
+	}
+	n = core->select(&s, found);
+	assert_in_range(n, 0, 4);
+	for (int i = 0; n && i < SELECT_WORDS; i++)
+		assert_true(!(found[i][SET_IN] & ~in[i]) && !(found[i][SET_OUT] & ~out[i]) && !found[i][SET_EX]);
+}
+
 static void change_set(struct worker *w)
 {
 	static const int ops[] = {EPOLL_CTL_ADD, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL};
@@ -237,8 +255,9 @@ static void renew_set(struct worker *w)
 static const struct {
 	void (*run)(struct worker *w);
 	unsigned weight;
-} kinds[] = {{open_one, 4},  {accept_one, 4},  {close_one, 5}, {dup_one, 4},	 {send_some, 30},   {receive_some, 30},
-	     {shut_down, 1}, {look_at_one, 5}, {poll_some, 5}, {change_set, 12}, {wait_at_set, 12}, {renew_set, 1}};
+} kinds[] = {{open_one, 4},	 {accept_one, 4},   {close_one, 5},   {dup_one, 4},   {send_some, 30},
+	     {receive_some, 30}, {shut_down, 1},    {look_at_one, 5}, {poll_some, 5}, {select_some, 5},
+	     {change_set, 12},	 {wait_at_set, 12}, {renew_set, 1}};
 
 static void step(struct worker *w)
 {

@@ -10,10 +10,13 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "io/io.h"
+#include "shim/runtime.h"
 #include "tests/unit/core_world.h"
 
 #define ECHO_PORT 7
@@ -27,6 +30,7 @@
 /* runtime.c: two such within so many calls are too many, then for this long at first. */
 #define RARELY 1024
 #define DISTRUST_US 2000
+#define TURN_MOST_US 1000
 
 /* An event loop of several connections. */
 static struct {
@@ -155,6 +159,68 @@ static void nothing_is_held_for_long(void **state)
 	assert_int_equal(world_recv(loop.fd[0], &c, 1, MSG_DONTWAIT), -EAGAIN);
 	assert_int_equal(world_sent() - before, CONNS);
 	turn_ends(SOON_US);
+}
+
+/* A turn that is used up at the call that finds news begins anew; the ACKs that it leaves have waited already. */
+static void acks_wait_for_one_turn(void **state)
+{
+	struct turn *turn = &rt.stacks[0]->turn;
+	/* On a new connection an ACK goes at once, if nothing is about to carry it. */
+	int fresh = world_connect(ECHO_PORT), other = world_connect(ECHO_PORT), on = 1;
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct fdref r = world_ref(other);
+	unsigned before;
+	char echo[64];
+	usec_t began;
+
+	assert_int_equal(core->setsockopt(&r, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+	assert_int_equal(core->epoll_ctl(loop.epfd, EPOLL_CTL_ADD, fresh, &ev), 0);
+	assert_int_equal(world_send(fresh, "x", 1), 1);
+	peer_turn();
+	world_pass(SOON_US);
+	began = io_now();
+	assert_int_equal(events(), 1);
+	while (turn->calls > 1)
+		assert_int_equal(world_send(other, "y", 1), 1);
+	peer_turn();
+	world_pass(SOON_US);
+	assert_true(world_recv(other, echo, sizeof(echo), MSG_DONTWAIT) > 0);
+	assert_true(turn->calls > 1);
+	world_pass((unsigned)(began + TURN_MOST_US - io_now()));
+	before = world_sent();
+	assert_int_equal(world_send(other, "y", 1), 1);
+	/* The data, and the ACK of what was found first. */
+	assert_int_equal(world_sent() - before, 2);
+	world_close(fresh);
+	world_close(other);
+}
+
+/* As on Linux's loopback: what is sent to a socket of the same process is there when the call returns. */
+static void to_ourselves_at_once(void **state)
+{
+	int listener = world_listen(80), to, from, n;
+	struct fdref r = world_ref(listener);
+
+	to = world_connect_to(OUR_ADDR, 80);
+	assert_true(to >= 0);
+	from = core->accept(&r, NULL, NULL, ACCEPT_NOW);
+	assert_true(from >= 0);
+	turn_begins();
+	for (int i = 0; i < 2; i++) {
+		r = world_ref(i ? to : from);
+		assert_int_equal(world_send(i ? from : to, "x", 1), 1);
+		assert_int_equal(core->ioctl(&r, FIONREAD, &n), 0);
+		assert_int_equal(n, 1);
+	}
+	world_close(to);
+	world_close(from);
+	world_close(listener);
+	world_pass(SOON_US);
+	assert_int_equal(events(), CONNS);
+	assert_int_not_equal(answer_all(), -1);
+	turn_ends(SOON_US);
+	/* They are gone: data waits again. */
+	assert_true(turn(SOON_US));
 }
 
 static void one_event_is_no_turn(void **state)
@@ -286,6 +352,8 @@ static int run_in_world(enum world_wait wait)
 	    cmocka_unit_test(several_sends_become_one_segment),
 	    cmocka_unit_test(nothing_is_held_for_long),
 	    cmocka_unit_test(one_event_is_no_turn),
+	    cmocka_unit_test(acks_wait_for_one_turn),
+	    cmocka_unit_test(to_ourselves_at_once),
 	    cmocka_unit_test(waiting_connections_are_news),
 	    cmocka_unit_test(late_once_is_forgiven),
 	    cmocka_unit_test(late_again_soon_is_not_trusted_for_a_while),

@@ -296,6 +296,47 @@ static void timeouts_are_met(void **state)
 	world_close(fd);
 }
 
+static void add(unsigned long *set, int fd)
+{
+	assert_in_range(fd, 0, LONG_BITS - 1);
+	*set |= 1ul << fd;
+}
+
+/* What the engine alone can tell; with a set of epoll's, or a descriptor of the kernel's whose turn it is, it does not. */
+static void select_at_a_glance(void **state)
+{
+	int readable = world_connect(ECHO_PORT), idle = world_connect(ECHO_PORT), set = world_epoll(), pair[2];
+	unsigned long in = 0, out = 0, ex = 0, found[1][SET_KINDS];
+	struct sets s = {.bits = {&in, &out, &ex}, .n = LONG_BITS};
+	char c = 'x';
+
+	add(&in, idle);
+	assert_int_equal(core->select(&s, found), 0);
+	assert_int_equal(world_send(readable, &c, 1), 1);
+	assert_int_equal(world_recv(readable, &c, 1, MSG_PEEK), 1);
+	add(&in, readable);
+	add(&out, idle);
+	add(&ex, readable);
+	assert_int_equal(core->select(&s, found), 2);
+	assert_int_equal(found[0][SET_IN], 1ul << readable);
+	assert_int_equal(found[0][SET_OUT], 1ul << idle);
+	assert_int_equal(found[0][SET_EX], 0);
+	s.n = readable + 1;
+	assert_int_equal(core->select(&s, found), 1);
+	add(&in, set);
+	s.n = LONG_BITS;
+	assert_int_equal(core->select(&s, found), 0);
+	in = 1ul << readable;
+	assert_int_equal(pipe(pair), 0);
+	add(&in, pair[0]);
+	assert_int_equal(core->select(&s, found), 0);
+	world_close(readable);
+	world_close(idle);
+	world_close(set);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static int run_in_world(enum world_wait wait)
 {
 	static const char *const names[WORLD_WAITS] = {"core with naps", "core with interrupts", "core with weak interrupts"};
@@ -307,6 +348,7 @@ static int run_in_world(enum world_wait wait)
 	    cmocka_unit_test(close_under_a_blocked_reader),
 	    cmocka_unit_test(accept_by_many_threads),
 	    cmocka_unit_test(timeouts_are_met),
+	    cmocka_unit_test(select_at_a_glance),
 	};
 
 	alarm(LIMIT_S);

@@ -36,8 +36,8 @@ static void numbers_are_the_kernels_by_default(void **state)
 		assert_true(fdtab_is_kernel(numbers[i]));
 		assert_int_equal(fdtab_get(numbers[i]).kind, FD_KERNEL);
 	}
-	assert_int_equal(fdtab_set(-1, FD_SOCK, &fdtab_size, 1), -ENOMEM);
-	assert_int_equal(fdtab_set(INT32_MAX, FD_SOCK, &fdtab_size, 1), -ENOMEM);
+	assert_int_equal(fdtab_set(-1, FD_SOCK, &fdtab.size, 1), -ENOMEM);
+	assert_int_equal(fdtab_set(INT32_MAX, FD_SOCK, &fdtab.size, 1), -ENOMEM);
 	assert_int_equal(fdtab_set(INT32_MAX, FD_KERNEL, NULL, 0), 0);
 }
 

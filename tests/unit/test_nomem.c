@@ -24,17 +24,6 @@ struct pair {
 	unsigned taken;
 };
 
-/* Time for timers of seconds, in steps; nothing leaves the host. */
-static void pair_run(struct pair *p, usec_t us)
-{
-	static uint8_t frame[FRAME_MAX];
-
-	for (usec_t end = p->s.now + us; p->s.now < end;) {
-		onestack_run(&p->s, 10000);
-		assert_int_equal(onestack_out(&p->s, frame), 0);
-	}
-}
-
 static void pair_open(struct pair *p)
 {
 	struct engine_config cfg = onestack_config();
@@ -48,7 +37,7 @@ static void pair_open(struct pair *p)
 	assert_int_equal(engine_bind(p->s.e, p->listener, &at), 0);
 	assert_int_equal(engine_listen(p->s.e, p->listener, 1, p->s.now), 0);
 	assert_int_equal(engine_connect(p->s.e, p->client, &at, p->s.now), -EINPROGRESS);
-	pair_run(p, 100000);
+	onestack_alone(&p->s, 100000);
 	p->server = engine_accept(p->s.e, p->listener, &err);
 	assert_non_null(p->server);
 }
@@ -73,7 +62,7 @@ static void pair_close(struct pair *p)
 {
 	engine_abort(p->s.e, p->server, p->s.now);
 	engine_abort(p->s.e, p->listener, p->s.now);
-	pair_run(p, 100000);
+	onestack_alone(&p->s, 100000);
 	onestack_close(&p->s);
 }
 
@@ -86,13 +75,13 @@ static void fin_without_memory_is_sent_later(void **state)
 	pair_open(&p);
 	take_all(&p);
 	engine_close(p.s.e, p.client, p.s.now);
-	pair_run(&p, 1000000);
+	onestack_alone(&p.s, 1000000);
 	assert_int_equal(engine_state(p.server), ESTABLISHED);
 	give_back(&p);
-	pair_run(&p, 1000000);
+	onestack_alone(&p.s, 1000000);
 	assert_int_equal(engine_state(p.server), CLOSE_WAIT);
 	engine_close(p.s.e, p.server, p.s.now);
-	pair_run(&p, 1000000);
+	onestack_alone(&p.s, 1000000);
 	engine_usage(p.s.e, &u);
 	assert_int_equal(u.conns, 1);
 	p.server = engine_socket(p.s.e);
@@ -127,7 +116,7 @@ static void sent_in_part_is_told_of_room(void **state)
 	assert_in_range(n, 1, sizeof(block) - 1);
 	assert_false(engine_ready(p.client) & EPOLLOUT);
 	give_back(&p);
-	pair_run(&p, 1000000);
+	onestack_alone(&p.s, 1000000);
 	assert_true(engine_ready(p.client) & EPOLLOUT);
 	assert_true(edges_of(&p, p.client) & EPOLLOUT);
 	engine_abort(p.s.e, p.client, p.s.now);

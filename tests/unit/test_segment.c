@@ -112,6 +112,43 @@ static void short_way_writes_what_the_layers_write(void **state)
 	}
 }
 
+/* A SYN with all options that one of ours can have; the frame's length. */
+static size_t syn_frame(struct conn *c, uint16_t hint)
+{
+	struct tcp_fields f = {.sport = 40001, .dport = 80, .seq = 0xfffffff0, .flags = TH_SYN, .wnd = 0xffff};
+	const struct fo_cookie cookie = {.len = 8, .val = {1, 2, 3, 4, 5, 6, 7, 255}};
+	struct path p = tcp_path(c);
+
+	wire_opt_syn(&f, 1460, true, true, 0xfedcba98, 0, 7);
+	wire_opt_fastopen(&f, &cookie);
+	s.e->ip_id = 77;
+	c->neigh = hint;
+	tcp_emit(s.e, engine_mbuf(s.e), &f, &p, 0);
+	return onestack_out(&s, frame);
+}
+
+static void short_way_writes_options_as_the_layers_do(void **state)
+{
+	static const unsigned caps[] = {0, BOTH_CSUM};
+
+	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+		uint8_t by_layers[128];
+		struct conn *c;
+		size_t len;
+
+		open_stack(caps[i]);
+		learn(PEER_IP, peer_mac);
+		c = connected_to(PEER_IP);
+		len = syn_frame(c, NEIGH_NONE);
+		assert_true(len > ETH_HDR + IPV4_HDR + TCP_HDR && len <= sizeof(by_layers));
+		memcpy(by_layers, frame, len);
+		assert_int_equal(syn_frame(c, c->neigh), len);
+		assert_memory_equal(frame, by_layers, len);
+		engine_close(s.e, c, s.now);
+		onestack_close(&s);
+	}
+}
+
 static void expect_to(struct conn *c, const uint8_t mac[6], uint16_t hint)
 {
 	struct outgoing o = {.seq = 1};
@@ -165,6 +202,69 @@ static void silent_neighbour_is_asked(void **state)
 	onestack_close(&s);
 }
 
+/* The SYN,ACK that answers the SYN in frame. */
+static void answer_syn(void)
+{
+	struct tcp_fields f = {.sport = 80, .flags = TH_SYN | TH_ACK, .seq = 1000, .wnd = 1000};
+	struct ip_addr us = v4(OUR_IP), peer = v4(PEER_IP);
+	uint8_t tcp[TCP_HDR], *syn = frame + ETH_HDR + IPV4_HDR;
+	struct seg seg;
+
+	assert_int_equal(wire_parse_tcp(syn, (syn[12] >> 4) * 4, (syn[12] >> 4) * 4, &us, &peer, &seg), WIRE_OK);
+	f.dport = seg.t.rport;
+	f.ack = seg.seq + 1;
+	wire_write_tcp(tcp, &f);
+	wire_set_tcp_csum(tcp,
+			  csum_fold((uint64_t)wire_pseudo_sum(&peer, &us, IPPROTO_TCP, TCP_HDR) + csum_partial(tcp, TCP_HDR)));
+	onestack_in(&s, frame, build_ip(frame, PEER_IP, OUR_IP, IPPROTO_TCP, tcp, TCP_HDR));
+}
+
+/* Who acknowledges our SYN is there (RFC 4861 7.3.1). */
+static void handshake_confirms_the_neighbour(void **state)
+{
+	struct endpoint peer = {.addr = v4(PEER_IP), .port = 80};
+	struct conn *c;
+
+	open_stack(0);
+	learn(PEER_IP, peer_mac);
+	onestack_run(&s, 31000000);
+	c = engine_socket(s.e);
+	engine_connect(s.e, c, &peer, s.now);
+	assert_true(onestack_out(&s, frame) > 0);
+	assert_null(neigh_ready(s.e, c->neigh, &peer.addr));
+	answer_syn();
+	assert_int_equal(c->state, ESTABLISHED);
+	assert_non_null(neigh_ready(s.e, c->neigh, &peer.addr));
+	engine_abort(s.e, c, s.now);
+	while (onestack_out(&s, frame))
+		;
+	onestack_close(&s);
+}
+
+/* A SYN begins with the way of the one before, if that went to the same host. */
+static void syn_finds_its_own_way(void **state)
+{
+	static const struct {
+		const char *to;
+		const uint8_t *mac;
+	} rows[] = {
+	    {FAR_IP, gateway_mac}, {FAR_IP, gateway_mac}, {PEER_IP, peer_mac}, {PEER_IP, peer_mac}, {FAR_IP, gateway_mac}};
+
+	open_stack(0);
+	learn(GATEWAY_IP, gateway_mac);
+	learn(PEER_IP, peer_mac);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct endpoint to = {.addr = v4(rows[i].to), .port = 80};
+		struct conn *c = engine_socket(s.e);
+
+		engine_connect(s.e, c, &to, s.now);
+		assert_true(onestack_out(&s, frame) > 0);
+		assert_memory_equal(frame, rows[i].mac, 6);
+		engine_abort(s.e, c, s.now);
+	}
+	onestack_close(&s);
+}
+
 /* The next connection of a socket, to this host, must not take the way of the one before. */
 static void second_connection_finds_its_own_way(void **state)
 {
@@ -198,9 +298,9 @@ static void second_connection_finds_its_own_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(short_way_writes_what_the_layers_write),
-	    cmocka_unit_test(gateway_is_not_taken_for_a_neighbour),
-	    cmocka_unit_test(silent_neighbour_is_asked),
+	    cmocka_unit_test(short_way_writes_what_the_layers_write), cmocka_unit_test(short_way_writes_options_as_the_layers_do),
+	    cmocka_unit_test(gateway_is_not_taken_for_a_neighbour),   cmocka_unit_test(silent_neighbour_is_asked),
+	    cmocka_unit_test(handshake_confirms_the_neighbour),	      cmocka_unit_test(syn_finds_its_own_way),
 	    cmocka_unit_test(second_connection_finds_its_own_way),
 	};
 

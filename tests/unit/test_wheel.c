@@ -9,7 +9,10 @@
 
 #include "engine/wheel.h"
 
+#define RANDOM_TIMERS 300
+
 static struct wheel w;
+static struct wheel_entry entries[RANDOM_TIMERS];
 
 /* A timer alone fires at its time, not a microsecond before. */
 static void one_timer_fires_exactly(void **state)
@@ -40,7 +43,7 @@ static void one_timer_fires_exactly(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct wheel_timer t = {0};
 
-		wheel_init(&w, rows[i].now);
+		wheel_init(&w, entries, RANDOM_TIMERS, rows[i].now);
 		wheel_arm(&w, &t, rows[i].at);
 		assert_true(wheel_armed(&t));
 		assert_true(wheel_next(&w) == rows[i].at);
@@ -50,7 +53,7 @@ static void one_timer_fires_exactly(void **state)
 		assert_false(wheel_armed(&t));
 		assert_null(wheel_pop(&w, rows[i].at));
 		assert_true(wheel_next(&w) == USEC_NEVER);
-		assert_int_equal(w.armed, 0);
+		assert_int_equal(w.entries.used, 0);
 	}
 }
 
@@ -58,7 +61,7 @@ static void past_deadline_fires_at_next_pop(void **state)
 {
 	struct wheel_timer past = {0}, now = {0};
 
-	wheel_init(&w, 5000);
+	wheel_init(&w, entries, RANDOM_TIMERS, 5000);
 	wheel_arm(&w, &past, 17);
 	wheel_arm(&w, &now, 5000);
 	assert_true(wheel_next(&w) <= 5000);
@@ -71,10 +74,10 @@ static void arm_again_moves(void **state)
 {
 	struct wheel_timer t = {0};
 
-	wheel_init(&w, 1000);
+	wheel_init(&w, entries, RANDOM_TIMERS, 1000);
 	wheel_arm(&w, &t, 2000);
 	wheel_arm(&w, &t, 500000);
-	assert_int_equal(w.armed, 1);
+	assert_int_equal(w.entries.used, 1);
 	assert_null(wheel_pop(&w, 499999));
 	wheel_arm(&w, &t, 500010);
 	assert_true(wheel_next(&w) == 500010);
@@ -85,13 +88,13 @@ static void disarm_forgets_and_is_harmless_twice(void **state)
 {
 	struct wheel_timer a = {0}, b = {0};
 
-	wheel_init(&w, 1);
+	wheel_init(&w, entries, RANDOM_TIMERS, 1);
 	wheel_disarm(&w, &a);
 	wheel_arm(&w, &a, 100);
 	wheel_arm(&w, &b, 100);
 	wheel_disarm(&w, &a);
 	wheel_disarm(&w, &a);
-	assert_int_equal(w.armed, 1);
+	assert_int_equal(w.entries.used, 1);
 	assert_true(wheel_next(&w) == 100);
 	assert_ptr_equal(wheel_pop(&w, 1000), &b);
 	assert_null(wheel_pop(&w, 1000));
@@ -101,7 +104,7 @@ static void time_standing_still_or_going_back_is_harmless(void **state)
 {
 	struct wheel_timer t = {0};
 
-	wheel_init(&w, 10000);
+	wheel_init(&w, entries, RANDOM_TIMERS, 10000);
 	assert_null(wheel_pop(&w, 20000));
 	assert_null(wheel_pop(&w, 15000));
 	wheel_arm(&w, &t, 20001);
@@ -120,7 +123,7 @@ static void crowded_slot_next_is_never_late(void **state)
 	struct wheel_timer t[100] = {0};
 	unsigned fired = 0, steps = 0;
 
-	wheel_init(&w, 1);
+	wheel_init(&w, entries, RANDOM_TIMERS, 1);
 	for (unsigned i = 0; i < 100; i++)
 		wheel_arm(&w, &t[i], 70000 + 7 * i);
 	while (fired < 100) {
@@ -141,7 +144,7 @@ static void arming_between_pops_keeps_order(void **state)
 {
 	struct wheel_timer a = {0}, b = {0}, c = {0};
 
-	wheel_init(&w, 1);
+	wheel_init(&w, entries, RANDOM_TIMERS, 1);
 	wheel_arm(&w, &a, 100);
 	wheel_arm(&w, &c, 300);
 	assert_ptr_equal(wheel_pop(&w, 1000), &a);
@@ -153,8 +156,6 @@ static void arming_between_pops_keeps_order(void **state)
 	assert_null(wheel_pop(&w, 1000));
 }
 
-#define RANDOM_TIMERS 300
-
 static uint64_t next_random(uint64_t *x)
 {
 	*x ^= *x << 13;
@@ -163,29 +164,32 @@ static uint64_t next_random(uint64_t *x)
 	return *x;
 }
 
-/* What the wheel should do, by looking at all timers. */
-static usec_t earliest(const struct wheel_timer *t)
+/* What the wheel should do, by looking at all timers; at: when each fires, or did last. */
+static usec_t earliest(const struct wheel_timer *t, const usec_t *at)
 {
 	usec_t min = USEC_NEVER;
 
 	for (unsigned i = 0; i < RANDOM_TIMERS; i++) {
-		if (wheel_armed(&t[i]) && t[i].at < min)
-			min = t[i].at;
+		if (!wheel_armed(&t[i]))
+			continue;
+		assert_true(wheel_at(&w, &t[i]) == at[i]);
+		if (at[i] < min)
+			min = at[i];
 	}
 	return min;
 }
 
-static void pop_all(struct wheel_timer *t, usec_t now)
+static void pop_all(struct wheel_timer *t, const usec_t *at, usec_t now)
 {
 	struct wheel_timer *due;
-	usec_t min = earliest(t), last = 0;
+	usec_t min = earliest(t, at), last = 0;
 
 	while ((due = wheel_pop(&w, now))) {
-		assert_true(due->at <= now);
-		assert_true(due->at == min);
-		assert_true(due->at >= last);
-		last = due->at;
-		min = earliest(t);
+		assert_true(at[due - t] <= now);
+		assert_true(at[due - t] == min);
+		assert_true(at[due - t] >= last);
+		last = at[due - t];
+		min = earliest(t, at);
 	}
 	assert_true(min > now);
 }
@@ -193,24 +197,44 @@ static void pop_all(struct wheel_timer *t, usec_t now)
 static void random_run_agrees_with_a_scan(void **state)
 {
 	static struct wheel_timer t[RANDOM_TIMERS];
+	static usec_t at[RANDOM_TIMERS];
 	uint64_t x = 88172645463325252ull;
 	usec_t now = (1ull << 42) - 12345;
 
 	memset(t, 0, sizeof(t));
-	wheel_init(&w, now);
+	wheel_init(&w, entries, RANDOM_TIMERS, now);
 	for (unsigned step = 0; step < 20000; step++) {
-		struct wheel_timer *one = &t[next_random(&x) % RANDOM_TIMERS];
+		unsigned one = next_random(&x) % RANDOM_TIMERS;
 		usec_t delay = 1 + (next_random(&x) & ((1ull << (next_random(&x) % 40)) - 1));
 
 		if (next_random(&x) % 4)
-			wheel_arm(&w, one, now + delay);
+			wheel_arm(&w, &t[one], at[one] = now + delay);
 		else
-			wheel_disarm(&w, one);
-		assert_true(wheel_next(&w) <= earliest(t));
+			wheel_disarm(&w, &t[one]);
+		assert_true(wheel_next(&w) <= earliest(t, at));
 		if (next_random(&x) % 8)
 			continue;
 		now += next_random(&x) & ((1ull << (next_random(&x) % 36)) - 1);
-		pop_all(t, now);
+		pop_all(t, at, now);
+	}
+}
+
+/* As many timers as there are entries, over and over. */
+static void entries_are_used_again(void **state)
+{
+	static struct wheel_timer t[RANDOM_TIMERS];
+
+	memset(t, 0, sizeof(t));
+	wheel_init(&w, entries, RANDOM_TIMERS, 1);
+	for (usec_t now = 1; now < 4000; now += 1000) {
+		for (unsigned i = 0; i < RANDOM_TIMERS; i++)
+			wheel_arm(&w, &t[i], now + 1 + i);
+		for (unsigned i = 0; i < RANDOM_TIMERS; i += 2)
+			wheel_disarm(&w, &t[i]);
+		for (unsigned i = 1; i < RANDOM_TIMERS; i += 2)
+			assert_ptr_equal(wheel_pop(&w, now + RANDOM_TIMERS), &t[i]);
+		assert_null(wheel_pop(&w, now + RANDOM_TIMERS));
+		assert_int_equal(w.entries.used, 0);
 	}
 }
 
@@ -225,6 +249,7 @@ int main(void)
 	    cmocka_unit_test(crowded_slot_next_is_never_late),
 	    cmocka_unit_test(arming_between_pops_keeps_order),
 	    cmocka_unit_test(random_run_agrees_with_a_scan),
+	    cmocka_unit_test(entries_are_used_again),
 	};
 
 	return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
