@@ -35,18 +35,34 @@ cores_apart() {
 	if [ "$(nproc)" -lt 2 ]; then echo 0; else "$LAB_BUILD/bench/cores" 0 1 $CORES_NEAR "$1"; fi
 }
 
+# watch_begin, watch_end: how far the cores are while something is measured (cores.c), into CORES.
+watch_begin() {
+	WATCH=
+	[ "$(nproc)" -ge 2 ] || return 0
+	"$LAB_BUILD/bench/cores" -w 0 1 $((MEASURE_LIMIT * 3)) >"$LAB_TMP/cores" &
+	WATCH=$!
+}
+
+watch_end() {
+	CORES=0
+	[ -n "$WATCH" ] || return 0
+	kill "$WATCH" 2>/dev/null
+	wait "$WATCH"
+	CORES=$(<"$LAB_TMP/cores")
+}
+
 # while_near MEASUREMENT...: a virtual machine's cores wander, and whatever two programs hand over to each other costs six times as much while they are on
-# different caches.  That is not what is compared here: a measurement that begins or ends so is made again, up to CORES_TRIES times, for Linux as for the
-# shim.  Sets CORES, the larger of the two distances; the measurement's status.
+# different caches.  That is not what is compared here: a measurement that begins so waits for up to 3 s, one that spent a quarter of its time so is made
+# again, up to CORES_TRIES times, for Linux as for the shim.  Sets CORES, how far they were for three quarters of the time at most; the measurement's status.
 while_near() {
-	local try before after status
+	local try status WATCH
 
 	for ((try = 1; try <= CORES_TRIES; try++)); do
-		before=$(cores_apart 3)
+		cores_apart 3 >/dev/null
+		watch_begin
 		"$@"
 		status=$?
-		after=$(cores_apart 0)
-		CORES=$((before > after ? before : after))
+		watch_end
 		[ $status = 0 ] && [ "$CORES" -gt $CORES_NEAR ] || break
 	done
 	return $status

@@ -51,6 +51,7 @@ rows_latency() {
 		row "pingpong-$n" latency $n us "" "sockperf ping-pong $n B, half round trip" measure_pingpong SECONDS $n
 	done
 	row load50 load half us 10 "64 B requests on 64 connections at half of the most: p99" measure_load SECONDS
+	row load50-10ms load half-10ms us 10 "the same: p99 within 10 ms, the median window (what a host takes away left out)" measure_load SECONDS windows
 	row wake load idle us "" "64 B request after 20 ms of silence: median round trip" measure_wake SECONDS
 }
 
