@@ -37,12 +37,12 @@ struct fdtab {
 };
 extern struct fdtab fdtab __attribute__((visibility("hidden")));
 
-/* NULL: a number that is not in the table. */
+/* NULL: a number that is not in the table.  Atomic throughout: another thread may still try to publish a table of its own. */
 static inline struct fdtab_slot *fdtab_slot_in(const struct fdtab *t, int fd)
 {
 	if ((unsigned)fd >= __atomic_load_n(&t->size, __ATOMIC_ACQUIRE))
 		return NULL;
-	return &t->slots[fd];
+	return __atomic_load_n(&t->slots, __ATOMIC_RELAXED) + fd;
 }
 
 static inline struct fdtab_slot *fdtab_slot(int fd)

@@ -26,11 +26,14 @@
 #define THREADS 4
 #define PINGS 300
 
-static void *ping(void *arg)
+/* All begin at once, as the first descriptors of all make the table of descriptors. */
+static void *ping(void *start)
 {
-	int fd = world_connect(ECHO_PORT);
 	char out[100], in[100];
+	int fd;
 
+	pthread_barrier_wait(start);
+	fd = world_connect(ECHO_PORT);
 	assert_true(fd >= 0);
 	for (int i = 0; i < PINGS; i++) {
 		memset(out, i, sizeof(out));
@@ -45,12 +48,15 @@ static void *ping(void *arg)
 /* Threads that block in recv(), one of them the watcher, the others woken by whoever drives. */
 static void blocked_threads_wake(void **state)
 {
+	pthread_barrier_t start;
 	pthread_t t[THREADS];
 
+	pthread_barrier_init(&start, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++)
-		pthread_create(&t[i], NULL, ping, NULL);
+		pthread_create(&t[i], NULL, ping, &start);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
+	pthread_barrier_destroy(&start);
 }
 
 /* One writer and one reader on the same socket, more than its buffers hold. */
