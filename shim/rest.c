@@ -7,6 +7,11 @@
 
 #define NAP_MIN_US 50u
 #define NAP_MAX_US 1000u
+/*
+ * An interrupt that costs the peer a system call is asked for after naps that brought nothing, of 150 us in all.  Not later: naps
+ * that double find what comes up to twice as late as it came, and two programs that wait for each other both lose that time.
+ */
+#define WEAK_FROM_US (2 * NAP_MIN_US)
 /* Longer naps for ports that stay silent: so many of one kind, then the next kind. */
 #define NAP_IDLE_US 2000u
 #define NAP_IDLE_AFTER 200u
@@ -51,7 +56,7 @@ static void arm(struct rest *r)
 
 void rest_begin(struct rest *r, struct pollfd *fds, nfds_t *n)
 {
-	bool wanted = rt.info.has_interrupt && (!rt.info.weak_interrupt || r->nap.us >= NAP_MAX_US);
+	bool wanted = rt.info.has_interrupt && (!rt.info.weak_interrupt || r->nap.us >= WEAK_FROM_US);
 
 	if (!wanted)
 		rest_over(r);
