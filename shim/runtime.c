@@ -197,6 +197,13 @@ static void transmit(struct stack *st, usec_t now)
 /* What an engine says is to be sent: engine_output() or engine_output_pressing(). */
 typedef unsigned (*fetch_fn)(struct engine *, struct rte_mbuf **, unsigned, usec_t);
 
+/* May frames wait for more, so that one ring of a dear doorbell does for all?  Not if nobody comes by who would ring. */
+static bool may_wait(const struct stack *st, usec_t now)
+{
+	return rt.info.doorbell != IO_DOORBELL_CHEAP && st->ntx < RX_BURST && (int64_t)(now - st->last_ring) < DOORBELL_US &&
+	       !atomic_load_explicit(&rt.shared->watcher, memory_order_relaxed);
+}
+
 /* Fetch it, and give it to the port now or later. */
 static void output(struct stack *st, usec_t now, bool ring, fetch_fn fetch)
 {
@@ -208,8 +215,7 @@ static void output(struct stack *st, usec_t now, bool ring, fetch_fn fetch)
 		st->ntx += n;
 		if (!st->ntx)
 			return;
-		if (rt.info.doorbell != IO_DOORBELL_CHEAP && !ring && st->ntx < RX_BURST &&
-		    (int64_t)(now - st->last_ring) < DOORBELL_US)
+		if (!ring && may_wait(st, now))
 			return;
 		transmit(st, now);
 	} while (n == room && st->ntx < TX_PENDING);
@@ -306,6 +312,7 @@ unsigned stack_drive(struct stack *st, usec_t now)
 			engine_input(st->engine, pkts, n, now);
 		total += n;
 	} while (n == rt.rx_burst && total < rt.rx_turn);
+	st->behind = total >= rt.rx_turn;
 	if (total)
 		atomic_fetch_add_explicit(&st->frames, total, memory_order_relaxed);
 	take_over(st, now);
@@ -360,7 +367,8 @@ usec_t stack_finish(struct stack *st, usec_t now)
 	 * may not, or two busy ends would each collect what the other one waits for, and take turns at sleeping.
 	 */
 	turn_prolong(st, stack_notify(st), now);
-	return deadline;
+	/* Who sleeps for all would sleep on: what rang for these frames is gone. */
+	return st->behind ? now : deadline;
 }
 
 void stack_wake(usec_t deadline)

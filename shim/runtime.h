@@ -48,6 +48,7 @@ struct stack {
 	_Atomic usec_t deadline;   /* engine_next_deadline() when the lock was last released */
 	struct turn turn;
 	unsigned ntx;  /* frames that wait for the doorbell, or that the port refused */
+	bool behind;   /* the last look may have left some on the port, whose interrupt it has taken */
 	void *trap[5]; /* __builtin_setjmp()'s: where the owner goes on when the application's memory is not there */
 
 	struct rte_mempool *pool;
@@ -177,7 +178,7 @@ static inline __attribute__((always_inline)) void stack_leave_fast(struct stack 
 	usec_t deadline = engine_next_deadline(st->engine);
 	struct thread *t = thread_self();
 
-	if (__builtin_expect(st->ntx || deadline <= now || !engine_is_quiet(st->engine), 0)) {
+	if (__builtin_expect(st->ntx || st->behind || deadline <= now || !engine_is_quiet(st->engine), 0)) {
 		deadline = stack_finish(st, now);
 	} else {
 		st->turn.held = false;

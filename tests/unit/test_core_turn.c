@@ -31,6 +31,8 @@
 #define RARELY 1024
 #define DISTRUST_US 2000
 #define TURN_MOST_US 1000
+/* Shorter than any timer of a connection that is idle. */
+#define SLEEP_US 1000
 
 /* An event loop of several connections. */
 static struct {
@@ -92,7 +94,7 @@ static unsigned answer_all(void)
 	return world_sent() - before;
 }
 
-/* The end of one; `us` after its last call. */
+/* The end of one, `us` after its last call: what it has sent is echoed. */
 static void turn_ends(unsigned us)
 {
 	char echo[8];
@@ -243,7 +245,6 @@ static void one_event_is_no_turn(void **state)
 	assert_int_equal(events(), 0);
 }
 
-/* Turns that go well, until what went badly is forgotten. */
 /* Found in one look, but with no event of their own before accept(): answer and FIN of each leave as one segment all the same. */
 static void waiting_connections_are_news(void **state)
 {
@@ -277,6 +278,7 @@ static void waiting_connections_are_news(void **state)
 	world_close(listener);
 }
 
+/* Turns that go well, until what went badly is forgotten. */
 static void go_well(unsigned calls)
 {
 	for (unsigned i = 0; i < calls; i++)
@@ -345,6 +347,52 @@ static void nobody_sleeps_on_frames(void **state)
 	assert_true(io_now() - before < 1000);
 }
 
+/* Another thread, asleep for all until an interrupt or for long, or NULL: none. */
+static void watch_by(struct thread *t)
+{
+	if (t)
+		atomic_store(&t->sleeping, 1);
+	atomic_store(&rt.shared->watcher, t);
+	atomic_store(&rt.shared->watch_until, t ? io_now() + SLEEP_US : 0);
+}
+
+/* No record of a thread that lives. */
+static struct thread watcher = {.obj.index = THREADS_MAX - 1};
+
+/* A call's look takes the interrupt with the first of many frames: the watcher is told to see to the rest. */
+static void frames_left_behind_are_the_watchers(void **state)
+{
+	char c;
+
+	peer_noise(2 * rt.rx_turn - 1);
+	for (int looks = 2; looks > 0; looks--) {
+		watch_by(&watcher);
+		world_pass(SOON_US);
+		assert_int_equal(world_recv(loop.fd[0], &c, 1, MSG_DONTWAIT), -EAGAIN);
+		assert_int_equal(atomic_load(&watcher.sleeping), looks == 1);
+	}
+	watch_by(NULL);
+}
+
+/* Frames wait for a dear doorbell only while somebody comes by who rings it. */
+static void doorbell_rings_beside_a_watcher(void **state)
+{
+	enum io_doorbell before = rt.info.doorbell;
+	unsigned sent;
+
+	rt.info.doorbell = IO_DOORBELL_SYSCALL;
+	for (int watched = 0; watched < 2; watched++) {
+		watch_by(watched ? &watcher : NULL);
+		assert_int_equal(world_send(loop.fd[0], "x", 1), 1);
+		sent = world_sent();
+		assert_int_equal(world_send(loop.fd[1], "x", 1), 1);
+		assert_int_equal(world_sent() - sent, watched);
+		watch_by(NULL);
+		turn_ends(SOON_US);
+	}
+	rt.info.doorbell = before;
+}
+
 static int run_in_world(enum world_wait wait)
 {
 	const struct CMUnitTest turns[] = {
@@ -361,6 +409,8 @@ static int run_in_world(enum world_wait wait)
 	};
 	const struct CMUnitTest rests[] = {
 	    cmocka_unit_test(nobody_sleeps_on_frames),
+	    cmocka_unit_test(frames_left_behind_are_the_watchers),
+	    cmocka_unit_test(doorbell_rings_beside_a_watcher),
 	};
 
 	alarm(LIMIT_S);
