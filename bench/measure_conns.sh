@@ -99,9 +99,26 @@ measure_load() {
 	conns_server 0 && conns_client 64 1 -n 0 || return
 	conns_figures
 	conns_client 64 "$1" -n 0 -r $((RATE / 2)) || return
+	load_end "${2:-}"
+}
+
+load_end() {
 	conns_figures
-	[ -z "${2:-}" ] || P99=$(awk '/^p99 within 10 ms: / { print $5 }' "$LAB_TMP/client.log")
+	[ -z "$1" ] || P99=$(awk '/^p99 within 10 ms: / { print $5 }' "$LAB_TMP/client.log")
 	measure_end "$P99"
+}
+
+# measure_load_same SECONDS [windows]: the same at half of what Linux can do, whoever is measured: Linux before the shim.
+measure_load_same() {
+	conns_server 0 || return
+	if [ "${LAB_USES_SHIM[a]}" = no ]; then
+		conns_client 64 1 -n 0 || return
+		conns_figures
+		LINUX_HALF=$((RATE / 2))
+	fi
+	[ -n "${LINUX_HALF:-}" ] || measure_fail "Linux has not been measured before" || return
+	conns_client 64 "$1" -n 0 -r "$LINUX_HALF" || return
+	load_end "${2:-}"
 }
 
 # measure_wake SECONDS: the median round trip of a request every 20 ms: both ends have gone to sleep before.

@@ -52,6 +52,9 @@ rows_latency() {
 	done
 	row load50 load half us 10 "64 B requests on 64 connections at half of the most: p99" measure_load SECONDS
 	row load50-10ms load half-10ms us 10 "the same: p99 within 10 ms, the median window (what a host takes away left out)" measure_load SECONDS windows
+	row load50-same load same us 10 "64 B requests on 64 connections, half of Linux's most on both: p99" measure_load_same SECONDS
+	row load50-same-10ms load same-10ms us 10 "the same: p99 within 10 ms, the median window" measure_load_same SECONDS windows
+	A=- B="api 1500" row load-floor load floor us "" "what the cores add to any latency: p99 within 10 ms of looking at the clock" measure_floor SECONDS
 	row wake load idle us "" "64 B request after 20 ms of silence: median round trip" measure_wake SECONDS
 }
 
