@@ -9,6 +9,14 @@
 #include "engine/tcp_input.h"
 
 #define PAGE_BYTES 4096 /* the unit of tcp_mem */
+/*
+ * A crowd: so much is unread that it does not stay in a core's share of the last-level cache, by at least so many connections.
+ * So much is left to each of them, and for so long.
+ */
+#define CROWD_BYTES (2u << 20)
+#define CROWD_LEAST 4
+#define CROWD_RCVBUF (64u << 10)
+#define CROWD_US 1000000
 #define FILLS_TO_GROW 3 /* windows in a row that were filled and emptied */
 /* The initial send buffer of Linux's loopback: 2 * 10 segments of 64 KB, each in 128 KB of memory. */
 #define LOOPBACK_SNDBUF (2 * CC_INIT_CWND_SEGS * 131072u)
@@ -162,8 +170,42 @@ static void note_filled_window(const struct engine *e, struct conn *c)
 	c->rcv_filled_seq = c->rcv_nxt;
 }
 
+static bool is_near(const struct engine *e, const struct conn *c)
+{
+	return c->min_rtt_us && c->min_rtt_us < (uint32_t)e->cfg.tcp.rcvbuf_low_rtt;
+}
+
+/*
+ * A program that reads from many connections by turns leaves the others' windows to fill up, and where the peer is near they do
+ * at once: what it reads has left the cache long ago, which costs more than the copy.  So much is unread, and by so many, that
+ * their buffers become small again: a near peer is told soon enough to go on.
+ */
+static void disperse(struct engine *e, struct conn *c)
+{
+	const struct tcp_settings *t = &e->cfg.tcp;
+	uint32_t least = t->rmem[0] > CROWD_RCVBUF ? t->rmem[0] : CROWD_RCVBUF;
+
+	e->crowded_until = e->now + CROWD_US;
+	if (t->moderate_rcvbuf && !c->rcvbuf_locked && is_near(e, c) && c->rcvbuf > least)
+		c->rcvbuf = least;
+}
+
+/* The crowd is gone: as large as at first. */
+static void gather(const struct engine *e, struct conn *c)
+{
+	if (c->rcvbuf < (uint32_t)e->cfg.tcp.rmem[1] && e->now >= e->crowded_until && !c->rcvbuf_locked)
+		c->rcvbuf = e->cfg.tcp.rmem[1];
+}
+
+static bool crowd_lately(const struct engine *e, const struct conn *c)
+{
+	return e->now < e->crowded_until && is_near(e, c);
+}
+
 void tune_received(struct input *in, uint32_t len, uint32_t truesize)
 {
+	if (in->e->unread > CROWD_BYTES && in->e->nunread >= CROWD_LEAST)
+		disperse(in->e, in->c);
 	measure_by_timestamp(in);
 	measure_by_window(in);
 	note_filled_window(in->e, in->c);
@@ -191,7 +233,7 @@ static void grow_rcvbuf(struct engine *e, struct conn *c, uint64_t window)
 	const struct tcp_settings *t = &e->cfg.tcp;
 	uint64_t space;
 
-	if (!t->moderate_rcvbuf || c->rcvbuf_locked || tune_pressure(e))
+	if (!t->moderate_rcvbuf || c->rcvbuf_locked || tune_pressure(e) || crowd_lately(e, c))
 		return;
 	space = space_for(e, c, window);
 	if (space > (uint64_t)t->rmem[2])
@@ -237,6 +279,7 @@ void tune_copied(struct engine *e, struct conn *c)
 	uint32_t taken = c->copied_seq - c->rcv_space_seq, unread = c->rcv_nxt - c->copied_seq;
 	bool short_path = c->rcv_rtt_us < (uint32_t)e->cfg.tcp.rcvbuf_low_rtt;
 
+	gather(e, c);
 	if (!c->rcv_rtt_us)
 		return;
 	if (short_path)

@@ -30,8 +30,7 @@ bool rcvq_copy(struct engine *e, struct conn *c, struct rte_mbuf *m, seq_t seq, 
 
 void rcvq_push(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
-	e->held++;
-	c->rcv_queued += pkt_truesize(m);
+	conn_charge_rcv(e, c, m);
 	pktq_push(&c->rcvq, m);
 }
 
@@ -84,8 +83,8 @@ static void forget_blocks(struct conn *c)
 
 static void discard(struct engine *e, struct conn *c, struct rte_mbuf *m)
 {
-	c->rcv_queued -= pkt_truesize(m);
-	conn_free_pkt(e, m);
+	conn_uncharge_rcv(e, c, m);
+	engine_free(e, m);
 }
 
 static void cut_front(struct rte_mbuf *m, seq_t upto)
@@ -196,8 +195,7 @@ void reasm_insert(struct engine *e, struct conn *c, struct rte_mbuf *m)
 		drop(e, m);
 		return;
 	}
-	e->held++;
-	c->rcv_queued += pkt_truesize(m);
+	conn_charge_rcv(e, c, m);
 	ofoq_insert(&c->repair->ofoq, &at, m, random);
 	resolve_followers(e, c, &at);
 	note_block(c, start, end);
@@ -216,8 +214,7 @@ void reasm_merge(struct engine *e, struct conn *c)
 		cut_front(m, c->rcv_nxt);
 		c->rcv_nxt = pkt_end(m);
 		/* From queue to queue: uncharge here, charged again there unless it was copied. */
-		e->held--;
-		c->rcv_queued -= pkt_truesize(m);
+		conn_uncharge_rcv(e, c, m);
 		rcvq_append(e, c, m);
 	}
 	forget_blocks(c);

@@ -105,6 +105,9 @@ struct engine {
 	struct list events;	 /* conns with news for the user */
 	struct list starved;	 /* conns that wait for packet memory */
 	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
+	uint64_t unread;	 /* truesize of what is in receive queues, */
+	uint32_t nunread;	 /* ... of so many conns */
+	usec_t crowded_until;	 /* autotune.c: until then no receive buffer of a near peer grows */
 	/* usercopy.c: whose bytes are being copied from or to the user's memory, which need not be there; NULL: nobody's. */
 	struct conn *volatile copying;
 	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */
@@ -400,6 +403,21 @@ void conn_move(struct engine *e, struct conn *c, enum tcp_state s, uint32_t edge
 void conn_fail(struct engine *e, struct conn *c, int err); /* to CLOSED with a pending error */
 void conn_closed(struct engine *e, struct conn *c);	   /* to CLOSED, quietly; frees an orphan */
 void conn_to_timewait(struct engine *e, struct conn *c);
+/* A packet comes into a receive queue, or leaves it. */
+static inline void conn_charge_rcv(struct engine *e, struct conn *c, const struct rte_mbuf *m)
+{
+	e->held++;
+	e->nunread += !c->rcv_queued;
+	e->unread += pkt_truesize(m);
+	c->rcv_queued += pkt_truesize(m);
+}
+static inline void conn_uncharge_rcv(struct engine *e, struct conn *c, const struct rte_mbuf *m)
+{
+	e->held--;
+	e->unread -= pkt_truesize(m);
+	c->rcv_queued -= pkt_truesize(m);
+	e->nunread -= !c->rcv_queued;
+}
 void conn_free_pkt(struct engine *e, struct rte_mbuf *m); /* out of a queue: uncharge the engine and drop our reference */
 void conn_purge_queues(struct engine *e, struct conn *c);
 void timewait_expire(struct engine *e);
@@ -467,6 +485,7 @@ void pace_reset(struct conn *c); /* another connection begins */
 void tune_engine_init(struct engine *e);
 /* The engine's sockets together hold so much that none may grow, by tcp_mem and the pool; counted when it begins. */
 bool tune_pressure(struct engine *e);
+
 void tune_init(struct engine *e, struct conn *c);		  /* the connection is established: the first sizes */
 void tune_copied(struct engine *e, struct conn *c);		  /* the user took bytes: the receive buffer follows */
 void tune_sndbuf(struct engine *e, struct conn *c);		  /* cwnd may have grown: the send buffer follows */

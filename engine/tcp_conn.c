@@ -137,6 +137,8 @@ void conn_purge_queues(struct engine *e, struct conn *c)
 	purge_queue(e, &c->rcvq);
 	reasm_purge(e, c);
 	repair_end(e, c);
+	e->unread -= c->rcv_queued;
+	e->nunread -= c->rcv_queued != 0;
 	c->rcv_queued = 0;
 }
 

@@ -210,8 +210,8 @@ static inline __attribute__((always_inline)) bool consume(struct engine *e, stru
 		}
 		n -= pkt(m)->len;
 		pktq_pop(&c->rcvq);
-		c->rcv_queued -= pkt_truesize(m);
-		conn_free_pkt(e, m);
+		conn_uncharge_rcv(e, c, m);
+		engine_free(e, m);
 		freed = true;
 	}
 	return freed;

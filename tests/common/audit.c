@@ -99,8 +99,9 @@ static const char *audit_repair(const struct conn *c)
 }
 
 struct audit {
+	uint64_t unread;
 	const char *fault;
-	uint32_t packets, extras, repairs, models;
+	uint32_t packets, nunread, extras, repairs, models;
 };
 
 static void audit_conn(struct conn *c, void *arg)
@@ -117,6 +118,8 @@ static void audit_conn(struct conn *c, void *arg)
 		a->fault = audit_receive(c, &rcv, &ofo);
 	if (!a->fault)
 		a->fault = audit_repair(c);
+	a->unread += c->rcv_queued;
+	a->nunread += c->rcv_queued != 0;
 	a->repairs += c->repair != NULL;
 	a->extras += c->extra != NULL;
 	a->models += cc_ops(c->cc.algo)->has_model;
@@ -129,6 +132,8 @@ const char *audit_engine(struct engine *e)
 	engine_each(e, audit_conn, &a);
 	if (!a.fault && a.packets != e->held)
 		a.fault = "the engine's count of held packets is not what the queues hold";
+	if (!a.fault && (a.unread != e->unread || a.nunread != e->nunread))
+		a.fault = "the engine's count of what is unread is not what the queues hold";
 	if (!a.fault && a.models != e->models.used)
 		a.fault = "the engine's count of models is not what the control blocks hold";
 	if (!a.fault && a.extras != e->extras.used)

@@ -26,7 +26,7 @@ static void open_end(struct pipe *p, unsigned i)
 				    .secret = {3, 4 + p->births++},
 				    .mtu = p->cfg.mtu,
 				    .naddrs = 1,
-				    .max_conns = 4,
+				    .max_conns = p->cfg.conns ? p->cfg.conns : 4,
 				    .max_timewait = 4};
 	struct pipe_end *x = &p->end[i];
 	size_t size;

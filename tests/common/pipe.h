@@ -15,6 +15,7 @@
 
 struct pipe_config {
 	unsigned mtu;
+	unsigned conns; /* of an end, listeners too; 0: 4 */
 	struct rte_mempool *pool[2];
 	const char *(*settings)[2]; /* name and value, for both ends; ends with a NULL name */
 	uint64_t rate_bps, queue_bytes;
