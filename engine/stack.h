@@ -485,7 +485,6 @@ void pace_reset(struct conn *c); /* another connection begins */
 void tune_engine_init(struct engine *e);
 /* The engine's sockets together hold so much that none may grow, by tcp_mem and the pool; counted when it begins. */
 bool tune_pressure(struct engine *e);
-
 void tune_init(struct engine *e, struct conn *c);		  /* the connection is established: the first sizes */
 void tune_copied(struct engine *e, struct conn *c);		  /* the user took bytes: the receive buffer follows */
 void tune_sndbuf(struct engine *e, struct conn *c);		  /* cwnd may have grown: the send buffer follows */

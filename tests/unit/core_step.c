@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -54,19 +55,34 @@ pid_t step_begin(void (*call)(void))
 	return child;
 }
 
-void step_through(pid_t child, void (*look)(const struct moment *m))
+/* One instruction, the nth: false if the call was over. */
+static bool step(pid_t child, unsigned n)
 {
-	struct moment m;
+	assert(n < STEPS_MAX);
+	ptrace(PTRACE_SINGLESTEP, child, NULL, NULL);
+	if (await_stop(child) == SIGSTOP)
+		return false;
+	trail[n] = (uint64_t)ptrace(PTRACE_PEEKUSER, child, RIP, NULL);
+	return true;
+}
 
-	for (unsigned n = 0; n < STEPS_MAX; n++) {
-		ptrace(PTRACE_SINGLESTEP, child, NULL, NULL);
-		if (await_stop(child) == SIGSTOP)
-			return;
-		trail[n] = (uint64_t)ptrace(PTRACE_PEEKUSER, child, RIP, NULL);
-		m = (struct moment){.at = trail[n], .steps = trail, .nsteps = n + 1};
-		look(&m);
+void step_changes(pid_t child, const struct step_view *view, void (*changed)(const struct moment *m, const void *state))
+{
+	void *was = calloc(1, view->size), *is = calloc(1, view->size);
+
+	assert(was && is);
+	view->take(was);
+	for (unsigned n = 0; step(child, n); n++) {
+		struct moment m = {.at = trail[n], .steps = trail, .nsteps = n + 1};
+
+		view->take(is);
+		if (!memcmp(was, is, view->size))
+			continue;
+		memcpy(was, is, view->size);
+		changed(&m, is);
 	}
-	abort();
+	free(was);
+	free(is);
 }
 
 void step_keep(struct moment *m)

@@ -7,6 +7,7 @@
 #define TEST_CORE_STEP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,9 +21,15 @@ struct moment {
 
 /* A child that is about to make the call, of world_by_hand(). */
 pid_t step_begin(void (*call)(void));
-/* Through the whole call: look() after each instruction. */
-void step_through(pid_t child, void (*look)(const struct moment *m));
-/* A copy of what look() was given is to outlast it. */
+/* What a test looks at of a child's state: `size` bytes, put at `at`. */
+struct step_view {
+	void (*take)(void *at);
+	size_t size;
+};
+
+/* Through the whole call: changed() after each instruction that left something that was not there before. */
+void step_changes(pid_t child, const struct step_view *view, void (*changed)(const struct moment *m, const void *state));
+/* A copy of what changed() was given is to outlast it. */
 void step_keep(struct moment *m);
 /* To that moment: false if the call is over, it did not come about this time. */
 bool step_to(pid_t child, const struct moment *m);

@@ -35,8 +35,10 @@ struct state {
 	char members[8][sizeof(struct member)];
 };
 
-static void state_take(struct state *s)
+static void state_take(void *at)
 {
+	struct state *s = at;
+
 	memcpy(&s->set, world_ref(shared.epfd).obj, sizeof(s->set));
 	for (int i = 0; i < SOCKS; i++)
 		memcpy(&s->sock[i], world_ref(shared.fd[i]).obj, sizeof(s->sock[i]));
@@ -95,19 +97,12 @@ static void tear_down(void)
 
 /* When the call has left something that was not there before. */
 static struct {
-	struct state was;
 	unsigned n;
 	struct moment at[STATES_MAX];
 } moments;
 
-static void look(const struct moment *m)
+static void note(const struct moment *m, const void *state)
 {
-	static struct state is;
-
-	state_take(&is);
-	if (!memcmp(&moments.was, &is, sizeof(is)))
-		return;
-	moments.was = is;
 	assert_true(moments.n < STATES_MAX);
 	moments.at[moments.n] = *m;
 	step_keep(&moments.at[moments.n++]);
@@ -115,13 +110,13 @@ static void look(const struct moment *m)
 
 static void find_moments(void (*call)(void))
 {
+	static const struct step_view view = {state_take, sizeof(struct state)};
 	pid_t child;
 
 	set_up(call);
 	child = step_begin(call);
 	moments.n = 0;
-	state_take(&moments.was);
-	step_through(child, look);
+	step_changes(child, &view, note);
 	step_kill(child);
 	family_bury_dead();
 	tear_down();

@@ -46,8 +46,10 @@ static void slab_take(enum slab slab, char *to, size_t size)
 			memcpy(to + i * size, arena_at(slab, i), size);
 }
 
-static void state_take(struct state *s)
+static void state_take(void *at)
 {
+	struct state *s = at;
+
 	for (unsigned i = 0; i < STACKS; i++)
 		s->owner[i] = lock_owner(&rt.stacks[i]->lock);
 	slab_take(SLAB_SOCK, s->socks[0], sizeof(s->socks[0]));
@@ -197,22 +199,17 @@ static void tear_down(pid_t child)
 
 /* When the call has left something that was not there before: stacks that it is not inside then. */
 static struct {
-	struct state was;
 	unsigned n;
 	struct moment at[MOMENTS_MAX];
 	struct stack *stack[MOMENTS_MAX];
 } moments;
 
-static void look(const struct moment *m)
+static void note(const struct moment *m, const void *state)
 {
-	static struct state is;
+	const struct state *is = state;
 
-	state_take(&is);
-	if (!memcmp(&moments.was, &is, sizeof(is)))
-		return;
-	moments.was = is;
 	for (unsigned i = 0; i < STACKS; i++) {
-		if (is.owner[i])
+		if (is->owner[i])
 			continue;
 		assert_true(moments.n < MOMENTS_MAX);
 		moments.at[moments.n] = *m;
@@ -223,13 +220,13 @@ static void look(const struct moment *m)
 
 static void find_moments(void (*before)(void), void (*call)(void))
 {
+	static const struct step_view view = {state_take, sizeof(struct state)};
 	pid_t child;
 
 	set_up(before);
 	child = step_begin(call);
 	moments.n = 0;
-	state_take(&moments.was);
-	step_through(child, look);
+	step_changes(child, &view, note);
 	tear_down(child);
 	assert_true(moments.n > 0);
 }
