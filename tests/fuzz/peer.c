@@ -84,6 +84,14 @@ static void learn_cookies(struct world *w)
 	w->cookies = stats->syncookies_recv;
 }
 
+/* What waited for a neighbour's address in vain, or was one too many of those that wait, counts as sent. */
+static void learn_drops(struct world *w)
+{
+	const struct engine_stats *stats = engine_stats(w->e);
+
+	w->referee.local_drops |= stats->arp_failed || stats->arp_queue_full;
+}
+
 void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 {
 	const struct tcp_part *t = &p->tcp;
@@ -103,6 +111,7 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 		return;
 	}
 	learn_cookies(w);
+	learn_drops(w);
 	if (t->flags & FLAG_SYN)
 		learn_syn(w, f, p);
 	else
