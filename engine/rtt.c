@@ -8,9 +8,7 @@
 
 #define RTO_INITIAL_US 1000000u /* RFC 6298 2.1 */
 #define ACK_DELAY_FIRST_MS 50	/* before more is known: Linux's 40 ms, and what its timer may add */
-#define RTO_MIN_US 200000u
-#define RTO_MAX_US 120000000u /* Linux's TCP_RTO_MAX; RFC 6298 2.5 wants 60 s or more */
-#define RTT_MAX_US RTO_MAX_US /* a longer sample would change nothing */
+#define RTT_MAX_US RTO_MAX_US	/* a longer sample would change nothing */
 
 /* value + (sample - value) / 2^shift, rounded away from value so that it gets all the way there. */
 static uint32_t approach(uint32_t value, uint32_t sample, unsigned shift)

@@ -16,7 +16,9 @@
 #define NEIGH_INDEX 0x7fff
 #define NEIGH_BY_GATEWAY 0x8000
 #define NEIGH_NONE UINT16_MAX
-#define OUTPUT_TURN 64 /* most segments that one connection may send before the next has its turn */
+#define RTO_MIN_US 200000u    /* Linux's */
+#define RTO_MAX_US 120000000u /* Linux's TCP_RTO_MAX; RFC 6298 2.5 wants 60 s or more */
+#define OUTPUT_TURN 64	      /* most segments that one connection may send before the next has its turn */
 /* rte_mbuf.port of frames that no device received: an ARP frame passed round by a sibling stack; one that we sent to ourselves;
  * and of packets that the engine made, by which io/sweep.c tells them from a driver's. */
 #define PORT_RELAYED 0xfffe

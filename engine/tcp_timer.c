@@ -17,7 +17,6 @@
 #include "engine/ahead.h"
 #include "engine/fastopen.h"
 
-#define RTO_MAX_US 120000000ull
 _Static_assert(RTO_MAX_US <= SHORT_TIMER_MAX_US, "a timeout is a short timer");
 #define CORK_US 200000 /* a corked small segment waits no longer */
 #define ORPHAN_RETRIES 8
@@ -304,6 +303,24 @@ static int64_t retries_allowed(const struct engine *e, const struct conn *c)
 }
 
 /*
+ * R2 is a time as well, as in Linux's tcp_model_timeout(): that many doublings of the least RTO.  A sample from a SACK begins the
+ * doubling anew in the midst of a row; the number alone would be reached long before a network of that patience is back.
+ */
+static bool r2_reached(const struct engine *e, const struct conn *c, unsigned retries, int64_t allowed)
+{
+	uint64_t least = 0, rto = RTO_MIN_US, gone_us = ((uint32_t)(e->now / 1000) - c->rtx_started_ms) * 1000ull;
+
+	if (retries < allowed)
+		return false;
+	for (int64_t i = 0; i <= allowed; i++) {
+		least += rto;
+		rto = rto * 2 < RTO_MAX_US ? rto * 2 : RTO_MAX_US;
+	}
+	/* Timers count in microseconds, the row's beginning in milliseconds. */
+	return gone_us + 1000 >= least;
+}
+
+/*
  * As Linux's tcp_out_of_resources(): the fewer orphans may stay the less their peer does for them.  Twice as many count where it
  * has let nothing be sent for long, twice again where ICMP said that it is not there.
  */
@@ -324,7 +341,7 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 	if (orphan_too_many(e, c))
 		return false;
 	rtx_starts(c, e->now - c->rto_us);
-	if ((!user_timeout_ms(c) && c->retransmits >= retries_allowed(e, c)) || user_timed_out(e, c))
+	if ((!user_timeout_ms(c) && r2_reached(e, c, c->retransmits, retries_allowed(e, c))) || user_timed_out(e, c))
 		return give_up(e, c);
 	e->stats.timeouts++;
 	fastopen_timeout(e, c, false);
