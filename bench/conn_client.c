@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "bench/histogram.h"
+#include "bench/clock.h"
 
 #define REQUEST 64
 #define EVENTS 256
@@ -59,14 +60,6 @@ static unsigned long done, errors, started;
 static bool draining, running, slept;
 static int open_now, opening, under_way;
 static uint64_t next_due_ns;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static void die(const char *what)
 {

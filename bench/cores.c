@@ -21,6 +21,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/clock.h"
+
 #define TRIPS 2000
 #define TRIES 5
 #define WATCH_TRIPS 40
@@ -36,14 +38,6 @@ static _Alignas(128) atomic_uint looks; /* that are over */
 static atomic_bool there;		/* the far core, for its only look */
 static volatile sig_atomic_t stopped;
 static uint64_t begun_ns;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static void sleep_until(uint64_t ns)
 {

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bench/clock.h"
+
 #define GAP_NS 1000u /* less is the clock's own */
 #define GAPS_MAX (1u << 18)
 #define WINDOW_NS 10000000ull
@@ -29,14 +31,6 @@ struct core {
 	struct gap *gaps;
 	unsigned n;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static void *look_at_the_clock(void *arg)
 {

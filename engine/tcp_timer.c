@@ -101,6 +101,12 @@ static void rtx_starts(struct conn *c, usec_t at)
 		c->rtx_started_ms = 1;
 }
 
+/* Since then; there must have been one. */
+static uint32_t rtx_gone_ms(const struct engine *e, const struct conn *c)
+{
+	return (uint32_t)(e->now / 1000) - c->rtx_started_ms;
+}
+
 /* TCP_USER_TIMEOUT; 0: none. */
 static uint32_t user_timeout_ms(const struct conn *c)
 {
@@ -110,7 +116,7 @@ static uint32_t user_timeout_ms(const struct conn *c)
 /* Milliseconds that it leaves; 0: none, or that there is no such limit. */
 static uint32_t user_time_left(const struct engine *e, const struct conn *c)
 {
-	uint32_t gone_ms = (uint32_t)(e->now / 1000) - c->rtx_started_ms;
+	uint32_t gone_ms = rtx_gone_ms(e, c);
 
 	return c->rtx_started_ms && gone_ms < user_timeout_ms(c) ? user_timeout_ms(c) - gone_ms : 0;
 }
@@ -306,18 +312,19 @@ static int64_t retries_allowed(const struct engine *e, const struct conn *c)
  * R2 is a time as well, as in Linux's tcp_model_timeout(): that many doublings of the least RTO.  A sample from a SACK begins the
  * doubling anew in the midst of a row; the number alone would be reached long before a network of that patience is back.
  */
-static bool r2_reached(const struct engine *e, const struct conn *c, unsigned retries, int64_t allowed)
+static bool r2_reached(const struct engine *e, const struct conn *c)
 {
-	uint64_t least = 0, rto = RTO_MIN_US, gone_us = ((uint32_t)(e->now / 1000) - c->rtx_started_ms) * 1000ull;
+	uint64_t least = 0, rto = RTO_MIN_US;
+	int64_t allowed = retries_allowed(e, c);
 
-	if (retries < allowed)
+	if (c->retransmits < allowed)
 		return false;
 	for (int64_t i = 0; i <= allowed; i++) {
 		least += rto;
 		rto = rto * 2 < RTO_MAX_US ? rto * 2 : RTO_MAX_US;
 	}
 	/* Timers count in microseconds, the row's beginning in milliseconds. */
-	return gone_us + 1000 >= least;
+	return (rtx_gone_ms(e, c) + 1ull) * 1000 >= least;
 }
 
 /*
@@ -341,7 +348,7 @@ static bool retransmission_timeout(struct engine *e, struct conn *c)
 	if (orphan_too_many(e, c))
 		return false;
 	rtx_starts(c, e->now - c->rto_us);
-	if ((!user_timeout_ms(c) && r2_reached(e, c, c->retransmits, retries_allowed(e, c))) || user_timed_out(e, c))
+	if ((!user_timeout_ms(c) && r2_reached(e, c)) || user_timed_out(e, c))
 		return give_up(e, c);
 	e->stats.timeouts++;
 	fastopen_timeout(e, c, false);

@@ -11,6 +11,7 @@
 #include <valgrind/callgrind.h>
 
 #include "bench/micro/path.h"
+#include "bench/clock.h"
 
 #define ROUNDS 400
 #define WARM_ROUNDS 40
@@ -18,14 +19,6 @@
 static uint64_t begun_ns, spent_ns;
 static unsigned long operations;
 static bool counting;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 void path_begin(void)
 {

@@ -89,6 +89,12 @@ static void go_round(void)
 	fill();
 }
 
+static void assert_buffers(uint32_t least)
+{
+	for (unsigned i = 0; i < n; i++)
+		assert_true(c[i][1]->rcvbuf >= least);
+}
+
 static const char *defaults[][2] = {{NULL}};
 
 static void buffers_of_a_crowd_are_small(void **state)
@@ -122,8 +128,7 @@ static void few_keep_theirs(void **state)
 
 	crowd_open(3, NEAR_US, large);
 	go_round();
-	for (unsigned i = 0; i < n; i++)
-		assert_true(c[i][1]->rcvbuf >= 4194304);
+	assert_buffers(4194304);
 	assert_true(p.end[1].e->unread > 2u << 20);
 	crowd_close();
 }
@@ -134,8 +139,7 @@ static void far_peers_keep_theirs(void **state)
 
 	crowd_open(MANY, FAR_US, bounded);
 	go_round();
-	for (unsigned i = 0; i < n; i++)
-		assert_true(c[i][1]->rcvbuf >= FIRST_RCVBUF);
+	assert_buffers(FIRST_RCVBUF);
 	crowd_close();
 }
 
@@ -157,8 +161,7 @@ static void no_tuning_is_none(void **state)
 
 	crowd_open(MANY, NEAR_US, fixed);
 	go_round();
-	for (unsigned i = 0; i < n; i++)
-		assert_true(c[i][1]->rcvbuf >= FIRST_RCVBUF);
+	assert_buffers(FIRST_RCVBUF);
 	crowd_close();
 }
 
