@@ -163,6 +163,12 @@ unsigned engine_output_pressing(struct engine *e, struct rte_mbuf **out, unsigne
 /* True if engine_output(), engine_output_pressing() would have work. */
 bool engine_has_output(const struct engine *e);
 bool engine_output_presses(const struct engine *e);
+/* What users have asked to be sent so far: compared with earlier, what a call or a turn of theirs added. */
+struct engine_spoken {
+	uint32_t data; /* calls that queued some */
+	uint32_t fins; /* connections closed, or shut down for writing */
+};
+struct engine_spoken engine_spoken(const struct engine *e);
 /* Are there connections whose other end is a socket of this engine?  What is sent to one is received by engine_run(), at once. */
 bool engine_has_own_peers(const struct engine *e);
 /* Neither engine_output() nor engine_next_event() would have. */

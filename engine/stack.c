@@ -385,6 +385,11 @@ bool engine_output_presses(const struct engine *e)
 	return ring_count(&e->tx) || !list_empty(&e->out) || e->announce;
 }
 
+struct engine_spoken engine_spoken(const struct engine *e)
+{
+	return e->spoken;
+}
+
 bool engine_has_own_peers(const struct engine *e)
 {
 	return e->nto_self;

@@ -109,7 +109,8 @@ struct engine {
 	uint32_t held, held_max; /* mbufs in queues; most that sockets may hold together */
 	uint64_t unread;	 /* truesize of what is in receive queues, */
 	uint32_t nunread;	 /* ... of so many conns */
-	usec_t crowded_until;	 /* autotune.c: until then no receive buffer of a near peer grows */
+	struct engine_spoken spoken;
+	usec_t crowded_until; /* autotune.c: until then no receive buffer of a near peer grows */
 	/* usercopy.c: whose bytes are being copied from or to the user's memory, which need not be there; NULL: nobody's. */
 	struct conn *volatile copying;
 	volatile uint32_t copy_whole; /* receiving: bytes of packets copied whole; sending: snd_end before */

@@ -191,6 +191,7 @@ void send_queued(struct engine *e, struct conn *c, uint32_t n, int flags)
 {
 	bool more = flags & MSG_MORE, waits = waits_on(c, n);
 
+	e->spoken.data++;
 	if (!more && !(pkt(c->sndq.tail)->flags & PKT_SENT))
 		pkt(c->sndq.tail)->flags |= PKT_PUSH;
 	if (more != c->more) {

@@ -353,6 +353,7 @@ static void queue_fin(struct engine *e, struct conn *c)
 	c->snd_shutdown = true;
 	c->fin_queued = true;
 	c->more = false;
+	e->spoken.fins++;
 	conn_set_state(e, c, c->state == CLOSE_WAIT ? LAST_ACK : FIN_WAIT_1);
 	tcp_want_output(e, c);
 }

@@ -26,6 +26,9 @@
 #define TURN_CALLS 8
 #define TURN_MOST_US 1000
 #define TURN_LATE_US 50
+/* An answer is likely to be the last where one in so many calls that send, of so many, was followed by a close. */
+#define LASTS_SHARE 4
+#define LEARN_FROM 16
 /* Late less often than once in so many calls: another process or another virtual machine had the core, not the program. */
 #define LATE_RARELY 1024
 #define LATE_MOST (2 * LATE_RARELY)
@@ -45,17 +48,29 @@ static void turn_prolong(struct stack *st, unsigned events, usec_t now)
 		/* What the turn before has left waiting was to wait no longer than that. */
 		if (!engine_has_output(st->engine))
 			st->turn.ends = now + TURN_MOST_US;
-		st->turn.several = false;
+		st->turn.holds = false;
 	}
 	st->turn.calls += events * TURN_CALLS;
+}
+
+/* Do answers end their connections?  By how often users close, against how often they send. */
+static void turn_learn(struct turn *t, struct engine_spoken now)
+{
+	uint32_t sent = now.data - t->learned.data;
+
+	if (sent < LEARN_FROM)
+		return;
+	t->lasts = (now.fins - t->learned.fins) >= sent / LASTS_SHARE;
+	t->learned = now;
 }
 
 /*
  * A drive that brings news begins a turn of somebody's event loop: the program is about to make call after call.  Until it comes
  * to wait again, or the turn has lasted too long, ACKs that need not go at once wait for the data that it is likely to send. With
  * news of several sockets what its calls have to send waits as well, for a few microseconds at a time, so that an answer and the
- * end of the connection become one segment, and what several connections have to say one burst.  The next drive sends what is
- * left.
+ * end of the connection become one segment, and what several connections have to say one burst.  With news of one socket alone
+ * it waits only where the turns before closed what they had answered: a FIN that comes behind its data lets the peer close
+ * first, who then keeps the TIME-WAIT, and at 28,232 of them can't connect any more.  The next drive sends what is left.
  *
  * A program that computes between its calls would hold up its own answers: then the helper sends them within two of its ticks
  * (helper.c), and the data of a program that does so more than rarely does not wait for a while, which grows with each time that
@@ -67,7 +82,9 @@ static void turn_begin(struct stack *st, unsigned events, usec_t now)
 	if (!events)
 		return;
 	st->turn.calls = events * TURN_CALLS;
-	st->turn.several = events >= TURN_EVENTS && now >= st->turn.trust_at;
+	turn_learn(&st->turn, engine_spoken(st->engine));
+	st->turn.holds = (events >= TURN_EVENTS || st->turn.lasts) && now >= st->turn.trust_at;
+	st->turn.patience = events >= TURN_EVENTS ? TURN_US : 0;
 	st->turn.until = now + TURN_US;
 	st->turn.ends = now + TURN_MOST_US;
 }
@@ -92,7 +109,7 @@ static void turn_judge(struct turn *t, usec_t now, usec_t away)
 		t->late -= t->late > 0;
 		return;
 	}
-	t->several = false;
+	t->holds = false;
 	t->late += LATE_RARELY;
 	if (t->late <= LATE_RARELY)
 		return;
@@ -338,6 +355,24 @@ static usec_t send_all(struct stack *st, usec_t now, fetch_fn fetch)
 	}
 }
 
+/*
+ * Has what is held waited long enough?  Where an answer is likely to be the last, not right after a call that sent: the next one
+ * may close the connection.
+ */
+static bool turn_is_due(struct stack *st, usec_t now)
+{
+	struct turn *t = &st->turn;
+	struct engine_spoken spoken = engine_spoken(st->engine);
+	bool sent = spoken.data != t->spoken.data;
+
+	t->spoken = spoken;
+	if (!t->lasts)
+		return now >= t->until;
+	if (!t->held)
+		t->until = now + t->patience;
+	return now >= t->until + (sent ? TURN_US : 0);
+}
+
 /* What a call has to send goes, or waits for the next one.  When to wake next. */
 static usec_t finish_call(struct stack *st, usec_t now)
 {
@@ -348,7 +383,7 @@ static usec_t finish_call(struct stack *st, usec_t now)
 		st->turn.held = false;
 		return send_all(st, now, engine_output);
 	}
-	if (!st->turn.several || now >= st->turn.until || engine_has_own_peers(st->engine)) {
+	if (!st->turn.holds || turn_is_due(st, now) || engine_has_own_peers(st->engine)) {
 		deadline = send_all(st, now, engine_output_pressing);
 		st->turn.until = now + TURN_US;
 	} else {

@@ -26,14 +26,18 @@ struct rte_ring;
 
 /* A turn of a program's event loop, in whose calls output may wait (runtime.c). */
 struct turn {
-	unsigned calls;	 /* still to come */
-	bool held;	 /* some data waits */
-	bool several;	 /* news of more than one socket began it: data may wait, not ACKs alone */
-	usec_t until;	 /* ... and no longer than until then */
-	usec_t ends;	 /* ... and then the turn is over */
-	usec_t trust_at; /* from when on the program is trusted to come back soon, again */
-	unsigned late;	 /* LATE_RARELY more with each call that came late, one less with each that did not */
-	usec_t distrust; /* how long it was not, the last time; less with each turn that went well */
+	unsigned calls; /* still to come */
+	bool held;	/* some data waits */
+	bool holds; /* data may wait, not ACKs alone: news of several sockets began it, or its answer is likely to be the last */
+	bool lasts; /* ... for users mostly close what they have answered, */
+	usec_t patience;	      /* for which it waits, and for others, for so long */
+	usec_t until;		      /* ... and no longer than until then */
+	struct engine_spoken spoken;  /* what had been said when the last call ended, */
+	struct engine_spoken learned; /* when `lasts` was found out */
+	usec_t ends;		      /* ... and then the turn is over */
+	usec_t trust_at;	      /* from when on the program is trusted to come back soon, again */
+	unsigned late;		      /* LATE_RARELY more with each call that came late, one less with each that did not */
+	usec_t distrust;	      /* how long it was not, the last time; less with each turn that went well */
 };
 
 struct stack {

@@ -23,6 +23,8 @@
 #define LIMIT_S 20
 #define CONNS 2
 #define NEW 8
+/* runtime.c: so many calls that send tell whether answers are the last. */
+#define LEARN_FROM 16
 /* Longer than a call waits before it looks for packets, and still in time. */
 #define SOON_US 25
 /* Late for the rest of the turn. */
@@ -278,6 +280,85 @@ static void waiting_connections_are_news(void **state)
 	world_close(listener);
 }
 
+/* A connection whose news are a turn of their own.  Its descriptor. */
+static int lone_request(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int fd = world_connect(ECHO_PORT);
+	char c;
+
+	assert_int_equal(core->epoll_ctl(loop.epfd, EPOLL_CTL_ADD, fd, &ev), 0);
+	assert_int_equal(world_send(fd, "x", 1), 1);
+	world_pass(SOON_US);
+	assert_int_equal(events(), 0);
+	peer_turn();
+	world_pass(SOON_US);
+	assert_int_equal(events(), 1);
+	assert_int_equal(world_recv(fd, &c, 1, MSG_DONTWAIT), 1);
+	return fd;
+}
+
+/* Frames of a part of an answer. */
+static unsigned say(int fd)
+{
+	unsigned before = world_sent();
+
+	assert_int_equal(world_send(fd, "y", 1), 1);
+	return world_sent() - before;
+}
+
+static unsigned hang_up(int fd)
+{
+	unsigned before = world_sent();
+
+	world_close(fd);
+	return world_sent() - before;
+}
+
+/* Turns of connections that stay. */
+static void nobody_hangs_up(void)
+{
+	for (int i = 0; i < 2 * LEARN_FROM / CONNS; i++)
+		assert_true(turn(SOON_US));
+}
+
+/* Where answers end their connections, also one in a turn of its own waits for its FIN; for a few microseconds, and for no other
+ * call. */
+static void a_last_answer_waits_for_its_end(void **state)
+{
+	unsigned before;
+	char c;
+	int fd;
+
+	nobody_hangs_up();
+	for (int i = 0; i < LEARN_FROM; i++) {
+		fd = lone_request();
+		if (say(fd) == 0)
+			assert_true(i >= LEARN_FROM / 4);
+		assert_int_equal(hang_up(fd), 1);
+	}
+	fd = lone_request();
+	assert_int_equal(say(fd), 0);
+	world_pass(5);
+	assert_int_equal(say(fd), 0);
+	assert_int_equal(hang_up(fd), 1);
+
+	fd = lone_request();
+	assert_int_equal(say(fd), 0);
+	world_pass(11);
+	assert_int_equal(say(fd), 1);
+	assert_int_equal(hang_up(fd), 1);
+
+	fd = lone_request();
+	assert_int_equal(say(fd), 0);
+	before = world_sent();
+	assert_true(world_recv(fd, &c, 1, MSG_DONTWAIT) <= 0);
+	assert_int_equal(world_sent() - before, 1);
+	assert_int_equal(hang_up(fd), 1);
+	nobody_hangs_up();
+	one_event_is_no_turn(state);
+}
+
 /* Turns that go well, until what went badly is forgotten. */
 static void go_well(unsigned calls)
 {
@@ -403,6 +484,7 @@ static int run_in_world(enum world_wait wait)
 	    cmocka_unit_test(acks_wait_for_one_turn),
 	    cmocka_unit_test(to_ourselves_at_once),
 	    cmocka_unit_test(waiting_connections_are_news),
+	    cmocka_unit_test(a_last_answer_waits_for_its_end),
 	    cmocka_unit_test(late_once_is_forgiven),
 	    cmocka_unit_test(late_again_soon_is_not_trusted_for_a_while),
 	    cmocka_unit_test(lateness_is_forgotten),
