@@ -99,9 +99,10 @@ struct engine_config {
 	uint64_t secret[2]; /* random: keys initial sequence numbers, port choice and hashing */
 	uint64_t host[2];   /* the same for all programs of a host until it restarts: keys timestamp offsets */
 	uint8_t mac[6];
-	uint16_t mtu;	  /* largest IP packet, 576..65535 */
-	unsigned caps;	  /* ENGINE_* */
-	unsigned tso_max; /* largest TSO packet, bytes; 0: 65535 */
+	uint16_t mtu;	    /* largest IP packet, 576..65535 */
+	unsigned caps;	    /* ENGINE_* */
+	unsigned tso_max;   /* largest TSO packet, bytes; 0: 65535 */
+	unsigned tso_parts; /* ... and of so many mbufs at most; 0: any number */
 	struct ip_prefix addrs[ENGINE_ADDRS_MAX];
 	unsigned naddrs;
 	struct ip_addr gateway; /* any: none */

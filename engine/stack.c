@@ -2,6 +2,7 @@
 /*
  * stack.c - an engine's life and its four verbs: input a burst, run to a time, say the next deadline, take what is to be sent.
  */
+#include <limits.h>
 #include <string.h>
 
 #include "engine/ahead.h"
@@ -98,6 +99,8 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 		e->cfg.nstacks = 1;
 	if (!e->cfg.tso_max)
 		e->cfg.tso_max = 65535;
+	if (!e->cfg.tso_parts)
+		e->cfg.tso_parts = UINT_MAX;
 	e->now = now;
 	e->rng = cfg->secret[0] ^ cfg->secret[1] ^ now;
 	wheel_init(&e->wheel, (struct wheel_entry *)((char *)region + l.timers), timer_count(cfg), now);

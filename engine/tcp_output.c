@@ -383,8 +383,8 @@ static unsigned tso_count(const struct engine *e, const struct conn *c, struct r
 	if ((e->cfg.caps & (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG)) != (ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG) ||
 	    pkt(m)->len < c->mss || c->ecn_queue_cwr /* which is to be on one segment alone */)
 		return 1;
-	while ((m = pkt(m)->next) && len + pkt(m)->len <= most && window_allows(c, m) && cwnd_allows(c, len + pkt(m)->len) &&
-	       pkt(m)->len <= c->mss && !small_must_wait(c, m)) {
+	while (n < e->cfg.tso_parts && (m = pkt(m)->next) && len + pkt(m)->len <= most && window_allows(c, m) &&
+	       cwnd_allows(c, len + pkt(m)->len) && pkt(m)->len <= c->mss && !small_must_wait(c, m)) {
 		len += pkt(m)->len;
 		n++;
 	}

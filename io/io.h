@@ -67,7 +67,7 @@ struct port_info {
 	uint16_t mtu;	 /* what the port took: at most what was asked for */
 	unsigned queues; /* at most what was asked for */
 	unsigned caps;	 /* ENGINE_* bits of engine.h: RX_CSUM, TX_IP_CSUM, TX_TCP_CSUM, TX_TSO, TX_MULTI_SEG, RX_RSS */
-	unsigned tso_max;
+	unsigned tso_max, tso_parts; /* bytes and mbufs of the largest TSO packet */
 	enum io_doorbell doorbell;
 	bool has_interrupt;  /* port_wait_fd() gives a descriptor that becomes readable when packets arrive */
 	bool forks;	     /* a forked child can use it beside its parent */

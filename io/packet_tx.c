@@ -25,9 +25,8 @@
 
 #define TCP_CSUM_AT 16 /* in its header (RFC 9293 3.1) */
 #define HEADERS_MAX (14 + 60 + 60)
-/* Parts of one frame: one for each segment, whose size is at least tcp_min_snd_mss; sendmsg() takes 1024. */
+/* Of one frame: sendmsg() takes 1024, with the orders and the headers. */
 #define PARTS_MAX 1000u
-#define SEGMENT_LEAST 48u
 /* What the kernel may hold of ours: until the other end takes it (it runs late under load) nothing more goes out. */
 #define SEND_BUFFER (4 << 20)
 
@@ -53,7 +52,8 @@ void packet_tx_open(struct port *p, const char *ifname)
 	if (!p->large.used)
 		return;
 	p->info.caps |= ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG | ENGINE_TX_TCP_CSUM;
-	p->info.tso_max = PARTS_MAX * SEGMENT_LEAST;
+	p->info.tso_max = UINT16_MAX;
+	p->info.tso_parts = PARTS_MAX;
 }
 
 void packet_tx_close(struct port *p)

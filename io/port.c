@@ -298,8 +298,10 @@ static void choose_offloads(struct port *p, struct setup *s)
 		       (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM ? ENGINE_TX_IP_CSUM : 0) |
 		       (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM ? ENGINE_TX_TCP_CSUM : 0) |
 		       (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO ? ENGINE_TX_TSO : 0) | (rx ? ENGINE_RX_CSUM : 0);
-	if (p->info.caps & ENGINE_TX_TSO)
+	if (p->info.caps & ENGINE_TX_TSO) {
 		p->info.tso_max = UINT16_MAX;
+		p->info.tso_parts = s->info.tx_desc_lim.nb_seg_max;
+	}
 }
 
 /*

@@ -154,6 +154,7 @@ static int common(struct engine_config *ec)
 	ec->mtu = rt.info.mtu;
 	ec->caps = rt.info.caps;
 	ec->tso_max = rt.info.tso_max;
+	ec->tso_parts = rt.info.tso_parts;
 	memcpy(ec->rss_key, rt.info.rss_key, sizeof(ec->rss_key));
 	ec->nstacks = rt.nstacks;
 	if (!fit_conns(ec))

@@ -26,7 +26,7 @@ struct job {
 /* One thread, one packet at a time: too large for a stack. */
 static struct job job;
 
-static const char *gather(const struct rte_mbuf *m, unsigned caps)
+static const char *gather(const struct rte_mbuf *m, const struct offload_card *card)
 {
 	unsigned segs = 0;
 
@@ -39,7 +39,9 @@ static const char *gather(const struct rte_mbuf *m, unsigned caps)
 	}
 	if (segs != m->nb_segs || job.len != m->pkt_len)
 		return "nb_segs or pkt_len does not fit the chain";
-	if (segs > 1 && !(caps & ENGINE_TX_MULTI_SEG))
+	if (card->parts && segs > card->parts)
+		return "scattered over more mbufs than the port takes";
+	if (segs > 1 && !(card->caps & ENGINE_TX_MULTI_SEG))
 		return "scattered over several mbufs without ENGINE_TX_MULTI_SEG";
 	return job.len < ETH_LEN ? "shorter than an Ethernet header" : NULL;
 }
@@ -128,20 +130,20 @@ static const char *segment(const struct rte_mbuf *m, unsigned mtu, void (*sink)(
 	return NULL;
 }
 
-const char *offload_finish(const struct rte_mbuf *m, unsigned caps, unsigned mtu,
+const char *offload_finish(const struct rte_mbuf *m, const struct offload_card *card,
 			   void (*sink)(void *arg, const uint8_t *frame, size_t len), void *arg)
 {
-	const char *fault = gather(m, caps);
+	const char *fault = gather(m, card);
 
 	if (!fault)
-		fault = check_request(m, caps);
+		fault = check_request(m, card->caps);
 	if (!fault && !preset_right(m->ol_flags))
 		fault = "TCP checksum is not preset to the pseudo header's";
 	if (fault)
 		return fault;
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
-		return segment(m, mtu, sink, arg);
-	if (job.len > mtu + ETH_LEN)
+		return segment(m, card->mtu, sink, arg);
+	if (job.len > card->mtu + ETH_LEN)
 		return "longer than the MTU";
 	fill_checksums(job.frame, m->ol_flags);
 	sink(arg, job.frame, job.len);

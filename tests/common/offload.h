@@ -11,11 +11,14 @@
 
 struct rte_mbuf;
 
-/*
- * Hand the frame or frames that m stands for to sink(), checksums filled in.  caps: ENGINE_* bits that may be asked for.  NULL,
- * or the fault found.  m stays the caller's.
- */
-const char *offload_finish(const struct rte_mbuf *m, unsigned caps, unsigned mtu,
+struct offload_card {
+	unsigned caps;	/* ENGINE_* bits that may be asked for */
+	unsigned parts; /* most mbufs of a packet; 0: any number */
+	unsigned mtu;
+};
+
+/* Hand the frame or frames that m stands for to sink(), checksums filled in.  NULL, or the fault found.  m stays the caller's. */
+const char *offload_finish(const struct rte_mbuf *m, const struct offload_card *card,
 			   void (*sink)(void *arg, const uint8_t *frame, size_t len), void *arg);
 /* Set the RX checksum flags of an mbuf as a card would. */
 void offload_mark_received(struct rte_mbuf *m);

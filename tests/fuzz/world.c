@@ -278,9 +278,10 @@ static bool drain(struct world *w)
 	struct rte_mbuf *burst[BURST];
 	unsigned n = engine_output(w->e, burst, BURST, w->now);
 	struct sent_list all = {NULL, 0, 0};
+	struct offload_card card = {.caps = w->temper.offload ? OFFLOADS : 0, .mtu = MTU};
 
 	for (unsigned i = 0; i < n; i++) {
-		const char *fault = offload_finish(burst[i], w->temper.offload ? OFFLOADS : 0, MTU, note_frame, &all);
+		const char *fault = offload_finish(burst[i], &card, note_frame, &all);
 
 		if (fault)
 			world_fault("the engine sent a bad frame: %s", fault);

@@ -114,12 +114,13 @@ static bool drain(struct host *h)
 	struct rte_mbuf *burst[BURST];
 	unsigned n, total = 0;
 	const char *fault = NULL;
+	struct offload_card card = {.caps = h->caps, .mtu = h->set->mtu};
 
 	do {
 		n = engine_output(h->e, burst, BURST, h->now);
 		for (unsigned i = 0; i < n; i++) {
 			if (!fault)
-				fault = offload_finish(burst[i], h->caps, h->set->mtu, queue_frame, h);
+				fault = offload_finish(burst[i], &card, queue_frame, h);
 			rte_pktmbuf_free(burst[i]);
 		}
 		total += n;

@@ -26,6 +26,7 @@ static bool one_in(struct rng *r, unsigned n)
 static void host_by_chance(struct world *w, struct host_config *h)
 {
 	static const uint16_t mtus[] = {1500, 1500, 1500, 576, 1280, 9000};
+	static const unsigned parts[] = {0, 1, 2, 7, 40};
 	static const int backlogs[] = {SESSIONS_MAX, SESSIONS_MAX, 0, 1, 3, -1};
 	struct rng *r = &w->rng;
 
@@ -33,6 +34,8 @@ static void host_by_chance(struct world *w, struct host_config *h)
 	h->mtu = mtus[rng_below(r, w->nhosts == 2 ? 6 : 5)];
 	h->caps =
 	    rng_next(r) & 1 ? ENGINE_RX_CSUM | ENGINE_TX_IP_CSUM | ENGINE_TX_TCP_CSUM | ENGINE_TX_TSO | ENGINE_TX_MULTI_SEG : 0;
+	h->tso_parts =
+	    parts[w->seed % (sizeof(parts) / sizeof(parts[0]))]; /* no draw: what follows is as it was before there was this */
 	h->nstacks = one_in(r, 4) ? 2 : 1;
 	h->spread = rng_below(r, 2);
 	h->max_conns = one_in(r, 6) ? 2 + (unsigned)rng_below(r, 6) : 64;

@@ -61,9 +61,11 @@ void world_describe(const struct world *w, FILE *out)
 	for (unsigned i = 0; i < w->nhosts; i++) {
 		const struct host_config *h = &w->host[i].cfg;
 
-		fprintf(out, "// host %u: MTU %u, caps %x, %u stacks%s, %u sockets, backlog %d, lazy %llu us, cc %s\n", i, h->mtu,
-			h->caps, h->nstacks, h->spread ? " spread" : "", h->max_conns, h->backlog, (unsigned long long)h->lazy_us,
-			h->tcp.congestion_control);
+		fprintf(
+		    out,
+		    "// host %u: MTU %u, caps %x, frames of %u parts, %u stacks%s, %u sockets, backlog %d, lazy %llu us, cc %s\n",
+		    i, h->mtu, h->caps, h->tso_parts, h->nstacks, h->spread ? " spread" : "", h->max_conns, h->backlog,
+		    (unsigned long long)h->lazy_us, h->tcp.congestion_control);
 		describe_counters(w, i, out);
 	}
 	for (unsigned i = 0; i < w->nwires; i++)

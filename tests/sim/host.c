@@ -31,6 +31,7 @@ static void fill_config(struct world *w, unsigned i, struct engine_config *ec)
 	memset(ec, 0, sizeof(*ec));
 	ec->mtu = h->cfg.mtu;
 	ec->caps = h->cfg.caps;
+	ec->tso_parts = h->cfg.tso_parts;
 	memcpy(ec->mac, h->mac, 6);
 	ec->secret[0] = rng_next(&w->rng);
 	ec->secret[1] = rng_next(&w->rng);
@@ -218,6 +219,7 @@ static bool drain(struct world *w, unsigned i, unsigned stack)
 {
 	struct host *h = &w->host[i];
 	struct outlet outlet = {w, i};
+	struct offload_card card = {.caps = h->cfg.caps, .parts = h->cfg.tso_parts, .mtu = h->cfg.mtu};
 	struct rte_mbuf *burst[BURST];
 	unsigned got = engine_output(h->stack[stack].e, burst, BURST, host_clock(w, i));
 	const struct engine_stats *stats = engine_stats(h->stack[stack].e);
@@ -229,7 +231,7 @@ static bool drain(struct world *w, unsigned i, unsigned stack)
 
 	for (unsigned k = 0; k < got; k++) {
 		if (!fault)
-			fault = offload_finish(burst[k], h->cfg.caps, h->cfg.mtu, on_frame, &outlet);
+			fault = offload_finish(burst[k], &card, on_frame, &outlet);
 		rte_pktmbuf_free(burst[k]);
 	}
 	if (fault)

@@ -76,7 +76,8 @@ struct session {
 struct host_config {
 	uint16_t mtu;
 	unsigned caps;
-	unsigned nstacks; /* engines that share the host's address */
+	unsigned tso_parts; /* 0: any number */
+	unsigned nstacks;   /* engines that share the host's address */
 	unsigned max_conns, max_repairs;
 	bool spread;	/* frames arrive at any stack's queue, else all at the first one's: both are wrong for most */
 	int backlog;	/* of its listeners */
