@@ -22,6 +22,7 @@ rows_bulk() {
 
 	B="memif 9000" row bulk9000 bulk MTU9000 Gbit/s 2 "iperf3 -l 128K, MTU 9000 (Linux as it is)" measure_bulk SECONDS -l 128K
 	A="linux-raw 1500" C="shim-b 1500" row bulk1500 bulk MTU1500 Gbit/s "5 >11.8" "iperf3 -l 128K, MTU 1500 (Linux: tso/gso/gro off)" measure_bulk SECONDS -l 128K
+	A="linux-raw 1500" B="shim-b-raw 1500" row bulk1500-cut bulk MTU1500-cut Gbit/s 1 "iperf3 to Linux, MTU 1500, both ends of the veth without offloads: large frames cut up by the kernel" measure_bulk SECONDS -l 128K
 	C="shim-a 1500" row bulk1500-gso bulk MTU1500-gso Gbit/s 1 "iperf3 -l 128K, MTU 1500 (Linux as it is)" measure_bulk SECONDS -l 128K
 	for n in 8 64; do
 		row "bulk-p$n" bulk "$n-streams" Gbit/s "" "iperf3 -l 128K, $n streams" measure_bulk SECONDS -l 128K -P $n
@@ -38,8 +39,9 @@ rows_bulk() {
 	done
 	for n in "0.1 1" "1 10"; do
 		set -- $n
-		A="linux-raw 1500" B="shim-b 1500" row "loss$1" loss "$1" Gbit/s 1 "iperf3 to Linux, which loses $1 % at random" measure_loss SECONDS "$2"
-		A="linux-raw 1500" B="shim-b 1500" row "loss$1-own" loss "$1-own" Gbit/s 1 "iperf3 to Linux, which loses $1 %; what an end receives handled on its own core" measure_loss SECONDS "$2" own
+		B="shim-b 1500" row "loss$1" loss "$1" Gbit/s 1 "iperf3 to Linux, which loses $1 % of frames at random (Linux as it is)" measure_loss SECONDS "$2"
+		A="linux-raw 1500" B="shim-b-raw 1500" row "loss$1-cut" loss "$1-cut" Gbit/s 1 "the same without offloads: $1 % of segments lost" measure_loss SECONDS "$2"
+		A="linux-raw 1500" B="shim-b-raw 1500" row "loss$1-own" loss "$1-own" Gbit/s 1 "... and what an end receives handled on its own core" measure_loss SECONDS "$2" own
 	done
 }
 

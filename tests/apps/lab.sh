@@ -6,7 +6,8 @@
 #   linux-raw     the same without tso, gso, gro and checksum offload, so that frames no larger than the MTU cross it
 #   lo            Linux over 127.0.0.1, both programs on end a: the baseline without root;  api: none, for what joins its ends by itself
 #   memif         the shim on both ends over a memif; the namespaces hold nothing but lo and know no route to the other end
-#   shim-a        the shim on end a, Linux on end b, over veth;  shim-b: the other way round
+#   shim-a        the shim on end a, Linux on end b, over veth;  shim-b: the other way round.  Linux's end without those offloads, the shim's as it is
+#   shim-a-raw    the same, both ends without offloads: the kernel cuts the shim's large frames up;  shim-b-raw: likewise
 # With LAB_RELAY set ("SEED LOSS DELAY REORDER", relay.c) links of veth lead through a bad network in a third namespace.
 # Programs run on an end with lab_start (in the background) and lab_run (until it ends), both on a leash (leash.c): nothing outlives the script, and
 # nothing is ever killed but by its process id.  Without root the ends are user namespaces, or where those are forbidden the host itself.
@@ -115,14 +116,15 @@ lab_link() {
 	LAB_USES_SHIM=([a]=no [b]=no)
 	LAB_SOCK=$LAB_TMP/run/memif.$RANDOM$RANDOM
 	case $kind in
-	linux | linux-raw) [ "$kind" = linux ] || raw=raw ;;
+	linux | linux-raw) ;;
 	lo | api) return 0 ;;
 	memif) LAB_USES_SHIM=([a]=yes [b]=yes) ;;
-	shim-a) LAB_USES_SHIM[a]=yes ;;
-	shim-b) LAB_USES_SHIM[b]=yes ;;
+	shim-a | shim-a-raw) LAB_USES_SHIM[a]=yes ;;
+	shim-b | shim-b-raw) LAB_USES_SHIM[b]=yes ;;
 	*) lab_die "no link of kind $kind" ;;
 	esac
 	[ "$kind" != memif ] || return 0
+	[[ $kind != *-raw ]] || raw=raw
 	[ "$LAB_MODE" = netns ] || lab_die "link $kind needs root"
 	lab_veth "$raw"
 }
@@ -141,7 +143,7 @@ lab_veth() {
 			ip -n "$LAB_ID-$end" addr add "$address/24" dev veth0
 		fi
 		# A packet that Linux left unsegmented or without checksum for the veth to finish would reach the shim as it is.
-		if [ -n "$1" ] || [ -n "$LAB_RELAY" ] || [[ $LAB_LINK = shim-* ]]; then
+		if [ -n "$1" ] || [ -n "$LAB_RELAY" ] || { [[ $LAB_LINK = shim-* ]] && [ ${LAB_USES_SHIM[$end]} = no ]; }; then
 			ip netns exec "$LAB_ID-$end" ethtool -K veth0 tx off tso off gso off gro off >/dev/null 2>&1
 		fi
 		ip -n "$LAB_ID-$end" link set veth0 up

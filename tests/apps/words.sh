@@ -25,7 +25,7 @@ serve() {
 as() {
 	local need=-all
 
-	[ "$LAB_LINK" != shim-a ] || need=+net_raw,+net_admin
+	[[ $LAB_LINK != shim-a* ]] || need=+net_raw,+net_admin
 	AS=(setpriv --reuid="$1" --regid="$(id -g "$1")" --clear-groups --inh-caps="$need" --ambient-caps="$need")
 }
 
