@@ -28,7 +28,10 @@
 #define TURN_LATE_US 50
 /* An answer is likely to be the last where one in so many calls that send, of so many, was followed by a close. */
 #define LASTS_SHARE 4
-#define LEARN_FROM 16
+#define LEARN_FROM 16u
+/* Of eight times as many, up to so often, after one whose close was late; of half as many with each time that it was not. */
+#define DOUBT_MORE 3
+#define DOUBT_MOST 12
 /* Late less often than once in so many calls: another process or another virtual machine had the core, not the program. */
 #define LATE_RARELY 1024
 #define LATE_MOST (2 * LATE_RARELY)
@@ -58,8 +61,9 @@ static void turn_learn(struct turn *t, struct engine_spoken now)
 {
 	uint32_t sent = now.data - t->learned.data;
 
-	if (sent < LEARN_FROM)
+	if (sent < LEARN_FROM << t->doubt)
 		return;
+	t->doubt -= t->doubt > 0;
 	t->lasts = (now.fins - t->learned.fins) >= sent / LASTS_SHARE;
 	t->learned = now;
 }
@@ -83,8 +87,8 @@ static void turn_begin(struct stack *st, unsigned events, usec_t now)
 		return;
 	st->turn.calls = events * TURN_CALLS;
 	turn_learn(&st->turn, engine_spoken(st->engine));
-	st->turn.holds = (events >= TURN_EVENTS || st->turn.lasts) && now >= st->turn.trust_at;
-	st->turn.patience = events >= TURN_EVENTS ? TURN_US : 0;
+	st->turn.lone = events < TURN_EVENTS;
+	st->turn.holds = (!st->turn.lone || st->turn.lasts) && now >= st->turn.trust_at;
 	st->turn.until = now + TURN_US;
 	st->turn.ends = now + TURN_MOST_US;
 }
@@ -101,6 +105,13 @@ static bool turn_goes_on(struct stack *st, usec_t now)
 	return true;
 }
 
+/* A lone answer waited for a close that took its time: there is nobody else for whom that would pay off. */
+static void turn_doubt(struct turn *t)
+{
+	t->lasts = false;
+	t->doubt = t->doubt + DOUBT_MORE < DOUBT_MOST ? t->doubt + DOUBT_MORE : DOUBT_MOST;
+}
+
 /* Entered again after so long, with something held. */
 static void turn_judge(struct turn *t, usec_t now, usec_t away)
 {
@@ -109,6 +120,8 @@ static void turn_judge(struct turn *t, usec_t now, usec_t away)
 		t->late -= t->late > 0;
 		return;
 	}
+	if (t->holds && t->lone)
+		turn_doubt(t);
 	t->holds = false;
 	t->late += LATE_RARELY;
 	if (t->late <= LATE_RARELY)
@@ -368,8 +381,8 @@ static bool turn_is_due(struct stack *st, usec_t now)
 	t->spoken = spoken;
 	if (!t->lasts)
 		return now >= t->until;
-	if (!t->held)
-		t->until = now + t->patience;
+	if (!t->held && t->lone)
+		t->until = now;
 	return now >= t->until + (sent ? TURN_US : 0);
 }
 

@@ -28,13 +28,14 @@ struct rte_ring;
 struct turn {
 	unsigned calls; /* still to come */
 	bool held;	/* some data waits */
-	bool holds; /* data may wait, not ACKs alone: news of several sockets began it, or its answer is likely to be the last */
-	bool lasts; /* ... for users mostly close what they have answered, */
-	usec_t patience;	      /* for which it waits, and for others, for so long */
-	usec_t until;		      /* ... and no longer than until then */
+	bool holds;	/* data may wait, not ACKs alone: */
+	bool lone;	/* ... news of one socket began it, whose answer waits for nothing but its close; else of several */
+	bool lasts;	/* ... and users mostly close what they have answered, */
+	uint8_t doubt;	/* which it takes longer to believe by this power of two */
+	usec_t until;	/* data waits no longer than until then */
 	struct engine_spoken spoken;  /* what had been said when the last call ended, */
 	struct engine_spoken learned; /* when `lasts` was found out */
-	usec_t ends;		      /* ... and then the turn is over */
+	usec_t ends;		      /* then the turn is over */
 	usec_t trust_at;	      /* from when on the program is trusted to come back soon, again */
 	unsigned late;		      /* LATE_RARELY more with each call that came late, one less with each that did not */
 	usec_t distrust;	      /* how long it was not, the last time; less with each turn that went well */

@@ -366,6 +366,31 @@ static void go_well(unsigned calls)
 		turn(SOON_US);
 }
 
+/* After a close that came late it takes eight times as many of them. */
+static void a_late_end_is_long_remembered(void **state)
+{
+	unsigned at_once = 0;
+	int fd;
+
+	for (bool held = false; !held; hang_up(fd)) {
+		fd = lone_request();
+		held = !say(fd);
+	}
+	fd = lone_request();
+	assert_int_equal(say(fd), 0);
+	world_pass(LATE_US);
+	hang_up(fd);
+	for (bool held = false; !held; hang_up(fd)) {
+		fd = lone_request();
+		held = !say(fd);
+		at_once++;
+	}
+	/* Each sent twice, what it asked and what it answered. */
+	assert_in_range(at_once, 7 * LEARN_FROM / 2, 9 * LEARN_FROM / 2);
+	nobody_hangs_up();
+	go_well(2 * RARELY);
+}
+
 static void late_once_is_forgiven(void **state)
 {
 	assert_true(turn(LATE_US));
@@ -485,6 +510,7 @@ static int run_in_world(enum world_wait wait)
 	    cmocka_unit_test(to_ourselves_at_once),
 	    cmocka_unit_test(waiting_connections_are_news),
 	    cmocka_unit_test(a_last_answer_waits_for_its_end),
+	    cmocka_unit_test(a_late_end_is_long_remembered),
 	    cmocka_unit_test(late_once_is_forgiven),
 	    cmocka_unit_test(late_again_soon_is_not_trusted_for_a_while),
 	    cmocka_unit_test(lateness_is_forgotten),
