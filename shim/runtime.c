@@ -375,15 +375,14 @@ static usec_t send_all(struct stack *st, usec_t now, fetch_fn fetch)
 static bool turn_is_due(struct stack *st, usec_t now)
 {
 	struct turn *t = &st->turn;
-	struct engine_spoken spoken = engine_spoken(st->engine);
-	bool sent = spoken.data != t->spoken.data;
+	uint32_t before = t->sent;
 
-	t->spoken = spoken;
+	t->sent = engine_spoken(st->engine).data;
 	if (!t->lasts)
 		return now >= t->until;
 	if (!t->held && t->lone)
 		t->until = now;
-	return now >= t->until + (sent ? TURN_US : 0);
+	return now >= t->until + (t->sent != before ? TURN_US : 0);
 }
 
 /* What a call has to send goes, or waits for the next one.  When to wake next. */

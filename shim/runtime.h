@@ -33,8 +33,8 @@ struct turn {
 	bool lasts;	/* ... and users mostly close what they have answered, */
 	uint8_t doubt;	/* which it takes longer to believe by this power of two */
 	usec_t until;	/* data waits no longer than until then */
-	struct engine_spoken spoken;  /* what had been said when the last call ended, */
-	struct engine_spoken learned; /* when `lasts` was found out */
+	uint32_t sent;	/* engine_spoken().data when the last call ended */
+	struct engine_spoken learned; /* what had been said when `lasts` was found out */
 	usec_t ends;		      /* then the turn is over */
 	usec_t trust_at;	      /* from when on the program is trusted to come back soon, again */
 	unsigned late;		      /* LATE_RARELY more with each call that came late, one less with each that did not */

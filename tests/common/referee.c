@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "engine/engine.h"
 #include "tests/common/packet.h"
 #include "tests/common/referee.h"
 
@@ -287,4 +288,10 @@ const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 	if (may_be_revived(r, c))
 		c->over = true;
 	return fault;
+}
+
+void referee_excuse(struct referee *r, const struct engine_stats *stats)
+{
+	r->local_drops |= stats->arp_failed || stats->arp_queue_full;
+	r->cookies |= stats->syncookies_sent > 0;
 }

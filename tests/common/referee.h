@@ -2,7 +2,7 @@
 /*
  * referee.h - watches the packets of TCP connections as they leave and names the first that breaks a rule that holds on every
  * wire, whatever the scenario: acknowledgments that go back, windows that shrink, data beyond the peer's window or MSS, holes,
- * missing timestamps, impossible SACK blocks.  Knows packets only; the engines' insides are not its business.
+ * missing timestamps, impossible SACK blocks.  Knows packets, and of the engines what their counters excuse.
  */
 #ifndef REFEREE_H
 #define REFEREE_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct engine_stats;
 struct packet;
 
 #define REFEREE_CONNS_MAX 128
@@ -47,5 +48,8 @@ struct referee {
  * from it.  Returns NULL, or the rule that is broken.
  */
 const char *referee_watch(struct referee *r, const struct packet *p, bool judge);
+/* Before its packets: what an engine says of SYN cookies, and of packets that waited for a neighbour's address in vain or were
+ * one too many. */
+void referee_excuse(struct referee *r, const struct engine_stats *stats);
 
 #endif

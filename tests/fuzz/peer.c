@@ -78,18 +78,9 @@ static void learn_cookies(struct world *w)
 {
 	const struct engine_stats *stats = engine_stats(w->e);
 
-	w->referee.cookies = stats->syncookies_sent;
 	for (unsigned i = 0; i < FLOWS && stats->syncookies_recv != w->cookies; i++)
 		w->flow[i].lawless |= w->flow[i].spoken;
 	w->cookies = stats->syncookies_recv;
-}
-
-/* What waited for a neighbour's address in vain, or was one too many of those that wait, counts as sent. */
-static void learn_drops(struct world *w)
-{
-	const struct engine_stats *stats = engine_stats(w->e);
-
-	w->referee.local_drops |= stats->arp_failed || stats->arp_queue_full;
 }
 
 void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
@@ -110,8 +101,8 @@ void peer_learn(struct world *w, const struct packet *p, const uint8_t *payload)
 		f->lawless = true;
 		return;
 	}
+	referee_excuse(&w->referee, engine_stats(w->e));
 	learn_cookies(w);
-	learn_drops(w);
 	if (t->flags & FLAG_SYN)
 		learn_syn(w, f, p);
 	else

@@ -222,13 +222,9 @@ static bool drain(struct world *w, unsigned i, unsigned stack)
 	struct offload_card card = {.caps = h->cfg.caps, .parts = h->cfg.tso_parts, .mtu = h->cfg.mtu};
 	struct rte_mbuf *burst[BURST];
 	unsigned got = engine_output(h->stack[stack].e, burst, BURST, host_clock(w, i));
-	const struct engine_stats *stats = engine_stats(h->stack[stack].e);
 	const char *fault = NULL;
 
-	/* What waited for a neighbour in vain counts as sent. */
-	w->referee.local_drops |= stats->arp_failed || stats->arp_queue_full;
-	w->referee.cookies |= stats->syncookies_sent;
-
+	referee_excuse(&w->referee, engine_stats(h->stack[stack].e));
 	for (unsigned k = 0; k < got; k++) {
 		if (!fault)
 			fault = offload_finish(burst[k], &card, on_frame, &outlet);
