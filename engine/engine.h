@@ -93,6 +93,19 @@ enum {
 	ENGINE_RX_RSS = 1 << 5, /* received mbufs carry a Toeplitz hash made with rss_key over the 4-tuple */
 };
 
+/* A connection of which nothing remains but how to tell its peer (engine_renew()). */
+struct engine_lost {
+	struct endpoint local, remote;
+	uint32_t seq, ack;
+	usec_t due;    /* when it is told next, */
+	unsigned left; /* ... and how often after that */
+};
+struct engine_lost_list {
+	unsigned max; /* the user's: for how many there is room */
+	unsigned n;   /* the engine's */
+	struct engine_lost at[];
+};
+
 struct engine_config {
 	struct rte_mempool
 	    *pool;	    /* packets: for sending, and where received ones are expected to come from; outlives the engine */
@@ -113,6 +126,8 @@ struct engine_config {
 	unsigned max_timewait;	 /* small TIME-WAIT entries */
 	unsigned max_repairs;	 /* connections that may be in repair at once (repair.c); 0: as many as there can be */
 	struct tcp_settings tcp;
+	struct engine_lost_list
+	    *lost; /* the user's memory, which outlives the engine's contents; NULL: peers are left to find out */
 };
 
 struct engine;
@@ -128,20 +143,13 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 /* Free every mbuf that the engine holds, send nothing.  The region may then be unmapped. */
 void engine_destroy(struct engine *e);
 
-/* A connection of which nothing remains but how to tell its peer. */
-struct engine_lost {
-	struct endpoint local, remote;
-	uint32_t seq, ack;
-};
 /*
  * Start anew in the same region, after whoever worked in the engine was killed on the way: no list is followed, no mbuf freed
  * (the pool is to be made whole before), all connections are gone.  cfg: that of engine_create(); counters and neighbours stay.
- * Should this be cut short in the same way, it can be done again.  engine_collect_lost(), before it: the connections that have a
- * peer, up to n; how many were written.  engine_reset_lost(), after it: sends one's peer a reset.
+ * The peers of the connections are sent resets, now and again for some seconds, as far as cfg->lost has room for them.  Should
+ * this be cut short in the same way, it can be done again.
  */
-unsigned engine_collect_lost(const struct engine *e, struct engine_lost *lost, unsigned n);
 void engine_renew(struct engine *e, const struct engine_config *cfg, usec_t now);
-void engine_reset_lost(struct engine *e, const struct engine_lost *lost, usec_t now);
 
 /* ---- driving ----------------------------------------------------------------------------------------------------------------
  */

@@ -23,10 +23,10 @@ static uint32_t bucket_count(const struct engine_config *cfg)
 	return n;
 }
 
-/* One for each connection and neighbour, and one for all that is in TIME-WAIT. */
+/* One for each connection and neighbour, one for all that is in TIME-WAIT, one for all that a renewal lost. */
 static uint32_t timer_count(const struct engine_config *cfg)
 {
-	return cfg->max_conns + NEIGH_MAX + 1;
+	return cfg->max_conns + NEIGH_MAX + 2;
 }
 
 /* As repair.c explains. */
@@ -106,6 +106,7 @@ struct engine *engine_create(void *region, size_t size, const struct engine_conf
 	wheel_init(&e->wheel, (struct wheel_entry *)((char *)region + l.timers), timer_count(cfg), now);
 	init_lists(e);
 	e->tw_timer.kind = TK_TIMEWAIT;
+	e->lost_timer.kind = TK_LOST;
 	e->buckets = (struct flow **)((char *)region + l.buckets);
 	e->bucket_mask = bucket_count(cfg) - 1;
 	e->flow_key[0] = engine_hash(e, "remote", 6);
@@ -352,6 +353,9 @@ static void run_timer(struct engine *e, struct wheel_timer *t)
 		break;
 	case TK_TIMEWAIT:
 		timewait_expire(e);
+		break;
+	case TK_LOST:
+		lost_timer(e);
 		break;
 	}
 }

@@ -97,7 +97,7 @@ struct pmtu_entry {
 #define PMTU_WAYS 4 /* entries that one destination may be in */
 
 /* What a wheel_timer is embedded in (wheel_timer.kind). */
-enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT };
+enum timer_kind { TK_CONN, TK_NEIGH, TK_TIMEWAIT, TK_LOST };
 
 struct engine {
 	/* What every call of the user's touches. */
@@ -134,7 +134,7 @@ struct engine {
 	uint64_t flow_key[2];		/* of flow_hash() */
 	struct list ports[PORT_CHAINS]; /* by local port: bound and connected sockets, TIME-WAIT too */
 	struct list tw_fifo;
-	struct wheel_timer tw_timer;
+	struct wheel_timer tw_timer, lost_timer;
 
 	struct neigh neighs[NEIGH_MAX];
 	uint32_t nneighs;
@@ -230,6 +230,10 @@ void arp_announce(struct engine *e); /* gratuitous ARP for each address */
 /* What was known of a neighbour before: to be asked when it is used. */
 void neigh_recall(struct engine *e, const struct ip_addr *a, const uint8_t mac[6]);
 void neigh_flush(struct engine *e); /* free all that waits, for engine_destroy() */
+
+/* ---- renew.c ---- */
+/* Resets to the peers of lost connections whose time has come. */
+void lost_timer(struct engine *e);
 
 /* ---- neigh_queue.c ---- */
 void neigh_queue_push(struct engine *e, struct neigh *n,

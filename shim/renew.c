@@ -15,8 +15,6 @@
 
 /* Of more connections than these the peers are left to find out. */
 #define LOST_MAX 65536
-/* Resets between two bursts to the port. */
-#define RESETS_AT_ONCE 64
 
 /* A closed connection in the place of the lost one; it listens again if that did. */
 static void revive(struct stack *st, struct sock *s, struct conn *_Atomic *conn, usec_t now)
@@ -74,38 +72,16 @@ static void forget_conns(struct stack *st, struct sock *s)
 		atomic_store(&s->conn, engine_socket(st->engine));
 }
 
-static void reset_all(struct stack *st, usec_t now)
-{
-	for (unsigned i = 0; i < atomic_load(&st->nlost); i++) {
-		engine_reset_lost(st->engine, &st->lost[i], now);
-		if (i % RESETS_AT_ONCE == RESETS_AT_ONCE - 1)
-			stack_flush(st, now);
-	}
-	stack_flush(st, now);
-	atomic_store(&st->nlost, 0);
-}
-
-/*
- * Connections are lost and their peers told.  Who does it may be killed as well: whom it had not told yet is on the list for the
- * next, some twice.
- */
-static void start_anew(struct stack *st, usec_t now)
-{
-	unsigned n = atomic_load(&st->nlost);
-
-	if (st->lost)
-		atomic_store(&st->nlost, n + engine_collect_lost(st->engine, st->lost + n, LOST_MAX - n));
-	engine_renew(st->engine, &st->config, now);
-	reset_all(st, now);
-}
-
 void stack_renewable(struct stack *st, const struct engine_config *config)
 {
-	void *list = mmap(NULL, LOST_MAX * sizeof(struct engine_lost), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct engine_lost_list *lost = mmap(NULL, sizeof(*lost) + LOST_MAX * sizeof(lost->at[0]), PROT_READ | PROT_WRITE,
+					     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	st->config = *config;
-	st->lost = list == MAP_FAILED ? NULL : list;
+	if (lost == MAP_FAILED)
+		return;
+	lost->max = LOST_MAX;
+	st->config.lost = lost;
 }
 
 void stack_renew(struct stack *st, usec_t now)
@@ -120,7 +96,8 @@ void stack_renew(struct stack *st, usec_t now)
 	for (unsigned i = 0; i < rt.nstacks; i++)
 		if (i != st->id)
 			port_pool_forget(rt.stacks[i]->pool, st->id);
-	start_anew(st, now);
+	engine_renew(st->engine, &st->config, now);
+	stack_flush(st, now);
 	for (uint32_t i = 0; i < n; i++) {
 		struct sock *s = arena_at(SLAB_SOCK, i);
 

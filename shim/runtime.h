@@ -62,9 +62,7 @@ struct stack {
 	usec_t link_checked, link_changed;
 	bool link_up;
 	struct rte_mbuf *tx[TX_PENDING];
-	struct engine_config config; /* the engine's, which may be lost with it */
-	struct engine_lost *lost;    /* shared memory (renew.c): connections whose peers are still to be told */
-	_Atomic unsigned nlost;
+	struct engine_config config;  /* the engine's, which may be lost with it */
 	struct rte_ring *handed_over; /* frames that arrived at another stack's queue; NULL with a single stack */
 };
 
