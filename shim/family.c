@@ -125,6 +125,16 @@ void family_birth_over(void)
 
 /* ---- birth ---------------------------------------------------------------------------------------------------------------- */
 
+/* Of those that are not free.  Counted rather than kept: who is killed between two changes leaves one of them alone. */
+static unsigned count_procs(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PROCS_MAX; i++)
+		n += atomic_load(&rt.shared->procs[i].state) != PROC_FREE;
+	return n;
+}
+
 static int number_take(void)
 {
 	int got = -1;
@@ -140,7 +150,7 @@ static int number_take(void)
 		atomic_store(&p->watched, false);
 		atomic_store(&p->state, PROC_BORN);
 		/* While there is only one, nobody can die, and the helper whose turn it is may sleep for good. */
-		if (atomic_fetch_add(&rt.shared->nprocs, 1) == 1)
+		if (atomic_exchange(&rt.shared->nprocs, count_procs()) == 1)
 			helper_wake();
 		got = (int)i;
 	}
@@ -196,6 +206,9 @@ static bool is_dead(unsigned i)
 		return !byte_taken(i);
 	case PROC_LIVES:
 		return !byte_taken(i);
+	case PROC_BURIED:
+		/* By whoever had the turn before, and died amid it. */
+		return true;
 	default:
 		return false;
 	}
@@ -279,6 +292,15 @@ static void bury_threads(unsigned proc)
 	}
 }
 
+static void number_free(unsigned proc)
+{
+	lock_take(&rt.shared->proc_lock);
+	atomic_store(&rt.shared->procs[proc].state, PROC_FREE);
+	atomic_store(&rt.shared->nprocs, count_procs());
+	lock_drop(&rt.shared->proc_lock);
+}
+
+/* Who is killed amid this leaves it to the next, who does it all once more. */
 static void bury(unsigned proc)
 {
 	stacks_recover();
@@ -287,8 +309,7 @@ static void bury(unsigned proc)
 	bury_threads(proc);
 	hold_bury(SLAB_SOCK, proc, bury_sock);
 	hold_bury(SLAB_EPSET, proc, bury_set);
-	atomic_fetch_sub(&rt.shared->nprocs, 1);
-	atomic_store(&rt.shared->procs[proc].state, PROC_FREE);
+	number_free(proc);
 }
 
 void family_bury_dead(void)

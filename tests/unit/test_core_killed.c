@@ -33,6 +33,8 @@ struct state {
 	struct epset set;
 	struct sock sock[SOCKS];
 	char members[8][sizeof(struct member)];
+	struct proc procs[8];
+	unsigned nprocs;
 };
 
 static void state_take(void *at)
@@ -44,6 +46,8 @@ static void state_take(void *at)
 		memcpy(&s->sock[i], world_ref(shared.fd[i]).obj, sizeof(s->sock[i]));
 	for (unsigned i = 0; i < sizeof(s->members) / sizeof(s->members[0]) && i < arena_count(SLAB_MEMBER); i++)
 		memcpy(s->members[i], arena_at(SLAB_MEMBER, i), sizeof(s->members[i]));
+	memcpy(s->procs, rt.shared->procs, sizeof(s->procs));
+	s->nprocs = rt.shared->nprocs;
 }
 
 static int ctl(int op, int i)
@@ -73,6 +77,15 @@ static void call_add(void)
 	ctl(EPOLL_CTL_ADD, 0);
 }
 
+static void call_nothing(void)
+{
+}
+
+static void die(void)
+{
+	step_kill(step_begin(call_nothing));
+}
+
 /* Two members with something to read, of which call_add() puts the first in, and one with nothing. */
 static void set_up(void (*call)(void))
 {
@@ -86,6 +99,8 @@ static void set_up(void (*call)(void))
 	}
 	peer_turn();
 	assert_int_equal(ready(), call == call_add ? 2 : 3);
+	if (call == family_bury_dead)
+		die();
 }
 
 static void tear_down(void)
@@ -141,6 +156,15 @@ static void check(void)
 	}
 }
 
+/* Nothing is held any more for those that died. */
+static void check_buried(void)
+{
+	assert_false(family_is_many());
+	assert_int_equal(hold_processes(world_ref(shared.epfd).obj), 1);
+	for (int i = 0; i < SOCKS; i++)
+		assert_int_equal(hold_processes(world_ref(shared.fd[i]).obj), 1);
+}
+
 static void killed_in(void (*call)(void))
 {
 	find_moments(call);
@@ -156,6 +180,7 @@ static void killed_in(void (*call)(void))
 			family_bury_dead();
 		check();
 		family_bury_dead();
+		check_buried();
 		tear_down();
 	}
 }
@@ -199,6 +224,12 @@ static void killed_in_epoll_ctl(void **state)
 	killed_in(call_remove);
 }
 
+/* Who buries another one: the next goes on with both. */
+static void killed_as_it_buries(void **state)
+{
+	killed_in(family_bury_dead);
+}
+
 static void killed_in_an_event(void **state)
 {
 	killed_in(call_tell);
@@ -226,10 +257,6 @@ static void buried_behind_a_renewal(void **state)
 	assert_int_equal(world_recv(other, &c, 1, 0), 1);
 	world_close(other);
 	close(fd);
-}
-
-static void call_nothing(void)
-{
 }
 
 /* It has inherited, and has not said that it lives: what it holds is let go when it is dead, and not before. */
@@ -265,7 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(killed_in_an_event),      cmocka_unit_test(killed_in_epoll_wait),
 	    cmocka_unit_test(killed_in_epoll_ctl),     cmocka_unit_test(killed_at_birth),
-	    cmocka_unit_test(buried_behind_a_renewal),
+	    cmocka_unit_test(buried_behind_a_renewal), cmocka_unit_test(killed_as_it_buries),
 	};
 
 	alarm(LIMIT_S);
