@@ -11,10 +11,14 @@ DPDK_CFLAGS := $(shell pkg-config --cflags libdpdk 2>/dev/null)
 DPDK_LIBS := $(shell pkg-config --libs libdpdk 2>/dev/null)
 CFLAGS := -std=gnu11 $(OPT) -g -Wall -Wextra -Werror -Wno-unused-parameter -fPIC -fvisibility=hidden -fno-strict-aliasing -MMD -MP \
 	-DALLOW_EXPERIMENTAL_API $(filter-out -march=%,$(DPDK_CFLAGS)) -march=$(ARCH) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-LDFLAGS := $(if $(SAN),-fsanitize=$(SAN)) -fno-lto
+# TRAIN: programs that note what they do (see PROFILE).
+TRAIN_FLAGS := $(if $(TRAIN),-fprofile-generate -fprofile-update=prefer-atomic)
+LDFLAGS := $(if $(SAN),-fsanitize=$(SAN)) -fno-lto $(TRAIN_FLAGS)
 # The core is optimised as a whole when it is linked; the tests link the same objects as they are (-fno-lto).  LTO= turns it off.
 LTO ?= $(if $(SAN),,$(shell $(CC) --version 2>/dev/null | grep -q 'Free Software' && echo auto))
-CORE_LDFLAGS := $(if $(LTO),-flto=$(LTO) $(OPT) -g -fPIC -march=$(ARCH),$(LDFLAGS))
+CORE_LDFLAGS := $(if $(LTO),-flto=$(LTO) $(OPT) -g -fPIC -march=$(ARCH) $(TRAIN_FLAGS) -Wno-stringop-overflow,$(LDFLAGS))
+# Engine and core are compiled by what they were seen to do (make profile); PROFILE= turns it off.
+PROFILE ?= $(if $(TRAIN),,$(LTO))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
 CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec calls_limit signal
@@ -34,9 +38,26 @@ $(BUILD)/libmtcpshim.so: $(THIN_OBJ)
 $(BUILD)/libmtcpshim-core.so: $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ)
 	$(CC) -shared $(CORE_LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lpthread -Wl,-z,now
 $(CORE_OBJ) $(ENGINE_OBJ) $(IO_OBJ): CFLAGS += $(if $(LTO),-flto -ffat-lto-objects)
+# What a profile makes the compiler say besides was said, or not, without it (every SAN= build, lint).
+$(CORE_OBJ) $(ENGINE_OBJ): CFLAGS += $(TRAIN_FLAGS) $(if $(PROFILE),-fprofile-use -fprofile-correction -fprofile-partial-training -Wno-missing-profile -Wno-coverage-mismatch -Wno-error)
+$(CORE_OBJ) $(ENGINE_OBJ): | $(if $(PROFILE),$(BUILD)/train/done)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
+# The profile: the microbenchmarks, and worlds of the simulation for what goes wrong, in a build of their own that counts.  It stays until `make profile` or
+# clean: code that has changed since is compiled without.  Without a profile it all works as well.
+TRAINING := micro/micro micro/calls
+$(BUILD)/train/done:
+	@echo 'training: the engine and the core at work, for the compiler'
+	@mkdir -p $(@D)
+	@{ $(MAKE) --no-print-directory BUILD=$(BUILD)/train TRAIN=yes $(patsubst %,$(BUILD)/train/bench/%,$(TRAINING)) $(BUILD)/train/run-sim && \
+		for program in $(TRAINING:%=bench/%) 'run-sim --worlds 60'; do $(abspath $(BUILD))/train/$$program || exit; done && \
+		cd $(BUILD)/train && find engine shim -name '*.gcda' -exec cp --parents {} .. \;; } >$(@D)/log 2>&1 || \
+		echo 'training: it failed, see $(@D)/log; built without'
+	@touch $@
+profile:
+	rm -rf $(BUILD)/train $(CORE_OBJ) $(ENGINE_OBJ) $(BUILD)/libmtcpshim-core.so
+	@$(MAKE) --no-print-directory $(JOBS) all
 # A unit test links the engine, io, the tests' helpers and the thin library's plain parts; each names in comments what it tests.
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB_OBJ) $(ENGINE_OBJ) $(IO_OBJ) $(filter-out $(CALLS:%=$(BUILD)/shim/%.o),$(THIN_OBJ))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) -lcmocka -ldl -lm -lpthread
@@ -169,6 +190,7 @@ clean:
 	rm -rf build build-*
 help:
 	@echo 'make            build the two libraries into $(BUILD)/'
+	@echo 'make profile    the same, by a new profile of the code as it is; PROFILE= builds without one'
 	@echo 'make demo       iperf3 over Linux and over the shim, one table'
 	@echo 'make test       every test (make check: unit, script and sim only, no root, seconds)'
 	@echo 'make test-apps  every program that is known to work, and the table of them (README=1: into README.md; MORE=1: what make test left out); installs 45 packages'
@@ -185,5 +207,5 @@ ifeq ($(DPDK_LIBS)$(filter test test-apps demo bench microbench fuzz deps clean 
 $(error libdpdk is not installed: `make deps` as root installs it)
 endif
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit $(RUN_UNIT) race thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
+.PHONY: all profile unit $(RUN_UNIT) race thin script mutants sim figures table fuzz fuzzers check test test-apps demo bench posix apps deps tools readme lint format install clean help micro microbench cpython
 .SECONDARY:
