@@ -159,6 +159,7 @@ bench:
 	@bench/ab $(if $(REFERENCE),-r) $(W)
 microbench:
 	@tests/install-deps bench
+	@$(if $(UPDATE),$(MAKE) --no-print-directory profile)
 	@$(MAKE) --no-print-directory $(JOBS) micro
 	@bench/micro/run $(if $(UPDATE),-u)
 posix apps cpython: all tools
