@@ -76,11 +76,12 @@ void lost_timer(struct engine *e)
 		if (x->due <= e->now && told < TOLD_AT_ONCE) {
 			told++;
 			tell(e, x);
-			x->due = e->now + TOLD_AGAIN_US;
-			if (!x->left--) {
+			if (!x->left) {
 				lost_remove(l, i);
 				continue;
 			}
+			x->left--;
+			x->due = e->now + TOLD_AGAIN_US;
 		}
 		next = RTE_MIN(next, x->due);
 		i++;
