@@ -260,6 +260,15 @@ static bool may_be_revived(const struct referee *r, const struct referee_conn *c
 	return r->cookies && all_acked(&c->end[0], &c->end[1]) && all_acked(&c->end[1], &c->end[0]);
 }
 
+/* Of an end that has sent no SYN a reset is for the other's SYN only if it acknowledges it (RFC 9293 3.10.7.3), else for what was
+ * before. */
+static bool ends(const struct referee_conn *c, unsigned from, const struct tcp_part *t)
+{
+	const struct referee_end *other = &c->end[!from];
+
+	return c->end[from].syn_seen || (t->flags & FLAG_ACK && t->ack - other->isn - 1 <= other->snd_max - other->isn - 1);
+}
+
 const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 {
 	unsigned from;
@@ -268,7 +277,7 @@ const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
 
 	/* The connection is over, or never was: what follows without a SYN is not known. */
 	if (p->tcp.flags & FLAG_RST) {
-		if (c)
+		if (c && ends(c, from, &p->tcp))
 			c->over = true;
 		return NULL;
 	}

@@ -71,6 +71,12 @@ static bool refused(const struct world *w, const struct session *s, unsigned who
 	return s->side[who].connecting && (h->deaf || h->boots > 1 || s->side[!who].error || s->side[!who].quit);
 }
 
+/* Who takes itself for connected gets no answer from a listener without room, for as long as that lasts, and gives up in time. */
+static bool left_waiting(const struct world *w, const struct session *s, unsigned who)
+{
+	return who == 0 && !s->side[1].accepted && host_dropped_syns(w, s->side[1].host);
+}
+
 bool history_explains(const struct world *w, const struct session *s, unsigned who, int error)
 {
 	switch (error) {
@@ -80,7 +86,7 @@ bool history_explains(const struct world *w, const struct session *s, unsigned w
 	case ECONNREFUSED:
 		return refused(w, s, who);
 	case ETIMEDOUT:
-		return silence(w, s, who);
+		return silence(w, s, who) || left_waiting(w, s, who);
 	case EHOSTUNREACH:
 		/* Three seconds without an answer to ARP. */
 		return silence(w, s, who) || (s->side[who].connecting && w->history.dark_us);
