@@ -80,6 +80,12 @@ static bool outdoes(const struct referee_conn *c, unsigned from, const struct tc
 	return t->flags & FLAG_ACK && other->answered && other->snd_max == other->isn + 1 && t->ack == other->snd_max;
 }
 
+/* Is this an acknowledgment of the end's last SYN, and of nothing that it never sent? */
+static bool acknowledges(const struct referee_end *e, uint32_t ack)
+{
+	return ack - e->isn - 1 <= e->snd_max - e->isn - 1;
+}
+
 /* A SYN begins the numbering of its direction, and a whole connection if it is the first or another one. */
 static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c, unsigned from, const struct packet *p)
 {
@@ -87,8 +93,7 @@ static struct referee_conn *learn_syn(struct referee *r, struct referee_conn *c,
 	struct referee_end *e;
 
 	/* In answer to another SYN than the last: a connection that its peer has forgotten. */
-	if (c && p->tcp.flags & FLAG_ACK && c->end[!from].syn_seen &&
-	    p->tcp.ack - c->end[!from].isn - 1 > c->end[!from].snd_max - c->end[!from].isn - 1)
+	if (c && p->tcp.flags & FLAG_ACK && c->end[!from].syn_seen && !acknowledges(&c->end[!from], p->tcp.ack))
 		return NULL;
 	if (!c || c->over || (c->end[from].syn_seen && c->end[from].isn != p->tcp.seq && !(p->tcp.flags & FLAG_ACK))) {
 		if (!c)
@@ -264,9 +269,7 @@ static bool may_be_revived(const struct referee *r, const struct referee_conn *c
  * before. */
 static bool ends(const struct referee_conn *c, unsigned from, const struct tcp_part *t)
 {
-	const struct referee_end *other = &c->end[!from];
-
-	return c->end[from].syn_seen || (t->flags & FLAG_ACK && t->ack - other->isn - 1 <= other->snd_max - other->isn - 1);
+	return c->end[from].syn_seen || (t->flags & FLAG_ACK && acknowledges(&c->end[!from], t->ack));
 }
 
 const char *referee_watch(struct referee *r, const struct packet *p, bool judge)
