@@ -22,7 +22,7 @@ PROFILE ?= $(if $(TRAIN),,$(LTO))
 
 # The preloaded library: wrappers (CALLS) and plain parts, which unit tests link too.
 CALLS := preload calls_io calls_file calls_sock calls_fd calls_wait calls_epoll calls_stdio calls_syscall calls_exec calls_limit signal
-THIN := $(CALLS) cmsg config early fdtab fresh guard inherit install list loader log netif own placeholder pump real relay relay_exec relay_name route rules spawn user
+THIN := $(CALLS) cmsg config early fdtab fresh guard inherit install list loader log netif own placeholder pump real relay relay_exec relay_name route rules shard spawn user
 THIN_OBJ := $(THIN:%=$(BUILD)/shim/%.o)
 ENGINE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/*.c))
 IO_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard io/*.c))

@@ -7,7 +7,7 @@
  * far; whatever two programs hand over to each other costs as much more.  Status 1: they stayed farther apart.
  *
  * cores -w CPU_A CPU_B SECONDS: looks every 50 ms while others are at work on both, who give way for some microseconds (to root),
- * until SIGTERM or for so many seconds, and prints how far they were in three quarters of the looks at most, and by how many
+ * until SIGTERM or for so many seconds, and prints how far they were in nine of ten looks at most, and by how many
  * milliseconds the latest look was late: so long the machine stood still, as nobody else goes first.
  */
 #include <pthread.h>
@@ -202,7 +202,7 @@ static int watch(int cpu, double seconds)
 	}
 	stopped = 1;
 	qsort(seen, n, sizeof(seen[0]), by_size);
-	printf("%.0f %.0f\n", n ? seen[n * 3 / 4] : 0, latest / 1e6);
+	printf("%.0f %.0f\n", n ? seen[n * 9 / 10] : 0, latest / 1e6);
 	return 0;
 }
 

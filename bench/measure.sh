@@ -54,9 +54,9 @@ watch_end() {
 }
 
 # while_near MEASUREMENT...: a virtual machine's cores wander, and whatever two programs hand over to each other costs six times as much while they are on
-# different caches.  That is not what is compared here: a measurement that begins so waits for up to 3 s, one that spent a quarter of its time so is made
-# again, up to CORES_TRIES times, for Linux as for the shim; and so is one in which the host stopped the machine.  Sets CORES, how far they were for three
-# quarters of the time at most; the measurement's status.
+# different caches.  That is not what is compared here: a measurement that begins so waits for up to 3 s, one that spent a tenth of its time so is made
+# again, up to CORES_TRIES times, for Linux as for the shim; and so is one in which the host stopped the machine.  Sets CORES, how far they were for nine
+# tenths of the time at most; the measurement's status.
 while_near() {
 	local try status WATCH STILL
 

@@ -537,23 +537,39 @@ void input_segment(struct input *in)
 		answer(in);
 }
 
-/* To the connection, the TIME-WAIT entry or the listener; nobody there: a reset. */
-static void demultiplex(struct input *in)
+/* To the listener; nobody there: a reset. */
+static void to_listener(struct input *in)
+{
+	in->c = listener_find(in->e, &in->seg.t, in->seg.hash);
+	if (in->c)
+		listener_segment(in);
+	else
+		no_connection(in->e, &in->seg);
+}
+
+/* To the connection or the TIME-WAIT entry; nobody has it here: to the stack that would. */
+static void demultiplex(struct input *in, const struct ipv4_fields *ip)
 {
 	struct flow *f = flow_find(in->e, &in->seg.t, in->seg.hash);
+	unsigned owner;
 
 	if (f && f->kind == FLOW_CONN) {
 		in->c = container_of(f, struct conn, f);
 		input_segment(in);
 		return;
 	}
-	if (f && !timewait_segment(in->e, container_of(f, struct timewait, f), &in->seg))
+	if (f) {
+		if (timewait_segment(in->e, container_of(f, struct timewait, f), &in->seg))
+			to_listener(in);
 		return;
-	in->c = listener_find(in->e, &in->seg.t, in->seg.hash);
-	if (in->c)
-		listener_segment(in);
-	else
-		no_connection(in->e, &in->seg);
+	}
+	owner = flow_owner(in->e, &in->seg.t, in->seg.hash);
+	if (owner == in->e->cfg.stack || in->e->cfg.nstacks == 1) {
+		to_listener(in);
+		return;
+	}
+	ip_hand_over(in->e, in->m, ip, owner);
+	in->m = NULL;
 }
 
 /* All but what parse() fills in, which is most of it. */
@@ -572,19 +588,13 @@ static void input_begin(struct input *in, struct engine *e, struct rte_mbuf *m, 
 void tcp_input(struct engine *e, struct rte_mbuf *m, const struct ipv4_fields *ip)
 {
 	struct input in;
-	unsigned owner;
 
 	input_begin(&in, e, m, ip->hdr_len);
 	if (!parse(e, m, ip, &in.seg)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
-	owner = flow_owner(e, &in.seg.t, in.seg.hash);
-	if (owner != e->cfg.stack && e->cfg.nstacks > 1) {
-		ip_hand_over(e, m, ip, owner);
-		return;
-	}
-	demultiplex(&in);
+	demultiplex(&in, ip);
 	if (in.m && in.m->next)
 		rte_pktmbuf_free(in.m);
 	else if (in.m)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fresh.c - records of undecided sockets, in one mapping of address space, with a lock-free list of the free ones.
+ * fresh.c - records of undecided sockets, in one mapping of address space, with lock-free lists of the free ones.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -10,6 +10,7 @@
 #include "fdtab.h"
 #include "placeholder.h"
 #include "real.h"
+#include "shard.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -20,7 +21,10 @@
 #define SPINS 100
 
 static struct fresh *records;
-static uint64_t free_head; /* tag << 32 | index + 1; the tag makes a reused head differ */
+/* Free ones, by shard. */
+static struct free_list {
+	uint64_t head; /* tag << 32 | index + 1; the tag makes a reused head differ */
+} __attribute__((aligned(64))) lists[SHARDS];
 static uint32_t untouched; /* records at and above were never handed out */
 
 static struct fresh *map_records(void)
@@ -39,15 +43,15 @@ static struct fresh *map_records(void)
 	return seen;
 }
 
-static struct fresh *pop_free(struct fresh *map)
+static struct fresh *pop_free(struct free_list *l, struct fresh *map)
 {
-	uint64_t head = __atomic_load_n(&free_head, __ATOMIC_ACQUIRE);
+	uint64_t head = __atomic_load_n(&l->head, __ATOMIC_ACQUIRE);
 
 	while ((uint32_t)head) {
 		struct fresh *f = &map[(uint32_t)head - 1];
 		uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(&f->next, __ATOMIC_RELAXED);
 
-		if (__atomic_compare_exchange_n(&free_head, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		if (__atomic_compare_exchange_n(&l->head, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			return f;
 	}
 	return NULL;
@@ -55,29 +59,40 @@ static struct fresh *pop_free(struct fresh *map)
 
 static void push_free(struct fresh *f)
 {
-	uint64_t head = __atomic_load_n(&free_head, __ATOMIC_RELAXED);
+	struct free_list *l = &lists[shard_mine()];
+	uint64_t head = __atomic_load_n(&l->head, __ATOMIC_RELAXED);
 	uint64_t now;
 
 	do {
 		__atomic_store_n(&f->next, (uint32_t)head, __ATOMIC_RELAXED);
 		now = ((head >> 32) + 1) << 32 | (uint32_t)(f - records + 1);
-	} while (!__atomic_compare_exchange_n(&free_head, &head, now, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&l->head, &head, now, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 
-static struct fresh *take_record(void)
+/* One that was never handed out; NULL: no more. */
+static struct fresh *next_untouched(struct fresh *map)
 {
-	struct fresh *map = map_records();
-	struct fresh *f = map ? pop_free(map) : NULL;
-	uint32_t i;
+	uint32_t i = __atomic_load_n(&untouched, __ATOMIC_RELAXED);
 
-	if (f || !map)
-		return f;
-	i = __atomic_load_n(&untouched, __ATOMIC_RELAXED);
 	do {
 		if (i == RECORDS)
 			return NULL;
 	} while (!__atomic_compare_exchange_n(&untouched, &i, i + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	return &map[i];
+}
+
+/* This thread's, or a new one; another thread's when there are no new ones. */
+static struct fresh *take_record(void)
+{
+	struct fresh *map = map_records();
+	struct fresh *f = map ? pop_free(&lists[shard_mine()], map) : NULL;
+
+	if (f || !map)
+		return f;
+	f = next_untouched(map);
+	for (unsigned i = 1; i < SHARDS && !f; i++)
+		f = pop_free(&lists[shard_at(i)], map);
+	return f;
 }
 
 struct fresh *fresh_new(int family, bool nonblock)

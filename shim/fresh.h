@@ -31,7 +31,7 @@ struct fresh {
 	unsigned nopts;
 	uint32_t applied; /* bit i: the placeholder has opts[i] */
 	struct early_opt opts[FRESH_OPTS_MAX];
-};
+} __attribute__((aligned(64))); /* neighbours may be other threads' */
 
 /* A record with one reference for a socket of this family.  NULL: no more (65536 at a time). */
 struct fresh *fresh_new(int family, bool nonblock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * placeholder.c - a pool per family, close-on-exec flag and whether the socket is shared: a bitmap over descriptor numbers, with
- * a summary of its non-empty words.
+ * placeholder.c - a pool per family, close-on-exec flag and whether the socket is shared, in each shard: a bitmap over descriptor
+ * numbers, with a summary of its non-empty words.
  *
  * Whoever clears a bit owns the number; that is all the locking there is.
  */
@@ -12,6 +12,7 @@
 
 #include "fdtab.h"
 #include "real.h"
+#include "shard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,19 +28,27 @@
 #define PRIVATE_CEILING 16384
 #define PRIVATE_ROOM 256
 
-static struct pool {
-	uint64_t summary[SUMMARY]; /* a set bit: the word may have bits; a clear one: it has none, or its put is under way */
-	uint64_t words[WORDS];
-} pools[8];
-#define POOLS (sizeof(pools) / sizeof(pools[0]))
-static unsigned count;
+#define POOLS 8
+/* What a shard may keep grows by so many at a time, and never shrinks. */
+#define ALLOWED_MORE 32u
+
+static struct shard {
+	unsigned count, allowed; /* numbers that are kept, and that may be */
+	struct pool {
+		uint64_t
+		    summary[SUMMARY]; /* a set bit: the word may have bits; a clear one: it has none, or its put is under way */
+		uint64_t words[WORDS];
+	} pools[POOLS];
+} __attribute__((aligned(64))) shards[SHARDS];
+static unsigned allowed; /* in all shards */
 
 /* The sockets that are shared, by family: the private descriptor + 1. */
 static int stocks[2];
 
-static struct pool *pool_of(unsigned traits)
+/* Which of a shard's pools. */
+static unsigned pool_of(unsigned traits)
 {
-	return &pools[(traits & FD_CLOEXEC_ON ? 1 : 0) + (traits & FD_IS_V6 ? 2 : 0) + (traits & FD_SHARED ? 4 : 0)];
+	return (traits & FD_CLOEXEC_ON ? 1 : 0) + (traits & FD_IS_V6 ? 2 : 0) + (traits & FD_SHARED ? 4 : 0);
 }
 
 /* Clear the summary bit of an empty word; a put that came in between is made visible again. */
@@ -70,37 +79,86 @@ static int take_from(struct pool *p, unsigned group)
 	return -1;
 }
 
-static int pool_take(struct pool *p)
+/* The lowest number of this shard's pool; -1: it has none. */
+static int shard_take(struct shard *sh, unsigned pool)
 {
-	if (!__atomic_load_n(&count, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&sh->count, __ATOMIC_RELAXED))
 		return -1;
 	for (unsigned group = 0; group < SUMMARY; group++) {
-		int fd = take_from(p, group);
+		int fd = take_from(&sh->pools[pool], group);
 
 		if (fd >= 0) {
-			__atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
+			__atomic_fetch_sub(&sh->count, 1, __ATOMIC_RELAXED);
 			return fd;
 		}
 	}
 	return -1;
 }
 
-static bool pool_has_room(void)
+static int pool_take(unsigned pool)
 {
-	static unsigned limit;
-	unsigned max = __atomic_load_n(&limit, __ATOMIC_RELAXED);
+	int fd = -1;
+
+	for (unsigned i = 0; i < SHARDS && fd < 0; i++)
+		fd = shard_take(&shards[shard_at(i)], pool);
+	return fd;
+}
+
+/* How many may be kept. */
+static unsigned limit(void)
+{
+	static unsigned known;
+	unsigned max = __atomic_load_n(&known, __ATOMIC_RELAXED);
 
 	if (!max) {
 		struct rlimit lim = {4 * POOL_MAX, 4 * POOL_MAX};
 
 		getrlimit(RLIMIT_NOFILE, &lim);
 		max = lim.rlim_cur / 4 < POOL_MAX ? (unsigned)(lim.rlim_cur / 4) : POOL_MAX;
-		__atomic_store_n(&limit, max, __ATOMIC_RELAXED);
+		__atomic_store_n(&known, max, __ATOMIC_RELAXED);
 	}
-	if (__atomic_fetch_add(&count, 1, __ATOMIC_RELAXED) < max)
+	return max;
+}
+
+static bool allow_more(struct shard *sh)
+{
+	unsigned had = __atomic_load_n(&allowed, __ATOMIC_RELAXED), more;
+
+	do {
+		more = limit() - had < ALLOWED_MORE ? limit() - had : ALLOWED_MORE;
+		if (!more)
+			return false;
+	} while (!__atomic_compare_exchange_n(&allowed, &had, had + more, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	__atomic_fetch_add(&sh->allowed, more, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* Count one more; false: the shard has no room for it. */
+static bool shard_has_room(struct shard *sh)
+{
+	if (__atomic_fetch_add(&sh->count, 1, __ATOMIC_RELAXED) < __atomic_load_n(&sh->allowed, __ATOMIC_RELAXED) ||
+	    allow_more(sh))
 		return true;
-	__atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&sh->count, 1, __ATOMIC_RELAXED);
 	return false;
+}
+
+/* A shard with room for one more, which is counted: this thread's if it has; NULL: all are full. */
+static struct shard *shard_with_room(void)
+{
+	for (unsigned i = 0; i < SHARDS; i++)
+		if (shard_has_room(&shards[shard_at(i)]))
+			return &shards[shard_at(i)];
+	return NULL;
+}
+
+static void shard_keep(struct shard *sh, unsigned pool, int fd)
+{
+	uint64_t *summary = &sh->pools[pool].summary[fd / 4096], bit = 1ull << (fd / 64 % 64);
+
+	__atomic_fetch_or(&sh->pools[pool].words[fd / 64], 1ull << (fd % 64), __ATOMIC_SEQ_CST);
+	if (!(__atomic_load_n(summary, __ATOMIC_SEQ_CST) & bit))
+		__atomic_fetch_or(summary, bit, __ATOMIC_SEQ_CST);
 }
 
 /* The family's shared socket; -1: there is none, and no room for one. */
@@ -188,13 +246,13 @@ static unsigned settled_traits(int fd)
 void placeholder_put(int fd, bool pristine)
 {
 	unsigned traits = settled_traits(fd);
-	struct pool *p = pool_of(traits);
+	bool fits = pristine && (traits & FD_POOLABLE) && fd > STDERR_FILENO && fd < POOL_FDS;
+	struct shard *sh = fits ? shard_with_room() : NULL;
 	int saved = errno;
 
-	if (pristine && (traits & FD_POOLABLE) && fd > STDERR_FILENO && fd < POOL_FDS && pool_has_room()) {
+	if (sh) {
 		fdtab_set(fd, FD_SPARE, NULL, 0);
-		__atomic_fetch_or(&p->words[fd / 64], 1ull << (fd % 64), __ATOMIC_SEQ_CST);
-		__atomic_fetch_or(&p->summary[fd / 4096], 1ull << (fd / 64 % 64), __ATOMIC_SEQ_CST);
+		shard_keep(sh, pool_of(traits), fd);
 		return;
 	}
 	fdtab_set(fd, FD_KERNEL, NULL, 0);
@@ -257,7 +315,7 @@ bool placeholder_drain(void)
 	for (unsigned i = 0; i < POOLS; i++) {
 		int fd;
 
-		while ((fd = pool_take(&pools[i])) >= 0) {
+		while ((fd = pool_take(i)) >= 0) {
 			fdtab_set(fd, FD_KERNEL, NULL, 0);
 			REAL(close)(fd);
 			any = true;
@@ -266,25 +324,41 @@ bool placeholder_drain(void)
 	return any;
 }
 
-bool placeholder_claim(int fd)
+/* Is the number in one of the shard's pools?  Then it is the caller's now. */
+static bool shard_claim(struct shard *sh, int fd)
 {
 	uint64_t bit = 1ull << (fd % 64);
 
-	if (fd < 0 || fd >= POOL_FDS)
-		return false;
 	for (unsigned i = 0; i < POOLS; i++) {
-		if (__atomic_fetch_and(&pools[i].words[fd / 64], ~bit, __ATOMIC_SEQ_CST) & bit) {
-			__atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
-			fdtab_set(fd, FD_KERNEL, NULL, 0);
+		uint64_t *word = &sh->pools[i].words[fd / 64];
+
+		if ((__atomic_load_n(word, __ATOMIC_RELAXED) & bit) && (__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST) & bit)) {
+			__atomic_fetch_sub(&sh->count, 1, __ATOMIC_RELAXED);
 			return true;
 		}
 	}
 	return false;
 }
 
+bool placeholder_claim(int fd)
+{
+	if (fd < 0 || fd >= POOL_FDS)
+		return false;
+	for (unsigned i = 0; i < SHARDS; i++)
+		if (shard_claim(&shards[i], fd)) {
+			fdtab_set(fd, FD_KERNEL, NULL, 0);
+			return true;
+		}
+	return false;
+}
+
 unsigned placeholder_count(void)
 {
-	return __atomic_load_n(&count, __ATOMIC_RELAXED);
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < SHARDS; i++)
+		count += __atomic_load_n(&shards[i].count, __ATOMIC_RELAXED);
+	return count;
 }
 
 void placeholder_fork_prepare(void)

@@ -8,7 +8,7 @@
  *
  * One that carries no state of its own is kept when the application closes it (FD_SPARE: closed as far as the application can
  * tell), and serves the next socket() or accept() without a system call.  Kept are at most POOL_MAX and a quarter of
- * RLIMIT_NOFILE; lowest number first.
+ * RLIMIT_NOFILE; lowest number first, among those that threads of the same shard (shard.h) have closed.
  *
  * Threads: all of it is lock-free and may run in a signal handler.  Errors: -errno.
  */

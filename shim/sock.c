@@ -403,7 +403,9 @@ int sock_connect_to(struct sock *s, const struct sockaddr *sa, socklen_t len, st
 		return rc;
 	if (atomic_load(&s->phase) == PHASE_UNCONNECTED)
 		spread_settle(s, remote);
-	atomic_store_explicit(&rt.shared->link_wanted, true, memory_order_relaxed);
+	/* Once: every call of every thread reads what lies beside it. */
+	if (!atomic_load_explicit(&rt.shared->link_wanted, memory_order_relaxed))
+		atomic_store_explicit(&rt.shared->link_wanted, true, memory_order_relaxed);
 	return 0;
 }
 

@@ -259,6 +259,86 @@ static void pool_is_bounded_by_the_limit(void **state)
 		assert_false(is_open(fds[i]));
 }
 
+/* Numbers to close, in another thread. */
+struct closing {
+	const int *fds;
+	unsigned n;
+};
+
+static void *close_them(void *arg)
+{
+	const struct closing *c = arg;
+
+	for (unsigned i = 0; i < c->n; i++)
+		placeholder_put(c->fds[i], true);
+	return NULL;
+}
+
+static void closed_elsewhere(const int *fds, unsigned n)
+{
+	struct closing c = {fds, n};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, close_them, &c), 0);
+	pthread_join(thread, NULL);
+}
+
+/* Each thread keeps its own; before a new number is made, those of all others are taken. */
+static void numbers_closed_by_other_threads_come_back(void **state)
+{
+	enum { EACH = 50, THREADS = 20 };
+	int fds[EACH * THREADS], own = get(AF_INET, 0), fd;
+	bool seen[65536] = {false};
+
+	for (unsigned i = 0; i < EACH * THREADS; i++)
+		fds[i] = get(AF_INET, 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		closed_elsewhere(fds + i * EACH, EACH);
+	placeholder_put(own, true);
+	assert_int_equal(placeholder_count(), EACH * THREADS + 1);
+	assert_int_equal(get(AF_INET, 0), own);
+	for (unsigned i = 0; i < EACH * THREADS; i++) {
+		fd = get(AF_INET, 0);
+		assert_false(seen[fd]);
+		seen[fd] = true;
+	}
+	for (unsigned i = 0; i < EACH * THREADS; i++)
+		assert_true(seen[fds[i]]);
+	assert_int_equal(placeholder_count(), 0);
+	/* Whoever keeps it, a claim finds it. */
+	closed_elsewhere(fds, 1);
+	assert_true(placeholder_claim(fds[0]));
+	close(fds[0]);
+	for (unsigned i = 1; i < EACH * THREADS; i++)
+		placeholder_put(fds[i], false);
+	placeholder_put(own, false);
+}
+
+static void pool_is_bounded_for_all_threads_together(void **state)
+{
+	struct rlimit lim;
+	int fds[POOL_MAX + 8];
+	unsigned max;
+
+	getrlimit(RLIMIT_NOFILE, &lim);
+	max = lim.rlim_cur / 4 < POOL_MAX ? (unsigned)lim.rlim_cur / 4 : POOL_MAX;
+	for (unsigned i = 0; i < max + 8; i++)
+		fds[i] = get(AF_INET, 0);
+	/* The first may keep all but a few; the last finds the room that others have left. */
+	closed_elsewhere(fds, max - 3);
+	assert_int_equal(placeholder_count(), max - 3);
+	closed_elsewhere(fds + max - 3, 8);
+	assert_int_equal(placeholder_count(), max);
+	placeholder_put(fds[max + 5], true);
+	assert_int_equal(placeholder_count(), max);
+	assert_true(placeholder_drain());
+	assert_int_equal(placeholder_count(), 0);
+	for (unsigned i = max + 6; i < max + 8; i++)
+		placeholder_put(fds[i], false);
+	for (unsigned i = 0; i < max + 8; i++)
+		assert_false(is_open(fds[i]));
+}
+
 static void full_table_drains_the_pool(void **state)
 {
 	struct rlimit lim, low;
@@ -618,18 +698,32 @@ static void v6only_is_asked_where_it_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(numbers_are_the_kernels_by_default), cmocka_unit_test(what_is_set_is_found),
-	    cmocka_unit_test(swap_needs_what_was_seen),		  cmocka_unit_test(traits_live_as_long_as_the_socket),
-	    cmocka_unit_test(readers_never_see_half_a_change),	  cmocka_unit_test(one_thread_wins_each_close),
-	    cmocka_unit_test(pristine_placeholder_comes_back),	  cmocka_unit_test(lowest_number_first),
-	    cmocka_unit_test(used_placeholder_is_closed),	  cmocka_unit_test(pool_is_bounded_by_the_limit),
-	    cmocka_unit_test(full_table_drains_the_pool),	  cmocka_unit_test(claimed_number_leaves_the_pool),
-	    cmocka_unit_test(fork_makes_sockets_unpoolable),	  cmocka_unit_test(pool_gives_each_number_once),
-	    cmocka_unit_test(numbers_share_one_socket),		  cmocka_unit_test(use_ends_sharing),
-	    cmocka_unit_test(without_a_number_sharing_goes_on),	  cmocka_unit_test(fork_leaves_shared_ones_poolable),
-	    cmocka_unit_test(close_and_use_do_not_meet),	  cmocka_unit_test(private_descriptors_move_out_of_the_way),
-	    cmocka_unit_test(decision_reaches_all_duplicates),	  cmocka_unit_test(record_outlives_close_while_locked),
-	    cmocka_unit_test(option_set_twice_is_kept_once),	  cmocka_unit_test(put_off_options_never_fail),
+	    cmocka_unit_test(numbers_are_the_kernels_by_default),
+	    cmocka_unit_test(what_is_set_is_found),
+	    cmocka_unit_test(swap_needs_what_was_seen),
+	    cmocka_unit_test(traits_live_as_long_as_the_socket),
+	    cmocka_unit_test(readers_never_see_half_a_change),
+	    cmocka_unit_test(one_thread_wins_each_close),
+	    cmocka_unit_test(pristine_placeholder_comes_back),
+	    cmocka_unit_test(lowest_number_first),
+	    cmocka_unit_test(used_placeholder_is_closed),
+	    cmocka_unit_test(pool_is_bounded_by_the_limit),
+	    cmocka_unit_test(numbers_closed_by_other_threads_come_back),
+	    cmocka_unit_test(pool_is_bounded_for_all_threads_together),
+	    cmocka_unit_test(full_table_drains_the_pool),
+	    cmocka_unit_test(claimed_number_leaves_the_pool),
+	    cmocka_unit_test(fork_makes_sockets_unpoolable),
+	    cmocka_unit_test(pool_gives_each_number_once),
+	    cmocka_unit_test(numbers_share_one_socket),
+	    cmocka_unit_test(use_ends_sharing),
+	    cmocka_unit_test(without_a_number_sharing_goes_on),
+	    cmocka_unit_test(fork_leaves_shared_ones_poolable),
+	    cmocka_unit_test(close_and_use_do_not_meet),
+	    cmocka_unit_test(private_descriptors_move_out_of_the_way),
+	    cmocka_unit_test(decision_reaches_all_duplicates),
+	    cmocka_unit_test(record_outlives_close_while_locked),
+	    cmocka_unit_test(option_set_twice_is_kept_once),
+	    cmocka_unit_test(put_off_options_never_fail),
 	    cmocka_unit_test(v6only_is_asked_where_it_may_fail),
 	};
 
