@@ -79,3 +79,8 @@ void ahead_begin(struct engine *e, struct ahead *a, struct rte_mbuf **pkts, int 
 	for (int at = -HEADER; at < 0; at++)
 		ahead_step(e, a, pkts, n, at);
 }
+
+void engine_prefetch(const struct conn *c)
+{
+	ahead_conn(c);
+}

@@ -36,12 +36,16 @@ static inline void ahead_output(const struct engine *e)
 		ahead_conn(container_of(e->out.next, struct conn, out_link));
 }
 
-/* The connection whose timer comes next, likewise. */
-static inline void ahead_timer(const struct engine *e)
+/*
+ * The connection whose timer comes after so many others, likewise.  What is not a connection's is fetched for nothing: to ask
+ * what it is would mean to wait for it.
+ */
+#define AHEAD_TIMERS 3u
+static inline void ahead_timer(const struct engine *e, unsigned others)
 {
-	const struct wheel_timer *t = ahead_many(e) ? wheel_peek(&e->wheel) : NULL;
+	const struct wheel_timer *t = ahead_many(e) ? wheel_peek(&e->wheel, others) : NULL;
 
-	if (t && t->kind == TK_CONN)
+	if (t)
 		ahead_conn(container_of(t, struct conn, wheel));
 }
 

@@ -268,6 +268,12 @@ int engine_connect(struct engine *e, struct conn *c, const struct endpoint *remo
 ssize_t engine_fastopen(struct engine *e, struct conn *c, const struct endpoint *remote, const struct iovec *iov, int iovcnt,
 			usec_t now);
 /*
+ * c is going to be used soon, after some others: what that touches is fetched meanwhile.  Among many connections it has long left
+ * the cache, and engine_send() would wait for it; what segments are for is fetched by the engine itself.  Changes nothing; c may
+ * be in any state.
+ */
+void engine_prefetch(const struct conn *c);
+/*
  * Queue bytes: how many were taken (may be fewer), -EAGAIN (buffer full), -EPIPE (shut down for writing), -ENOTCONN, or the
  * pending error. flags: MSG_MORE, MSG_OOB (queued in line with the urgent pointer set), MSG_EOR ignored; others are the caller's
  * business.

@@ -365,8 +365,11 @@ void engine_run(struct engine *e, usec_t now)
 	struct wheel_timer *t;
 
 	set_now(e, now);
-	while ((t = wheel_pop(&e->wheel, e->now))) {
-		ahead_timer(e);
+	t = wheel_pop(&e->wheel, e->now);
+	for (unsigned i = 0; t && i < AHEAD_TIMERS; i++)
+		ahead_timer(e, i);
+	for (; t; t = wheel_pop(&e->wheel, e->now)) {
+		ahead_timer(e, AHEAD_TIMERS);
 		run_timer(e, t);
 	}
 	run_loop(e);

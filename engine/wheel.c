@@ -199,7 +199,12 @@ struct wheel_timer *wheel_pop_due(struct wheel *w, usec_t now)
 	return NULL;
 }
 
-const struct wheel_timer *wheel_peek(const struct wheel *w)
+const struct wheel_timer *wheel_peek(const struct wheel *w, unsigned others)
 {
-	return w->levels & 1 ? first_of(w, first_slot(w, 0))->timer : NULL;
+	for (unsigned word = 0; word < WHEEL_SLOTS / 64; word++)
+		for (uint64_t used = w->used[0][word]; used; used &= used - 1)
+			list_each (pos, &w->slots[0][word * 64 + (unsigned)__builtin_ctzll(used)])
+				if (!others--)
+					return container_of(pos, struct wheel_entry, link)->timer;
+	return NULL;
 }

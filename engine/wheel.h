@@ -75,7 +75,7 @@ static inline struct wheel_timer *wheel_pop(struct wheel *w, usec_t now)
 {
 	return now < w->next ? NULL : wheel_pop_due(w, now);
 }
-/* A guess at what wheel_pop() hands out next, if it is due within 256 us; NULL: nothing is. */
-const struct wheel_timer *wheel_peek(const struct wheel *w);
+/* A guess at what wheel_pop() hands out after so many others, if it is due within 256 us; NULL: nothing is. */
+const struct wheel_timer *wheel_peek(const struct wheel *w, unsigned others);
 
 #endif

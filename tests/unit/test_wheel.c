@@ -238,6 +238,30 @@ static void entries_are_used_again(void **state)
 	}
 }
 
+/* What is peeked at is what comes then, as far as it is due soon; what lies further ahead is not seen. */
+static void peek_guesses_what_pop_hands_out(void **state)
+{
+	static const usec_t at[] = {1034, 1027, 1274, 1027, 1124};
+	static const unsigned order[] = {1, 3, 0, 4, 2};
+	struct wheel_timer t[7] = {0};
+
+	wheel_init(&w, entries, RANDOM_TIMERS, 1000);
+	assert_null(wheel_peek(&w, 0));
+	wheel_arm(&w, &t[5], 1000 + 1000000);
+	assert_null(wheel_peek(&w, 0));
+	for (unsigned i = 0; i < 5; i++)
+		wheel_arm(&w, &t[i], at[i]);
+	/* From 1024 on all five are in the lowest level. */
+	wheel_arm(&w, &t[6], 1024);
+	assert_ptr_equal(wheel_pop(&w, 1024), &t[6]);
+	for (unsigned n = 0; n < 5; n++) {
+		for (unsigned others = 0; n + others < 5; others++)
+			assert_ptr_equal(wheel_peek(&w, others), &t[order[n + others]]);
+		assert_null(wheel_peek(&w, 5 - n));
+		assert_ptr_equal(wheel_pop(&w, at[order[n]]), &t[order[n]]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +274,7 @@ int main(void)
 	    cmocka_unit_test(arming_between_pops_keeps_order),
 	    cmocka_unit_test(random_run_agrees_with_a_scan),
 	    cmocka_unit_test(entries_are_used_again),
+	    cmocka_unit_test(peek_guesses_what_pop_hands_out),
 	};
 
 	return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
