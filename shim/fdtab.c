@@ -33,6 +33,7 @@ static void create(void)
 
 	getrlimit(RLIMIT_NOFILE, &lim);
 	n = lim.rlim_max < TABLE_MIN ? TABLE_MIN : lim.rlim_max > TABLE_MAX ? TABLE_MAX : lim.rlim_max;
+	n = (n + 4 * FDTAB_STRIDE - 1) / (4 * FDTAB_STRIDE) * (4 * FDTAB_STRIDE); /* whole blocks */
 	slots = mmap(NULL, n * sizeof(*slots), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (slots == MAP_FAILED)
 		return;

@@ -3,7 +3,7 @@
  * fdtab.h - what each descriptor number is: the kernel's (almost all), a socket or epoll instance of the engine's, or one of
  * ours.
  *
- * A flat array indexed by number, mapped when the first entry is made: a process without engine sockets has none, and every
+ * A flat array, a slot for each number, mapped when the first entry is made: a process without engine sockets has none, and every
  * look-up is one compare.  Look-ups and changes take no lock and may come from a signal handler: a slot is two words that are
  * replaced together (cmpxchg16b); a reader takes the first, the second, and the first again, whose sequence number tells whether
  * they belong together.
@@ -37,12 +37,23 @@ struct fdtab {
 };
 extern struct fdtab fdtab __attribute__((visibility("hidden")));
 
+/*
+ * Where a number's slot is, in blocks of 4 * FDTAB_STRIDE: numbers next to each other, which the kernel deals out to threads in
+ * turn, lie in cache lines of their own, and what shares one is FDTAB_STRIDE apart.
+ */
+#define FDTAB_STRIDE 256u
+
+static inline unsigned fdtab_index(unsigned fd)
+{
+	return (fd & ~(4 * FDTAB_STRIDE - 1)) | (fd % FDTAB_STRIDE * 4) | (fd / FDTAB_STRIDE % 4);
+}
+
 /* NULL: a number that is not in the table.  Atomic throughout: another thread may still try to publish a table of its own. */
 static inline struct fdtab_slot *fdtab_slot_in(const struct fdtab *t, int fd)
 {
 	if ((unsigned)fd >= __atomic_load_n(&t->size, __ATOMIC_ACQUIRE))
 		return NULL;
-	return __atomic_load_n(&t->slots, __ATOMIC_RELAXED) + fd;
+	return __atomic_load_n(&t->slots, __ATOMIC_RELAXED) + fdtab_index((unsigned)fd);
 }
 
 static inline struct fdtab_slot *fdtab_slot(int fd)

@@ -56,6 +56,30 @@ static void what_is_set_is_found(void **state)
 	assert_int_equal(fdtab_next(0), -1);
 }
 
+/* Each number has a slot of its own within the table; two threads that were dealt neighbours do not share a cache line. */
+static void neighbours_have_lines_of_their_own(void **state)
+{
+	static uint8_t taken[1 << 16];
+
+	for (unsigned fd = 0; fd < sizeof(taken); fd++) {
+		unsigned at = fdtab_index(fd);
+
+		assert_in_range(at, 0, sizeof(taken) - 1);
+		assert_false(taken[at]);
+		taken[at] = 1;
+		for (unsigned next = fd + 1; next < fd + 64; next++)
+			assert_true(fdtab_index(next) / 4 != at / 4);
+	}
+	assert_int_equal(sizeof(struct fdtab_slot), 16);
+	assert_int_equal(fdtab_set(9, FD_SOCK, &fdtab.size, 1), 0);
+	assert_int_equal(fdtab.size % (4 * FDTAB_STRIDE), 0);
+	assert_int_equal(fdtab_set((int)fdtab.size - 1, FD_SOCK, &fdtab.size, 2), 0);
+	assert_int_equal(fdtab_set((int)fdtab.size, FD_SOCK, &fdtab.size, 2), -ENOMEM);
+	assert_int_equal(fdtab_next(10), (int)fdtab.size - 1);
+	fdtab_forget((int)fdtab.size - 1);
+	fdtab_forget(9);
+}
+
 static void swap_needs_what_was_seen(void **state)
 {
 	int a, b;
@@ -301,11 +325,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(numbers_are_the_kernels_by_default), cmocka_unit_test(what_is_set_is_found),
-	    cmocka_unit_test(swap_needs_what_was_seen),		  cmocka_unit_test(traits_live_as_long_as_the_socket),
-	    cmocka_unit_test(readers_never_see_half_a_change),	  cmocka_unit_test(one_thread_wins_each_close),
-	    cmocka_unit_test(decision_reaches_all_duplicates),	  cmocka_unit_test(record_outlives_close_while_locked),
-	    cmocka_unit_test(option_set_twice_is_kept_once),	  cmocka_unit_test(put_off_options_never_fail),
-	    cmocka_unit_test(v6only_is_asked_where_it_may_fail),
+	    cmocka_unit_test(neighbours_have_lines_of_their_own), cmocka_unit_test(swap_needs_what_was_seen),
+	    cmocka_unit_test(traits_live_as_long_as_the_socket),  cmocka_unit_test(readers_never_see_half_a_change),
+	    cmocka_unit_test(one_thread_wins_each_close),	  cmocka_unit_test(decision_reaches_all_duplicates),
+	    cmocka_unit_test(record_outlives_close_while_locked), cmocka_unit_test(option_set_twice_is_kept_once),
+	    cmocka_unit_test(put_off_options_never_fail),	  cmocka_unit_test(v6only_is_asked_where_it_may_fail),
 	};
 
 	return cmocka_run_group_tests_name("fdtab", tests, NULL, NULL);
